@@ -67,4 +67,9 @@ public struct AlertTransition: Sendable, Equatable {
     /// The alert had ended and fires again: the same fingerprint, a new episode. Nothing carries over, acknowledgements
     /// least of all.
     public var startsEpisode: Bool
+
+    public init(state: AlertState, startsEpisode: Bool) {
+        self.state = state
+        self.startsEpisode = startsEpisode
+    }
 }
