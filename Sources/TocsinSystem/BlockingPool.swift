@@ -17,7 +17,8 @@ public enum BlockingPoolError: Error, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .full(let waiting): "\(waiting) blocking operations are already waiting for a thread; start fewer at a time"
+        case .full(let waiting):
+            "\(waiting) blocking operations are already waiting for a thread; start fewer at a time"
         case .noThread(let code): "cannot start a thread: \(errorText(code)); raise the limit of threads"
         }
     }
@@ -172,7 +173,7 @@ public func errorText(_ code: Int32) -> String {
 }
 
 /// Now, in the only clock that is not set back.
-func monotonicNow() -> Duration {
+public func monotonicNow() -> Duration {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)

@@ -102,7 +102,8 @@ private final class Transfer {
     }
 
     private func configure(
-        _ handle: UnsafeMutableRawPointer, headers: UnsafeMutablePointer<curl_slist>?, failure: UnsafeMutablePointer<CChar>
+        _ handle: UnsafeMutableRawPointer, headers: UnsafeMutablePointer<curl_slist>?,
+        failure: UnsafeMutablePointer<CChar>
     ) throws {
         let context = Unmanaged.passUnretained(self).toOpaque()
         var codes = [

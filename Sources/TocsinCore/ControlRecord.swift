@@ -1,0 +1,128 @@
+import TocsinWire
+
+/// The records of a control batch: how pools, settlements and dead letters are journaled. Integers are LEB128 varints, texts
+/// a varint length and UTF-8. A batch is a sequence of records, each beginning with its tag.
+enum ControlTag: UInt8 {
+    case pool = 1
+    case acked = 2
+    case attempt = 3
+    case dead = 4
+    case revived = 5
+    case counters = 6
+}
+
+struct ControlWriter {
+    private(set) var bytes: [UInt8] = []
+
+    mutating func pool(_ definition: PoolDefinition, createdAfter: UInt64, catchingUp: Bool) {
+        bytes.append(ControlTag.pool.rawValue)
+        text(definition.name)
+        varint(UInt64(definition.filters.count))
+        for filter in definition.filters { text(filter.description) }
+        varint(definition.visibility)
+        varint(UInt64(definition.maxAttempts))
+        varint(definition.fromStart ? 1 : 0)
+        varint(createdAfter)
+        varint(catchingUp ? 1 : 0)
+    }
+
+    /// Sequences as differences in the order given (zigzag), a byte each where they are close.
+    mutating func acked(pool: Int, _ sequences: [UInt64]) {
+        bytes.append(ControlTag.acked.rawValue)
+        varint(UInt64(pool))
+        varint(UInt64(sequences.count))
+        var last: UInt64 = 0
+        for sequence in sequences {
+            let difference = Int64(bitPattern: sequence &- last)
+            varint(UInt64(bitPattern: (difference << 1) ^ (difference >> 63)))
+            last = sequence
+        }
+    }
+
+    mutating func attempt(pool: Int, sequence: UInt64, attempts: UInt8) {
+        bytes.append(ControlTag.attempt.rawValue)
+        varint(UInt64(pool))
+        varint(sequence)
+        varint(UInt64(attempts))
+    }
+
+    mutating func dead(pool: Int, _ letter: DeadLetterEntry) {
+        bytes.append(ControlTag.dead.rawValue)
+        varint(UInt64(pool))
+        varint(letter.sequence)
+        varint(UInt64(letter.attempts))
+        varint(letter.time)
+        varint(UInt64(letter.severity))
+        varint(letter.keyHash)
+        text(letter.reason)
+    }
+
+    mutating func revived(pool: Int, sequence: UInt64) {
+        bytes.append(ControlTag.revived.rawValue)
+        varint(UInt64(pool))
+        varint(sequence)
+    }
+
+    mutating func counters(pool: Int, _ counters: PoolCounters) {
+        bytes.append(ControlTag.counters.rawValue)
+        varint(UInt64(pool))
+        varint(counters.matched)
+        varint(counters.acked)
+        varint(counters.deadLettered)
+        varint(counters.revived)
+    }
+
+    mutating func varint(_ value: UInt64) {
+        var value = value
+        while value >= 0x80 {
+            bytes.append(UInt8(truncatingIfNeeded: value) | 0x80)
+            value >>= 7
+        }
+        bytes.append(UInt8(value))
+    }
+
+    private mutating func text(_ text: String) {
+        varint(UInt64(text.utf8.count))
+        bytes.append(contentsOf: text.utf8)
+    }
+}
+
+/// Reads what `ControlWriter` wrote. The bytes were proved by their checksum; anything that still does not fit throws.
+struct ControlReader {
+    private let bytes: UnsafeRawBufferPointer
+    private var offset = 0
+
+    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    var isAtEnd: Bool { offset == bytes.count }
+
+    mutating func tag() throws(WireError) -> ControlTag {
+        guard let tag = ControlTag(rawValue: bytes[offset]) else {
+            throw WireError(
+                .badBody, "control record \(bytes[offset]) is not known: the journal was written by a newer version")
+        }
+        offset += 1
+        return tag
+    }
+
+    mutating func varint() throws(WireError) -> UInt64 {
+        var value: UInt64 = 0
+        var shift: UInt64 = 0
+        while offset < bytes.count, shift < 64 {
+            let byte = bytes[offset]
+            offset += 1
+            value |= UInt64(byte & 0x7F) << shift
+            if byte < 0x80 { return value }
+            shift += 7
+        }
+        throw WireError(.badBody, "a control record is cut short")
+    }
+
+    mutating func text() throws(WireError) -> String {
+        let length = try varint()
+        guard length <= UInt64(bytes.count - offset) else { throw WireError(.badBody, "a control record is cut short") }
+        let part = bytes.part(offset, Int(length))
+        offset += Int(length)
+        return String(decoding: part, as: UTF8.self)
+    }
+}

@@ -1,0 +1,226 @@
+import TocsinWire
+
+extension Core {
+    /// What routing needs of one envelope. Throws `unknownSubject` if nothing takes it.
+    public mutating func examine(_ envelope: EnvelopeView) throws(WireError) -> MessageMeta {
+        let meta = meta(envelope)
+        guard meta.stored else {
+            throw WireError(
+                .unknownSubject,
+                "nothing takes the subject \"\(String(decoding: envelope.subject, as: UTF8.self))\": no pool's filter and none of the hub's subjects match"
+            )
+        }
+        return meta.meta
+    }
+
+    private mutating func meta(_ envelope: EnvelopeView) -> (meta: MessageMeta, stored: Bool) {
+        let route = route(envelope.subject)
+        let keyHash = envelope.key.isEmpty ? 0 : hash.hash(envelope.key, lane: 3) | 1
+        return (
+            MessageMeta(
+                idHigh: hash.hash(envelope.id, lane: 1), idLow: hash.hash(envelope.id, lane: 2), keyHash: keyHash,
+                route: route.mask, notBefore: envelope.notBefore, severity: envelope.severity.rawValue), route.stored
+        )
+    }
+
+    private mutating func route(_ subject: UnsafeRawBufferPointer) -> (mask: UInt64, stored: Bool) {
+        let key = hash.hash(subject)
+        if let known = routes[key], known.subject.elementsEqual(subject) { return (known.mask, known.stored) }
+        var mask: UInt64 = 0
+        for (index, pool) in pools.enumerated() where pool.definition.matches(subject) { mask |= 1 << UInt64(index) }
+        let stored = mask != 0 || options.subjects.contains { $0.matches(subject) }
+        if routes.count >= 65_536 { routes.removeAll() }
+        routes[key] = Route(subject: Array(subject), mask: mask, stored: stored)
+        return (mask, stored)
+    }
+
+    mutating func publish(
+        _ peer: PeerID, _ request: UInt64, _ metas: [MessageMeta], _ now: Moment, _ effects: inout [Effect]
+    ) {
+        guard pendingCount + metas.count <= options.pendingMessages else {
+            let error = WireError(.storageFailed, "\(pendingCount) messages wait for the disk already; send again later")
+            return effects.append(.status(peer, id: request, error))
+        }
+        var kept: [Int]?
+        for (index, meta) in metas.enumerated() {
+            if dedup.insert(meta.idHigh, meta.idLow, now: now.wall) {
+                kept?.append(index)
+            } else if kept == nil {
+                kept = Array(0..<index)
+            }
+        }
+        let stored = kept.map { indices in indices.map { metas[$0] } } ?? metas
+        let answer = Answer.accepted(peer, request: request, stored: stored.count, duplicates: metas.count - stored.count)
+        duplicates += UInt64(metas.count - stored.count)
+        guard !stored.isEmpty else {
+            // The originals may not be on disk yet: the answer waits for everything appended so far.
+            return wait(PendingBatch(batch: lastBatch, firstSequence: 0, metas: [], answer: answer), &effects)
+        }
+        let first = lastSequence + 1
+        lastSequence += UInt64(stored.count)
+        pendingCount += stored.count
+        pending.append(PendingBatch(batch: 0, firstSequence: first, metas: stored, answer: answer))
+        effects.append(.appendMessages(firstSequence: first, kept: kept))
+    }
+
+    private mutating func wait(_ batch: PendingBatch, _ effects: inout [Effect]) {
+        if batch.batch <= durableBatch { answer(batch, &effects) } else { pending.append(batch) }
+    }
+
+    /// The journal has taken a batch under this ordinal. Every append is told here, in order.
+    public mutating func appended(_ batch: UInt64) {
+        lastBatch = batch
+        if let last = pending.indices.last, pending[last].batch == 0 { pending[last].batch = batch }
+    }
+
+    mutating func durable(_ batch: UInt64, _ now: Moment, _ effects: inout [Effect]) {
+        durableBatch = max(durableBatch, batch)
+        let second = seconds(now)
+        while let first = pending.first, first.batch != 0, first.batch <= batch {
+            pending.removeFirst()
+            pendingCount -= first.metas.count
+            var sequence = first.firstSequence
+            for meta in first.metas {
+                offer(meta, sequence, now: now, second: second)
+                sequence += 1
+            }
+            if !first.metas.isEmpty {
+                durableSequence = sequence - 1
+                accepted += UInt64(first.metas.count)
+            }
+            answer(first, &effects)
+        }
+    }
+
+    private func answer(_ batch: PendingBatch, _ effects: inout [Effect]) {
+        switch batch.answer {
+        case .accepted(let peer, let request, let stored, let duplicates):
+            effects.append(
+                .accepted(
+                    peer, request: request, firstSequence: batch.firstSequence, stored: stored, duplicates: duplicates))
+        case .declared(let peer, let request):
+            effects.append(.status(peer, id: request, WireError(.ok, "")))
+        }
+    }
+
+    /// Gives a durable message to every pool that takes it and is level with the stream.
+    private mutating func offer(_ meta: MessageMeta, _ sequence: UInt64, now: Moment, second: UInt32) {
+        var mask = meta.route
+        while mask != 0 {
+            let pool = mask.trailingZeroBitCount
+            mask &= mask - 1
+            if !pools[pool].catchingUp { queue(meta, sequence, pool, attempts: 0, now: now, second: second) }
+        }
+    }
+
+    private mutating func queue(
+        _ meta: MessageMeta, _ sequence: UInt64, _ pool: Int, attempts: UInt8, now: Moment, second: UInt32
+    ) {
+        pools[pool].unsettled.insert(sequence)
+        pools[pool].counters.matched += 1
+        let entry = Entry(
+            sequence: sequence, severity: meta.severity, attempts: attempts, keyHash: meta.keyHash, queuedAt: second)
+        if meta.notBefore > now.wall {
+            schedule(pool, pools[pool].hold(entry, slab), due: meta.notBefore)
+        } else {
+            pools[pool].enqueue(entry, slab)
+        }
+    }
+
+    // MARK: Pools
+
+    /// Creates a pool or confirms it. Throws `badPool` or `tooMany`.
+    public mutating func declare(_ definition: PoolDefinition) throws(WireError) {
+        if let known = poolIndex[definition.name] {
+            guard pools[known].definition.filters == definition.filters else {
+                throw WireError(
+                    .badPool,
+                    "pool \"\(definition.name)\" exists with the filters \(pools[known].definition.filters.map(\.description))")
+            }
+            if pools[known].definition != definition {
+                pools[known].definition = definition
+                control.pool(definition, createdAfter: pools[known].createdAfter, catchingUp: pools[known].catchingUp)
+            }
+            return
+        }
+        guard pools.count < Limits.pools else {
+            throw WireError(.tooMany, "the hub has \(Limits.pools) pools already")
+        }
+        add(definition, createdAfter: lastSequence, catchingUp: definition.fromStart)
+        control.pool(definition, createdAfter: lastSequence, catchingUp: definition.fromStart)
+    }
+
+    mutating func add(_ definition: PoolDefinition, createdAfter: UInt64, catchingUp: Bool) {
+        poolIndex[definition.name] = pools.count
+        pools.append(Pool(definition, createdAfter: createdAfter, catchingUp: catchingUp, epoch: epoch))
+        acked.append([])
+        routes.removeAll()
+    }
+
+    /// The pool that is behind the stream and the sequence it needs next, if there is one.
+    public var catchUp: (pool: Int, next: UInt64)? {
+        for (index, pool) in pools.enumerated() where pool.catchingUp { return (index, pool.cursor) }
+        return nil
+    }
+
+    /// Gives an old message to a pool that is catching up; nil for one that is no longer kept. In order of sequence.
+    public mutating func catchUp(_ pool: Int, _ sequence: UInt64, _ envelope: EnvelopeView?, at now: Moment) {
+        if let envelope, !pools[pool].settledEarly.contains(sequence), pools[pool].definition.matches(envelope.subject) {
+            let attempts = replaying.attempts[pool]?[sequence] ?? 0
+            queue(meta(envelope).meta, sequence, pool, attempts: attempts, now: now, second: seconds(now))
+        }
+        pools[pool].cursor = sequence + 1
+        if pools[pool].cursor > max(durableSequence, pools[pool].createdAfter) { level(pool) }
+    }
+
+    /// Skips what is no longer kept.
+    public mutating func catchUp(_ pool: Int, skipTo sequence: UInt64) {
+        pools[pool].cursor = max(pools[pool].cursor, sequence)
+        if pools[pool].cursor > max(durableSequence, pools[pool].createdAfter) { level(pool) }
+    }
+
+    private mutating func level(_ pool: Int) {
+        pools[pool].catchingUp = false
+        pools[pool].settledEarly = SequenceSet()
+        replaying.attempts[pool] = nil
+        control.pool(
+            pools[pool].definition, createdAfter: pools[pool].createdAfter, catchingUp: false)
+    }
+
+    // MARK: Dead letters
+
+    public func deadLetters(pool name: String, atMost limit: Int) -> [DeadLetterEntry]? {
+        guard let pool = poolIndex[name] else { return nil }
+        return Array(pools[pool].dead.values.sorted { $0.sequence < $1.sequence }.prefix(limit))
+    }
+
+    /// Queues dead letters again with no attempts made; every one of the pool if `sequences` is empty. Nil: no such pool.
+    public mutating func retryDeadLetters(pool name: String, _ sequences: [UInt64], at now: Moment) -> Int? {
+        guard let pool = poolIndex[name] else { return nil }
+        let chosen = (sequences.isEmpty ? Array(pools[pool].dead.keys) : sequences).sorted()
+        var revived = 0
+        for sequence in chosen {
+            guard let letter = pools[pool].dead.removeValue(forKey: sequence) else { continue }
+            revived += 1
+            control.revived(pool: pool, sequence: sequence)
+            pools[pool].counters.revived += 1
+            pools[pool].unsettled.insert(sequence)
+            pools[pool].enqueue(
+                Entry(
+                    sequence: sequence, severity: letter.severity, attempts: 0, keyHash: letter.keyHash,
+                    queuedAt: seconds(now)), slab)
+        }
+        return revived
+    }
+
+    /// The lowest sequence that anything still needs: everything below may be removed.
+    public var floor: UInt64 {
+        var floor = durableSequence + 1
+        for pool in pools {
+            if let first = pool.unsettled.first { floor = min(floor, first) }
+            if let dead = pool.dead.keys.min() { floor = min(floor, dead) }
+            if pool.catchingUp { floor = min(floor, pool.cursor) }
+        }
+        return floor
+    }
+}

@@ -1,0 +1,165 @@
+import TocsinWire
+
+/// What replay gathers before the pools' queues can be made.
+struct Replay {
+    /// Each pool's messages in order of sequence, settled ones included until `finishReplay`.
+    var lists: [Int: EntryList] = [:]
+    var delayed: [UInt64: UInt64] = [:]
+    var attempts: [Int: [UInt64: UInt8]] = [:]
+}
+
+extension Core {
+    /// One message of the journal, in order. Throws for an envelope that does not scan.
+    public mutating func replayMessage(_ envelope: EnvelopeView, sequence: UInt64, batch: UInt64, time: UInt64) throws(WireError) {
+        let (meta, _) = metaForReplay(envelope)
+        _ = dedup.insert(meta.idHigh, meta.idLow, now: time)
+        lastSequence = sequence
+        accepted += 1
+        var mask = meta.route
+        while mask != 0 {
+            let pool = mask.trailingZeroBitCount
+            mask &= mask - 1
+            guard !pools[pool].catchingUp else { continue }
+            pools[pool].counters.matched += 1
+            pools[pool].unsettled.insert(sequence)
+            let index = slab.insert(
+                Entry(
+                    sequence: sequence, severity: meta.severity, attempts: 0, keyHash: meta.keyHash, queuedAt: 0))
+            replaying.lists[pool, default: EntryList()].append(index, slab)
+            if meta.notBefore > time { replaying.delayed[sequence] = meta.notBefore }
+        }
+    }
+
+    /// One control batch or checkpoint of the journal, in order.
+    public mutating func replayControl(_ bytes: UnsafeRawBufferPointer) throws(WireError) {
+        var reader = ControlReader(bytes)
+        while !reader.isAtEnd {
+            let tag = try reader.tag()
+            if tag == .pool {
+                try replayPool(&reader)
+                continue
+            }
+            let pool = Int(truncatingIfNeeded: try reader.varint())
+            guard pools.indices.contains(pool) else { throw WireError(.badBody, "a control record names pool \(pool)") }
+            switch tag {
+            case .pool: break
+            case .acked:
+                var last: UInt64 = 0
+                for _ in 0..<(try reader.varint()) {
+                    let zigzag = try reader.varint()
+                    last = last &+ ((zigzag >> 1) ^ (0 &- (zigzag & 1)))
+                    settled(pool, last)
+                    pools[pool].counters.acked += 1
+                }
+            case .attempt:
+                let sequence = try reader.varint()
+                replaying.attempts[pool, default: [:]][sequence] = UInt8(truncatingIfNeeded: try reader.varint())
+            case .dead:
+                let letter = DeadLetterEntry(
+                    sequence: try reader.varint(), attempts: UInt8(truncatingIfNeeded: try reader.varint()), reason: "",
+                    time: try reader.varint(), severity: UInt8(truncatingIfNeeded: try reader.varint()),
+                    keyHash: try reader.varint())
+                var named = letter
+                named.reason = try reader.text()
+                settled(pool, letter.sequence)
+                pools[pool].dead[letter.sequence] = named
+                pools[pool].counters.deadLettered += 1
+            case .revived:
+                let sequence = try reader.varint()
+                pools[pool].dead[sequence] = nil
+                replaying.attempts[pool]?[sequence] = nil
+                pools[pool].counters.revived += 1
+                if pools[pool].catchingUp {
+                    pools[pool].settledEarly.remove(sequence)
+                } else {
+                    pools[pool].unsettled.insert(sequence)
+                }
+            case .counters:
+                pools[pool].counters.matched = try reader.varint()
+                pools[pool].counters.acked = try reader.varint()
+                pools[pool].counters.deadLettered = try reader.varint()
+                pools[pool].counters.revived = try reader.varint()
+            }
+        }
+    }
+
+    private mutating func settled(_ pool: Int, _ sequence: UInt64) {
+        if pools[pool].catchingUp { pools[pool].settledEarly.insert(sequence) } else { pools[pool].unsettled.remove(sequence) }
+        replaying.attempts[pool]?[sequence] = nil
+    }
+
+    private mutating func replayPool(_ reader: inout ControlReader) throws(WireError) {
+        let name = try reader.text()
+        var filters: [String] = []
+        for _ in 0..<(try reader.varint()) { filters.append(try reader.text()) }
+        let definition = try PoolDefinition(
+            name: name, filters: filters, visibility: try reader.varint(),
+            maxAttempts: UInt32(truncatingIfNeeded: try reader.varint()), fromStart: try reader.varint() != 0)
+        let createdAfter = try reader.varint()
+        let catchingUp = try reader.varint() != 0
+        if let known = poolIndex[name] {
+            // A pool found behind the stream is read anew from the messages themselves, however far it had come.
+            pools[known].definition = definition
+        } else {
+            add(definition, createdAfter: createdAfter, catchingUp: catchingUp)
+        }
+    }
+
+    /// Makes the queues from what was replayed. `lastBatch`: ordinal of the journal's last batch.
+    public mutating func finishReplay(lastBatch: UInt64, lastSequence: UInt64, at now: Moment) {
+        self.lastBatch = lastBatch
+        durableBatch = lastBatch
+        self.lastSequence = max(self.lastSequence, lastSequence)
+        durableSequence = self.lastSequence
+        for pool in pools.indices {
+            var list = replaying.lists[pool] ?? EntryList()
+            while let index = list.popFirst(slab) {
+                let entry = slab[index]
+                slab.remove(index)
+                guard pools[pool].unsettled.contains(entry.sequence) else { continue }
+                let fresh = Entry(
+                    sequence: entry.sequence, severity: entry.severity,
+                    attempts: replaying.attempts[pool]?[entry.sequence] ?? 0, keyHash: entry.keyHash, queuedAt: seconds(now))
+                if let due = replaying.delayed[entry.sequence], due > now.wall {
+                    schedule(pool, pools[pool].hold(fresh, slab), due: due)
+                } else {
+                    pools[pool].enqueue(fresh, slab)
+                }
+            }
+            if pools[pool].catchingUp { pools[pool].cursor = 1 } else { replaying.attempts[pool] = nil }
+        }
+        replaying.lists = [:]
+        replaying.delayed = [:]
+    }
+
+    // MARK: Writing
+
+    /// What the next control batch must hold, if anything: everything since the last. Then tell `appended`.
+    public mutating func takeControl() -> Bytes? {
+        for pool in acked.indices where !acked[pool].isEmpty {
+            control.acked(pool: pool, acked[pool])
+            acked[pool].removeAll(keepingCapacity: true)
+        }
+        guard !control.bytes.isEmpty || !controlAnswers.isEmpty else { return nil }
+        let bytes = Bytes(control.bytes)
+        control = ControlWriter()
+        for answer in controlAnswers {
+            pending.append(PendingBatch(batch: 0, firstSequence: 0, metas: [], answer: answer))
+        }
+        controlAnswers = []
+        return bytes
+    }
+
+    /// Rough size of what `takeControl` would give.
+    public var controlBytes: Int { control.bytes.count + acked.reduce(0) { $0 + $1.count * 10 } + controlAnswers.count }
+
+    /// The state a segment begins with, so that older ones can be removed. Call `takeControl` first.
+    public func checkpoint() -> Bytes {
+        var writer = ControlWriter()
+        for (index, pool) in pools.enumerated() {
+            writer.pool(pool.definition, createdAfter: pool.createdAfter, catchingUp: pool.catchingUp)
+            writer.counters(pool: index, pool.counters)
+        }
+        return Bytes(writer.bytes)
+    }
+}

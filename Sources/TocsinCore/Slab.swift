@@ -1,0 +1,198 @@
+/// One message waiting in one pool: 24 bytes, all that stays in memory of a backlog.
+struct Entry {
+    private var packed: UInt64
+    var keyHash: UInt64
+    /// The next entry of the same list.
+    var next: UInt32
+    /// When it was queued, seconds of the hub's clock.
+    var queuedAt: UInt32
+
+    /// Attempts already made, at most 255.
+    var attempts: UInt8 { UInt8(truncatingIfNeeded: packed >> 56) }
+    var severity: UInt8 { UInt8(truncatingIfNeeded: packed >> 48) }
+    var sequence: UInt64 { packed & 0xFFFF_FFFF_FFFF }
+
+    init(sequence: UInt64, severity: UInt8, attempts: UInt8, keyHash: UInt64, queuedAt: UInt32) {
+        packed = sequence & 0xFFFF_FFFF_FFFF | UInt64(severity) << 48 | UInt64(attempts) << 56
+        self.keyHash = keyHash
+        self.queuedAt = queuedAt
+        next = EntrySlab.none
+    }
+
+    /// The same message with one attempt more.
+    var attempted: Entry {
+        var copy = self
+        if attempts < 255 { copy.packed += 1 << 56 }
+        copy.next = EntrySlab.none
+        return copy
+    }
+}
+
+/// Entries in chunks, with a free list: no copy when it grows, memory given back when a whole slab empties.
+final class EntrySlab {
+    static let none = UInt32.max
+    private static let chunkBits: UInt32 = 15
+
+    private var chunks: [UnsafeMutablePointer<Entry>] = []
+    private var free = EntrySlab.none
+    private var used: UInt32 = 0
+    private(set) var count = 0
+
+    deinit { for chunk in chunks { chunk.deallocate() } }
+
+    subscript(index: UInt32) -> Entry {
+        @inline(__always) get { chunks[Int(index >> Self.chunkBits)][Int(index & (1 << Self.chunkBits - 1))] }
+        @inline(__always) set { chunks[Int(index >> Self.chunkBits)][Int(index & (1 << Self.chunkBits - 1))] = newValue }
+    }
+
+    func link(_ index: UInt32, to next: UInt32) {
+        chunks[Int(index >> Self.chunkBits)][Int(index & (1 << Self.chunkBits - 1))].next = next
+    }
+
+    func insert(_ entry: Entry) -> UInt32 {
+        count += 1
+        if free != Self.none {
+            let index = free
+            free = self[index].next
+            self[index] = entry
+            return index
+        }
+        if used >> Self.chunkBits == UInt32(chunks.count) { chunks.append(.allocate(capacity: 1 << Self.chunkBits)) }
+        let index = used
+        used += 1
+        (chunks[Int(index >> Self.chunkBits)] + Int(index & (1 << Self.chunkBits - 1))).initialize(to: entry)
+        return index
+    }
+
+    func remove(_ index: UInt32) {
+        count -= 1
+        if count == 0 {
+            for chunk in chunks.dropFirst() { chunk.deallocate() }
+            chunks.removeLast(max(0, chunks.count - 1))
+            free = Self.none
+            used = 0
+            return
+        }
+        link(index, to: free)
+        free = index
+    }
+}
+
+/// A first-in-first-out list of entries, linked through the slab.
+struct EntryList {
+    var head = EntrySlab.none
+    var tail = EntrySlab.none
+
+    var isEmpty: Bool { head == EntrySlab.none }
+
+    mutating func append(_ index: UInt32, _ slab: EntrySlab) {
+        if isEmpty { head = index } else { slab.link(tail, to: index) }
+        tail = index
+    }
+
+    mutating func prepend(_ index: UInt32, _ slab: EntrySlab) {
+        slab.link(index, to: head)
+        if isEmpty { tail = index }
+        head = index
+    }
+
+    mutating func popFirst(_ slab: EntrySlab) -> UInt32? {
+        guard head != EntrySlab.none else { return nil }
+        let index = head
+        head = slab[index].next
+        slab.link(index, to: EntrySlab.none)
+        if head == EntrySlab.none { tail = EntrySlab.none }
+        return index
+    }
+}
+
+/// One delivery that is not settled yet.
+struct Lease {
+    var entry: Entry
+    var peer: UInt64
+    var subscription: UInt64
+    var deadline: UInt64
+    var generation: UInt32
+    var lane: UInt32
+    var previous: UInt32
+    var next: UInt32
+    var live: Bool
+}
+
+/// The leases of one pool, in order of deadline (all have the same visibility time). A token names a slot and its
+/// generation, so a settlement that comes late can never hit another delivery.
+struct LeaseTable {
+    static let none = UInt32.max
+    private var slots: [Lease] = []
+    private var free: [UInt32] = []
+    private var head = LeaseTable.none
+    private var tail = LeaseTable.none
+    private(set) var count = 0
+    private let firstGeneration: UInt32
+
+    /// `epoch`: of this start of the hub, so that a token from before a restart fits nothing.
+    init(epoch: UInt64) { firstGeneration = UInt32(truncatingIfNeeded: epoch &* 0x9E37_79B9) }
+
+    mutating func insert(_ entry: Entry, peer: UInt64, subscription: UInt64, deadline: UInt64, lane: UInt32) -> UInt64 {
+        let index: UInt32
+        let generation: UInt32
+        if let reused = free.popLast() {
+            index = reused
+            generation = slots[Int(index)].generation &+ 1
+        } else {
+            index = UInt32(slots.count)
+            generation = firstGeneration
+        }
+        let lease = Lease(
+            entry: entry, peer: peer, subscription: subscription, deadline: deadline, generation: generation, lane: lane,
+            previous: tail, next: Self.none, live: true)
+        if Int(index) == slots.count { slots.append(lease) } else { slots[Int(index)] = lease }
+        if tail == Self.none { head = index } else { slots[Int(tail)].next = index }
+        tail = index
+        count += 1
+        return UInt64(generation) << 32 | UInt64(index)
+    }
+
+    /// The lease that `token` names, if it is still the latest for its message.
+    func find(_ token: UInt64, sequence: UInt64) -> Lease? {
+        let index = Int(token & 0xFFFF_FFFF)
+        guard index < slots.count else { return nil }
+        let lease = slots[index]
+        guard lease.live, lease.generation == UInt32(truncatingIfNeeded: token >> 32), lease.entry.sequence == sequence else {
+            return nil
+        }
+        return lease
+    }
+
+    /// The message in the slot a token of `tokens` or `first` names.
+    func sequence(of token: UInt64) -> UInt64 { slots[Int(token & 0xFFFF_FFFF)].entry.sequence }
+
+    mutating func remove(_ token: UInt64) {
+        let index = UInt32(truncatingIfNeeded: token)
+        let lease = slots[Int(index)]
+        if lease.previous == Self.none { head = lease.next } else { slots[Int(lease.previous)].next = lease.next }
+        if lease.next == Self.none { tail = lease.previous } else { slots[Int(lease.next)].previous = lease.previous }
+        slots[Int(index)].live = false
+        free.append(index)
+        count -= 1
+    }
+
+    /// The lease whose deadline comes first.
+    var first: (token: UInt64, lease: Lease)? {
+        guard head != Self.none else { return nil }
+        let lease = slots[Int(head)]
+        return (UInt64(lease.generation) << 32 | UInt64(head), lease)
+    }
+
+    /// Tokens of every lease that `condition` selects, oldest first.
+    func tokens(where condition: (Lease) -> Bool) -> [UInt64] {
+        var tokens: [UInt64] = []
+        var index = head
+        while index != Self.none {
+            let lease = slots[Int(index)]
+            if condition(lease) { tokens.append(UInt64(lease.generation) << 32 | UInt64(index)) }
+            index = lease.next
+        }
+        return tokens
+    }
+}

@@ -1,0 +1,121 @@
+import Logging
+import TocsinKit
+import TocsinSystem
+
+/// Runs one check until its task is cancelled.
+struct CheckRunner: Sendable {
+    let detector: String
+    let directory: String
+    let check: Check
+    let outlet: Outlet
+    let logger: Logger
+
+    // MARK: Probes
+
+    /// What of a probe survives a restart: which conditions are firing, so that their end is reported even if it came while the
+    /// detector was away.
+    typealias SavedStates = [String: ProbeState]
+
+    func probe(_ prober: some Prober, pool: BlockingPool) async {
+        var prober = prober
+        let file = StateFile<SavedStates>(path: statePath(directory, "probe", detector, check.name))
+        let maker = EventMaker(detector: detector, check: check)
+        do {
+            var states = try await load(file, pool: pool)
+            var next = ContinuousClock.now
+            while true {
+                do {
+                    for observation in try await prober.probe() {
+                        try await take(observation, &states, maker: maker, file: file, pool: pool)
+                    }
+                } catch let error as BlockingPoolError {
+                    logger.warning("not probed this time: \(error)")
+                }
+                // From start to start; what was missed while a probe took longer is left out.
+                next = max(next + check.interval, ContinuousClock.now)
+                try await Task.sleep(until: next)
+            }
+        } catch is CancellationError {
+            return
+        } catch {
+            logger.error("this check has ended: \(error)")
+        }
+    }
+
+    private func load(_ file: StateFile<SavedStates>, pool: BlockingPool) async throws -> SavedStates {
+        do {
+            return try await pool.run { _ in try file.load() } ?? [:]
+        } catch let error as StateFileError {
+            logger.error("\(error)")
+            return [:]
+        }
+    }
+
+    private func take(
+        _ observation: Observation, _ states: inout SavedStates, maker: EventMaker, file: StateFile<SavedStates>,
+        pool: BlockingPool
+    ) async throws {
+        let now = wallClockMs()
+        let verdict = states[observation.aspect, default: ProbeState()].observe(observation, check: check, nowMs: now)
+        guard verdict != .nothing else { return }
+        try await outlet.deliver([try event(observation, verdict, maker: maker, now: now)])
+        let firing = states.filter { $0.value.firing != nil }
+        do {
+            try await pool.run { _ in try file.save(firing) }
+        } catch let error as StateFileError {
+            logger.warning("\(error)")
+        }
+    }
+
+    private func event(
+        _ observation: Observation, _ verdict: ProbeState.Verdict, maker: EventMaker, now: UInt64
+    ) throws -> Message {
+        var labels = maker.baseLabels
+        var dedupKey = check.name
+        if case .host = check.kind, let host = labels["host"] { dedupKey = "\(host)/\(dedupKey)" }
+        if !observation.aspect.isEmpty {
+            labels["aspect"] = observation.aspect
+            dedupKey += "/\(observation.aspect)"
+        }
+        return try maker.message(
+            EventMaker.Content(
+                id: randomID(), kind: verdict == .resolve ? .resolve : .trigger, service: check.service,
+                summary: observation.summary, severity: observation.severity, dedupKey: dedupKey, labels: labels,
+                details: maker.baseDetails.merging(observation.details) { $1 }, observedAt: now))
+    }
+
+    // MARK: Logs
+
+    func follow(_ log: LogCheck, pool: BlockingPool) async {
+        do {
+            let (detector, directory, check, logger) = (detector, directory, check, logger)
+            let follower = try await pool.run { _ in
+                try LogFollower(detector: detector, spoolDirectory: directory, check: check, log: log, logger: logger)
+            }
+            var complained = false
+            while true {
+                do {
+                    let batch = try await pool.run { cancelled in
+                        try follower.next(now: monotonicNow(), cancelled: cancelled)
+                    }
+                    complained = false
+                    if !batch.events.isEmpty { try await outlet.deliver(batch.events) }
+                    try await pool.run { _ in follower.save() }
+                    if batch.atEnd { try await Task.sleep(for: check.interval) }
+                    try Task.checkCancellation()
+                } catch let error as StateFileError {
+                    if !complained { logger.warning("\(error); trying again every \(check.interval)") }
+                    complained = true
+                    try await Task.sleep(for: check.interval)
+                } catch let error as BlockingPoolError {
+                    logger.warning("not read this time: \(error)")
+                    try await Task.sleep(for: check.interval)
+                }
+            }
+        } catch is CancellationError {
+            return
+        } catch {
+            logger.error("this check has ended: \(error)")
+        }
+    }
+}

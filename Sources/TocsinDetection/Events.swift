@@ -1,0 +1,156 @@
+import Glibc
+import Logging
+import TocsinDomain
+import TocsinKit
+import TocsinProto
+import TocsinWire
+
+/// Where events go: the hub or, while it is away, the spool. A seam, so that checks are tested without a hub.
+protocol EventSink: Sendable {
+    /// Returns when `messages` are durable. The same messages may be offered again after an error.
+    func accept(_ messages: [Message]) async throws
+}
+
+struct ClientSink: EventSink {
+    let client: Client
+    func accept(_ messages: [Message]) async throws { try await client.publishOrSpool(messages) }
+}
+
+/// Offers events until they are taken: an observation is not dropped because a disk was full for a minute.
+struct Outlet: Sendable {
+    let sink: any EventSink
+    let logger: Logger
+    var firstWait: Duration = .milliseconds(500)
+    var longestWait: Duration = .seconds(30)
+
+    /// Returns when `messages` are durable, or were refused as malformed, which trying again cannot change (logged as an
+    /// error, one by one).
+    ///
+    /// - Throws: `CancellationError`.
+    func deliver(_ messages: [Message]) async throws {
+        var rest = messages
+        var wait = firstWait
+        while !rest.isEmpty {
+            do {
+                try await sink.accept(rest)
+                return
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                try Task.checkCancellation()
+                if let index = Self.malformed(error), rest.indices.contains(index) {
+                    logger.error("the hub refused event \(rest[index].subject): \(error); it is dropped")
+                    rest.remove(at: index)
+                    continue
+                }
+                logger.warning("\(rest.count) events wait, next attempt in \(wait): \(error)")
+                try await Task.sleep(for: wait)
+                wait = min(longestWait, wait * 2)
+            }
+        }
+    }
+
+    private static func malformed(_ error: any Error) -> Int? {
+        guard case .refused(let reason, _, let index)? = error as? ClientError else { return nil }
+        return reason == .badEnvelope || reason == .tooLarge ? index : nil
+    }
+}
+
+/// Makes the events of one check.
+struct EventMaker: Sendable {
+    let subject: String
+    let source: String
+    let check: Check
+    let baseLabels: [String: String]
+    let baseDetails: [String: String]
+
+    init(detector: String, check: Check) {
+        self.check = check
+        subject = "event.\(check.kind.token).\(Subject.token(check.name))"
+        source = "\(check.kind.token):\(check.name)"
+        var labels = check.labels
+        labels["check"] = check.name
+        // What these see is about this machine; a remote service is the same whoever probes it.
+        switch check.kind {
+        case .command, .host, .log: labels["host"] = labels["host"] ?? hostName()
+        case .http, .tcp: break
+        }
+        baseLabels = labels
+        baseDetails = ["detector": detector]
+    }
+
+    /// The fields that differ between the events of a check.
+    struct Content {
+        var id: String
+        var kind: Tocsin_V1_EventKind
+        var service: String
+        var summary: String
+        var severity: String
+        var dedupKey: String
+        var labels: [String: String]
+        var details: [String: String]
+        var observedAt: UInt64
+    }
+
+    func message(_ content: Content) throws -> Message {
+        var event = Tocsin_V1_Event()
+        event.id = content.id
+        event.kind = content.kind
+        event.source = source
+        event.service = content.service
+        event.summary = content.summary
+        event.severityHint = content.severity
+        event.dedupKey = content.dedupKey
+        event.observedAt = content.observedAt
+        event.labels = content.labels
+        event.details = content.details
+        return try Message(
+            event, id: Array(content.id.utf8), subject: subject, severity: wireSeverity(content.severity),
+            key: content.service)
+    }
+}
+
+/// How urgently the hub delivers the event; triage decides what it really is. An unknown word is `major`: better too soon.
+func wireSeverity(_ hint: String) -> WireSeverity {
+    guard let severity = Severity(parsing: hint) else { return .major }
+    return WireSeverity(rawValue: severity.rawValue) ?? .major
+}
+
+func hostName() -> String {
+    var buffer = [UInt8](repeating: 0, count: 256)
+    let code = buffer.withUnsafeMutableBytes { gethostname($0.baseAddress?.assumingMemoryBound(to: CChar.self), 255) }
+    return code == 0 ? String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self) : "unknown"
+}
+
+/// Milliseconds since 1970.
+func wallClockMs() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+}
+
+/// 16 random bytes in hexadecimal digits.
+func randomID() -> String { hexadecimal(MessageID.random()) }
+
+func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    let digits = Array("0123456789abcdef".utf8)
+    var text: [UInt8] = []
+    for byte in bytes {
+        text.append(digits[Int(byte >> 4)])
+        text.append(digits[Int(byte & 15)])
+    }
+    return String(decoding: text, as: UTF8.self)
+}
+
+/// The first `limit` bytes of `bytes` as text, not cut within a character; bytes that are not UTF-8 become U+FFFD.
+func text(_ bytes: UnsafeRawBufferPointer, limit: Int) -> String {
+    var end = min(limit, bytes.count)
+    if end < bytes.count {
+        var back = 0
+        while end > 0, back < 3, bytes[end] & 0xC0 == 0x80 {
+            end -= 1
+            back += 1
+        }
+    }
+    return String(decoding: bytes[..<end], as: UTF8.self)
+}

@@ -1,0 +1,149 @@
+import TocsinDomain
+import TocsinProto
+import TocsinWire
+
+/// A rule with everything parsed and compiled once, and its condition in words.
+struct CompiledRule: Sendable {
+    let rule: TriageRule
+    /// `summary matches "HTTP 5.." and service web*`; what an alert says of why.
+    let condition: String
+    private let subjects: [SubjectFilter]
+    private let sources: [Glob]
+    private let services: [Glob]
+    private let labels: [(name: String, value: Glob)]
+    private var contains: TextPattern?
+    private var pattern: TextPattern?
+
+    /// Throws what is wrong with the rule, in one sentence.
+    init(_ rule: TriageRule) throws(TriageProblem) {
+        if rule.name.isEmpty { throw TriageProblem("a triage rule has no name; give it one, alerts will show it") }
+        let here = "triage rule \"\(rule.name)\": "
+        self.rule = rule
+        subjects = try Self.filters(rule.match.subjects, here)
+        sources = rule.match.sources.map(Glob.init)
+        services = rule.match.services.map(Glob.init)
+        labels = rule.match.labels.sorted { $0.key < $1.key }.map { ($0.key, Glob($0.value)) }
+        contains = try Self.literals(rule.match.summaryContains, here)
+        pattern = try Self.pattern(rule.match.summaryMatches, here)
+        if rule.by != nil, rule.match.minimumSeverity != nil {
+            throw TriageProblem(
+                here
+                    + "\"by\" cannot go with a minimum severity, because a resolve need not repeat the severity of its trigger; move \"by\" to a rule without one"
+            )
+        }
+        if rule.by?.isEmpty == true {
+            throw TriageProblem(here + "\"by\" names nothing, so every event would be the same alert; name a field")
+        }
+        if rule.group != nil, rule.by == nil {
+            throw TriageProblem(here + "\"group\" has an effect only together with \"by\"; add \"by\" or leave it out")
+        }
+        if rule.suppress?.allSatisfy(\.isWhitespace) == true {
+            throw TriageProblem(here + "\"suppress\" is the reason to suppress; say it in a few words")
+        }
+        condition = Self.words(for: rule.match)
+    }
+
+    /// Whether the event matches; `severity` is what its hint is taken for.
+    mutating func matches(_ event: Tocsin_V1_Event, subject: String, severity: Severity) -> Bool {
+        if let minimum = rule.match.minimumSeverity, severity < minimum { return false }
+        if !sources.isEmpty, !sources.contains(where: { $0.matches(event.source) }) { return false }
+        if !services.isEmpty, !services.contains(where: { $0.matches(event.service) }) { return false }
+        if !subjects.isEmpty, !subjects.contains(where: { $0.matches(subject) }) { return false }
+        for (name, glob) in labels {
+            guard let value = event.labels[name], glob.matches(value) else { return false }
+        }
+        if contains?.matches(event.summary) == false { return false }
+        return pattern?.matches(event.summary) != false
+    }
+
+    private static func filters(_ texts: [String], _ here: String) throws(TriageProblem) -> [SubjectFilter] {
+        var filters: [SubjectFilter] = []
+        for text in texts {
+            do throws(WireError) {
+                filters.append(try SubjectFilter(text))
+            } catch {
+                throw TriageProblem(here + error.message)
+            }
+        }
+        return filters
+    }
+
+    private static func literals(_ texts: [String], _ here: String) throws(TriageProblem) -> TextPattern? {
+        if texts.isEmpty { return nil }
+        if texts.contains("") { throw TriageProblem(here + "every summary contains the empty text; leave it out") }
+        do throws(TextPattern.Problem) {
+            return try TextPattern(anyOf: texts)
+        } catch {
+            throw TriageProblem(here + "the texts that the summary may contain are too many; \(error.message)")
+        }
+    }
+
+    private static func pattern(_ text: String?, _ here: String) throws(TriageProblem) -> TextPattern? {
+        guard let text else { return nil }
+        do throws(TextPattern.Problem) {
+            return try TextPattern(text)
+        } catch {
+            throw TriageProblem(here + "the expression \(quoted(text)) is wrong \(error)")
+        }
+    }
+
+    private static func words(for match: RuleMatch) -> String {
+        var parts: [String] = []
+        func list(_ name: String, _ texts: [String]) {
+            if !texts.isEmpty { parts.append(name + " " + texts.joined(separator: " or ")) }
+        }
+        list("subject", match.subjects)
+        list("source", match.sources)
+        list("service", match.services)
+        for (name, value) in match.labels.sorted(by: { $0.key < $1.key }) { parts.append("label \(name)=\(value)") }
+        list("summary contains", match.summaryContains.map(quoted))
+        if let pattern = match.summaryMatches { parts.append("summary matches \(quoted(pattern))") }
+        if let minimum = match.minimumSeverity { parts.append("severity at least \(minimum)") }
+        return parts.isEmpty ? "every event" : parts.joined(separator: " and ")
+    }
+}
+
+/// What is wrong with a triage configuration: one sentence saying what, where and what to do.
+public struct TriageProblem: Error, Sendable, Equatable, CustomStringConvertible {
+    public var message: String
+
+    init(_ message: String) { self.message = message }
+
+    public var description: String { message }
+}
+
+/// In quotes and at most 64 characters: texts from outside appear in sentences.
+func quoted(_ text: String) -> String { "\"\(text.prefix(64))\(text.count > 64 ? "…" : "")\"" }
+
+extension TriageConfiguration {
+    /// Everything that is wrong with it; empty if nothing is.
+    public var problems: [String] {
+        var problems: [String] = []
+        var names: Set<String> = ["default"]
+        for rule in rules {
+            do throws(TriageProblem) {
+                _ = try CompiledRule(rule)
+            } catch {
+                problems.append(error.message)
+            }
+            if !names.insert(rule.name).inserted {
+                problems.append(
+                    rule.name == "default"
+                        ? "triage rule \"default\": the name is taken by the rule for what no other matches; choose another"
+                        : "triage rule \"\(rule.name)\": two rules have this name; rename one")
+            }
+        }
+        for (name, service) in services.sorted(by: { $0.key < $1.key }) where !(1...3).contains(service.tier) {
+            problems.append("service \"\(name)\": tier \(service.tier) is not one of 1, 2 and 3")
+        }
+        if !(1...65_536).contains(credit) { problems.append("triage credit \(credit) is not in 1 to 65536") }
+        if !(1...100_000).contains(updateEventsMax) {
+            problems.append("triage update_events_max \(updateEventsMax) is not in 1 to 100000")
+        }
+        if !(1...900_000).contains(updateBytesMax) {
+            problems.append(
+                "triage update_bytes_max \(updateBytesMax) is not in 1 to 900000, which a message can carry")
+        }
+        return problems
+    }
+}

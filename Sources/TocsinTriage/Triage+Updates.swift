@@ -1,0 +1,118 @@
+import TocsinDomain
+import TocsinProto
+
+/// One event as it came.
+public struct TriageInput: Sendable {
+    public var event: Tocsin_V1_Event
+    public var subject: String
+    /// Encoded size of the event in bytes.
+    public var size: Int
+
+    public init(event: Tocsin_V1_Event, subject: String, size: Int) {
+        self.event = event
+        self.subject = subject
+        self.size = size
+    }
+}
+
+/// An alert update and the inputs (by index) it stands for: they may be acknowledged once it is stored.
+public struct PlannedUpdate: Sendable {
+    public var update: Tocsin_V1_AlertUpdate
+    public var inputs: [Int]
+}
+
+extension Triage {
+    /// Labels copied to an update are bounded; the events carry all of them.
+    private static let labelBytesMax = 8 << 10
+    private static let summaryBytesMax = 1024
+
+    /// Judges a batch. Events that follow each other within one fingerprint with the same kind, disposition and drill flag
+    /// become one update; a resolve between two triggers keeps them apart, so that the last word stays the last. An event
+    /// id that comes twice in the batch counts once. Updates are in the order of their first events.
+    ///
+    /// `now`: milliseconds since 1970.
+    public mutating func updates(for inputs: [TriageInput], now: UInt64) -> [PlannedUpdate] {
+        var plan: [PlannedUpdate] = []
+        var sizes: [Int] = []
+        /// The update that still takes events, for each fingerprint.
+        var open: [String: Int] = [:]
+        var seen: [String: Int] = [:]
+        for (index, input) in inputs.enumerated() {
+            if let place = seen[input.event.id] {
+                plan[place].inputs.append(index)
+                continue
+            }
+            let decision = decide(input.event, subject: input.subject)
+            var place = plan.count
+            if let candidate = open[decision.fingerprint], accepts(plan[candidate], sizes[candidate], decision, input) {
+                place = candidate
+                plan[place].inputs.append(index)
+                plan[place].update.events.append(input.event)
+                sizes[place] += input.size
+            } else {
+                plan.append(PlannedUpdate(update: Tocsin_V1_AlertUpdate(), inputs: [index]))
+                plan[place].update.events = [input.event]
+                sizes.append(input.size)
+                open[decision.fingerprint] = place
+            }
+            // The most severe speaks for all, of equals the latest.
+            let isFirst = plan[place].inputs.count == 1
+            if isFirst || plan[place].update.severity.rawValue <= Int(decision.severity.rawValue) {
+                fill(&plan[place].update, from: decision, input.event)
+            }
+            seen[input.event.id] = place
+        }
+        for index in plan.indices {
+            plan[index].update.id = updateID(plan[index].update)
+            plan[index].update.triagedAt = now
+        }
+        return plan
+    }
+
+    private func accepts(
+        _ planned: PlannedUpdate, _ size: Int, _ decision: TriageDecision, _ input: TriageInput
+    ) -> Bool {
+        planned.update.kind == decision.kind && planned.update.disposition == decision.disposition
+            && planned.update.service == decision.service && planned.update.events.count < updateEventsMax
+            && size + input.size <= updateBytesMax
+    }
+
+    private func fill(_ update: inout Tocsin_V1_AlertUpdate, from decision: TriageDecision, _ event: Tocsin_V1_Event) {
+        update.fingerprint = decision.fingerprint
+        update.kind = decision.kind
+        update.disposition = decision.disposition
+        update.service = decision.service
+        update.summary = Self.shortened(event.summary)
+        update.severity = Tocsin_V1_Severity(rawValue: Int(decision.severity.rawValue)) ?? .info
+        update.impact = Tocsin_V1_Level(rawValue: Int(decision.impact.rawValue)) ?? .low
+        update.urgency = Tocsin_V1_Level(rawValue: Int(decision.urgency.rawValue)) ?? .low
+        update.priority = Tocsin_V1_Priority(rawValue: Int(decision.priority.rawValue)) ?? .unspecified
+        update.rule = decision.why
+        update.runbook = decision.runbook
+        update.drill = event.drill
+        update.labels = labels(of: event, service: decision.service)
+    }
+
+    private func labels(of event: Tocsin_V1_Event, service: String) -> [String: String] {
+        var labels = event.labels
+        let owner = owner(of: service)
+        if !owner.isEmpty, labels["owner"] == nil { labels["owner"] = owner }
+        func size(_ label: (key: String, value: String)) -> Int { label.key.utf8.count + label.value.utf8.count }
+        guard labels.reduce(0, { $0 + size($1) }) > Self.labelBytesMax else { return labels }
+        var kept: [String: String] = [:]
+        var bytes = 0
+        for label in labels.sorted(by: { $0.key < $1.key }) where bytes + size(label) <= Self.labelBytesMax {
+            kept[label.key] = label.value
+            bytes += size(label)
+        }
+        return kept
+    }
+
+    private static func shortened(_ summary: String) -> String {
+        guard summary.utf8.count > summaryBytesMax else { return summary }
+        // Cut between characters.
+        var end = summary.utf8.index(summary.utf8.startIndex, offsetBy: summaryBytesMax - 3)
+        while end.samePosition(in: summary.unicodeScalars) == nil { end = summary.utf8.index(before: end) }
+        return summary[..<end] + "…"
+    }
+}

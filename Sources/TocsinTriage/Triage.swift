@@ -1,0 +1,124 @@
+import TocsinDomain
+import TocsinProto
+
+/// What triage makes of one event.
+public struct TriageDecision: Sendable, Equatable {
+    /// 32 hex digits.
+    public var fingerprint: String
+    /// `trigger` or `resolve`, never anything else.
+    public var kind: Tocsin_V1_EventKind
+    public var disposition: Tocsin_V1_Disposition
+    public var service: String
+    public var severity: Severity
+    public var impact: Level
+    public var urgency: Level
+    public var priority: Priority
+    /// The name of the rule that decided; `default` if none did.
+    public var rule: String
+    /// The rule and its reasons, in words.
+    public var why: String
+    public var runbook: String
+}
+
+/// The judgement itself: pure, without clock, socket or randomness. Mutating only because patterns learn as they are used;
+/// the same events give the same decisions, whatever came before. One per thread of work.
+public struct Triage: Sendable {
+    private let configuration: TriageConfiguration
+    private var rules: [CompiledRule]
+    private var fingerprints = FingerprintMaker()
+
+    /// Throws the first of `configuration.problems`.
+    public init(_ configuration: TriageConfiguration) throws(TriageProblem) {
+        if let problem = configuration.problems.first { throw TriageProblem(problem) }
+        self.configuration = configuration
+        rules = []
+        for rule in configuration.rules { rules.append(try CompiledRule(rule)) }
+    }
+
+    /// Judges one event that came on `subject`.
+    public mutating func decide(_ event: Tocsin_V1_Event, subject: String) -> TriageDecision {
+        let hint = Severity(parsing: event.severityHint)
+        let hinted = hint ?? configuration.defaultSeverity
+        var decider: Int?
+        // A rule with a severity condition never decides what makes an alert: a resolve need not repeat the severity.
+        var grouper: Int?
+        for index in rules.indices where rules[index].matches(event, subject: subject, severity: hinted) {
+            if decider == nil { decider = index }
+            if rules[index].rule.match.minimumSeverity == nil {
+                grouper = index
+                break
+            }
+        }
+        let rule = decider.map { rules[$0].rule }
+        let service = rule?.service ?? (event.service.isEmpty ? "unknown" : event.service)
+        let severity = rule?.severity ?? hinted
+        let entry = configuration.services[service]
+        let impact = rule?.impact ?? Self.impact(severity, entry)
+        let urgency = rule?.urgency ?? Self.urgency(severity)
+        let priority = configuration.matrix[impact: impact, urgency: urgency]
+
+        var why: String
+        if let decider {
+            why = "\(rules[decider].rule.name): \(rules[decider].condition)"
+        } else {
+            why = "default: " + Self.words(forHint: event.severityHint, hint, hinted)
+            if rule?.impact == nil, let entry { why += ", service \(service) is tier \(entry.tier)" }
+        }
+        if let reason = rule?.suppress { why += "; suppressed: \(reason)" }
+        why += "; impact \(impact) × urgency \(urgency) = \(priority)"
+
+        let by = grouper.flatMap { rules[$0].rule.by }
+        let group = by == nil ? "" : grouper.map { rules[$0].rule.group ?? rules[$0].rule.name } ?? ""
+        return TriageDecision(
+            fingerprint: fingerprints.fingerprint(
+                of: event, fields: by ?? FingerprintMaker.defaultFields, group: group),
+            kind: Self.kind(of: event, rule), disposition: rule?.suppress == nil ? .alert : .suppressed,
+            service: service,
+            severity: severity, impact: impact, urgency: urgency, priority: priority, rule: rule?.name ?? "default",
+            why: why,
+            runbook: rule?.runbook ?? "")
+    }
+
+    /// The team that owns a service, empty if it is not in the catalogue.
+    func owner(of service: String) -> String { configuration.services[service]?.owner ?? "" }
+
+    mutating func updateID(_ update: Tocsin_V1_AlertUpdate) -> String {
+        fingerprints.updateID(
+            fingerprint: update.fingerprint, isResolve: update.kind == .resolve, eventIDs: update.events.map(\.id))
+    }
+
+    var updateEventsMax: Int { configuration.updateEventsMax }
+    var updateBytesMax: Int { configuration.updateBytesMax }
+
+    /// A kind that is not set or not known is a trigger: better one alert too many than one too few.
+    private static func kind(of event: Tocsin_V1_Event, _ rule: TriageRule?) -> Tocsin_V1_EventKind {
+        switch rule?.kind {
+        case .trigger: .trigger
+        case .resolve: .resolve
+        case nil: event.kind == .resolve ? .resolve : .trigger
+        }
+    }
+
+    /// Of the service where the catalogue has it, else as far as the severity tells. What needs nobody has none.
+    private static func impact(_ severity: Severity, _ entry: ServiceEntry?) -> Level {
+        if severity == .info { return .low }
+        guard let entry else {
+            return severity == .critical ? .high : severity == .major ? .medium : .low
+        }
+        return entry.impact ?? (entry.tier <= 1 ? .high : entry.tier == 2 ? .medium : .low)
+    }
+
+    private static func urgency(_ severity: Severity) -> Level {
+        switch severity {
+        case .critical: .high
+        case .major: .medium
+        case .minor, .info: .low
+        }
+    }
+
+    private static func words(forHint text: String, _ hint: Severity?, _ severity: Severity) -> String {
+        if text.isEmpty { return "no severity hint, taken for \(severity)" }
+        if hint == nil { return "severity hint \(quoted(text)) is not understood, taken for \(severity)" }
+        return text == severity.name ? "severity hint \(severity)" : "severity hint \(quoted(text)) means \(severity)"
+    }
+}

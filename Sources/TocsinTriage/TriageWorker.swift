@@ -1,0 +1,78 @@
+import Glibc
+import Logging
+import TocsinKit
+
+/// Takes events from the pool `triage` and publishes alerts. Stateless: any number of workers may come, go and crash; an
+/// event is acknowledged only after the alert that carries it is stored, and what is delivered again makes updates that
+/// the archive recognises by their event ids.
+public enum TriageWorker {
+    /// The pool of the hub's configuration that matches `event.>`.
+    static let pool = "triage"
+    /// Batches that wait for the hub's `accepted` at the same time. Bounds memory together with the credit.
+    private static let inFlightMax = 4
+
+    /// Works until its task is cancelled or the client is closed, then finishes what it has begun and returns.
+    ///
+    /// - Throws: `TriageProblem` for a wrong configuration, `ClientError` if the pool cannot be joined.
+    public static func run(client: Client, configuration: TriageConfiguration, logger: Logger) async throws {
+        var triage = try Triage(configuration)
+        let subscription = try await client.subscribe(pool: pool, credit: configuration.credit)
+        logger.info("triage has started", metadata: ["rules": "\(configuration.rules.count)"])
+        try await withTaskCancellationHandler {
+            // Tasks of their own, so that a cancelled worker still finishes its batches.
+            var inFlight: [Task<Void, Never>] = []
+            for try await batch in subscription {
+                let deliveries = try batch.deliveries()
+                let work = TriageBatch(deliveries.map { ($0.message, $0.attempt) }, triage: &triage, now: now())
+                if inFlight.count == inFlightMax { await inFlight.removeFirst().value }
+                inFlight.append(
+                    Task {
+                        let outcomes = await work.settle { try await client.publish($0) }
+                        report(outcomes, to: logger)
+                        subscription.settle(zip(deliveries, outcomes).map { ($0, settlement($1)) })
+                    })
+            }
+            for task in inFlight { await task.value }
+        } onCancel: {
+            Task { await subscription.close() }
+        }
+        logger.info("triage has stopped")
+    }
+
+    private static func settlement(_ outcome: TriageOutcome) -> Settlement {
+        switch outcome {
+        case .ack: .ack
+        case .retry(let delay, let reason): .retry(after: delay, reason: reason)
+        case .reject(let reason): .reject(reason: reason)
+        }
+    }
+
+    /// One line for a batch, however much of it failed.
+    private static func report(_ outcomes: [TriageOutcome], to logger: Logger) {
+        var retried = 0
+        var rejected = 0
+        var example = ""
+        for outcome in outcomes {
+            switch outcome {
+            case .ack: continue
+            case .retry(_, let reason):
+                retried += 1
+                if example.isEmpty { example = reason }
+            case .reject(let reason):
+                rejected += 1
+                example = reason
+            }
+        }
+        guard retried + rejected > 0 else { return }
+        logger.warning(
+            "some events did not become alerts",
+            metadata: ["retried": "\(retried)", "rejected": "\(rejected)", "reason": "\(example)"])
+    }
+
+    /// Milliseconds since 1970.
+    private static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
+    }
+}
