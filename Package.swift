@@ -10,6 +10,8 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let sqlite = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 
 func ours(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
@@ -26,6 +28,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
@@ -36,48 +39,60 @@ let package = Package(
         // C libraries, each wrapped by exactly one Swift target.
         .systemLibrary(name: "CZeroMQ"),
         .systemLibrary(name: "CCurl"),
+        .systemLibrary(name: "CLinux"),
         .target(name: "CCRC32C"),
 
         // The broker.
         ours("TocsinWire", []),
         ours("TocsinProto", [protobuf]),
         ours("TocsinTransport", ["CZeroMQ", "TocsinWire"]),
-        ours("TocsinJournal", ["CCRC32C", "TocsinWire"]),
-        ours("TocsinCore", ["TocsinWire"]),
-        ours("TocsinEngine", ["TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
-        ours("TocsinHub", ["TocsinEngine", "TocsinTransport", "TocsinJournal", "TocsinProto", logging]),
-        ours("TocsinSimulator", ["TocsinEngine", "TocsinJournal", "TocsinProto", "TocsinWire"]),
+        ours("TocsinJournal", ["CCRC32C", "TocsinWire", deque]),
+        ours("TocsinCore", ["TocsinWire", deque, heap]),
+        ours("TocsinEngine", ["TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, deque]),
+        ours("TocsinHub", ["TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinWire", logging]),
+        ours("TocsinSimulator", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
 
         // What clients and workers are written with.
-        ours("TocsinKit", ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, logging]),
+        ours("TocsinKit", ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, logging, deque]),
+
+        // What roles need of the operating system: subprocesses, HTTP requests, threads for blocking work.
+        ours("TocsinSystem", ["CCurl", "CLinux"]),
 
         // The incident domain and the roles.
         ours("TocsinDomain", []),
-        ours("TocsinDetection", ["TocsinKit", "TocsinDomain", "TocsinProto", "CCurl", crypto, logging]),
-        ours("TocsinTriage", ["TocsinKit", "TocsinDomain", "TocsinProto", crypto, logging]),
-        ours("TocsinArchive", ["TocsinKit", "TocsinDomain", "TocsinProto", sqlite, logging]),
-        ours("TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinProto", "CCurl", logging]),
+        ours("TocsinDetection", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", "CLinux", crypto, logging]),
+        ours("TocsinTriage", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire", crypto, logging]),
+        ours("TocsinArchive", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", sqlite, logging]),
+        ours("TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
 
         // Executables. Only `tocsin` is shipped.
         .executableTarget(
             name: "tocsin",
             dependencies: [
                 "TocsinHub", "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain",
-                "TocsinProto", arguments, yaml, logging,
+                "TocsinProto", "TocsinSystem", "TocsinWire", arguments, yaml, logging, protobuf,
             ], swiftSettings: strict),
         .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
-        .executableTarget(name: "tocsin-bench", dependencies: ["TocsinKit", arguments], swiftSettings: strict),
+        .executableTarget(
+            name: "tocsin-bench", dependencies: ["TocsinKit", "TocsinProto", "TocsinWire", "TocsinSystem", arguments, logging],
+            swiftSettings: strict),
 
-        tests("TocsinWireTests", ["TocsinWire", "TocsinProto"]),
-        tests("TocsinJournalTests", ["TocsinJournal"]),
-        tests("TocsinCoreTests", ["TocsinCore"]),
-        tests("TocsinHubTests", ["TocsinHub", "TocsinKit", "TocsinTransport", "TocsinProto"]),
+        .target(name: "LoopbackServer", dependencies: [], path: "Tests/LoopbackServer", swiftSettings: strict),
+        tests("TocsinWireTests", ["TocsinWire", "TocsinProto", protobuf]),
+        tests("TocsinJournalTests", ["TocsinJournal", "TocsinWire"]),
+        tests("TocsinCoreTests", ["TocsinCore", "TocsinWire"]),
+        tests("TocsinHubTests", ["TocsinHub", "TocsinKit", "TocsinTransport", "TocsinProto", "TocsinWire", protobuf, logging]),
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
+        tests("TocsinSystemTests", ["TocsinSystem", "LoopbackServer"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),
-        tests("TocsinDetectionTests", ["TocsinDetection"]),
-        tests("TocsinTriageTests", ["TocsinTriage"]),
-        tests("TocsinArchiveTests", ["TocsinArchive"]),
-        tests("TocsinResponseTests", ["TocsinResponse"]),
-        tests("EndToEndTests", ["TocsinProto"]),
+        tests(
+            "TocsinDetectionTests",
+            ["TocsinDetection", "TocsinKit", "TocsinProto", "TocsinSystem", "TocsinWire", "LoopbackServer", logging]),
+        tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire"]),
+        tests("TocsinArchiveTests", ["TocsinArchive", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire", sqlite, logging]),
+        tests(
+            "TocsinResponseTests",
+            ["TocsinResponse", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", "LoopbackServer", logging]),
+        tests("EndToEndTests", ["TocsinProto", protobuf]),
     ]
 )

@@ -13,7 +13,7 @@ extension Core {
         return meta.meta
     }
 
-    private mutating func meta(_ envelope: EnvelopeView) -> (meta: MessageMeta, stored: Bool) {
+    mutating func meta(_ envelope: EnvelopeView) -> (meta: MessageMeta, stored: Bool) {
         let route = route(envelope.subject)
         let keyHash = envelope.key.isEmpty ? 0 : hash.hash(envelope.key, lane: 3) | 1
         return (

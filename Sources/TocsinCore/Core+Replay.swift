@@ -11,10 +11,9 @@ struct Replay {
 extension Core {
     /// One message of the journal, in order. Throws for an envelope that does not scan.
     public mutating func replayMessage(_ envelope: EnvelopeView, sequence: UInt64, batch: UInt64, time: UInt64) throws(WireError) {
-        let (meta, _) = metaForReplay(envelope)
+        let (meta, _) = meta(envelope)
         _ = dedup.insert(meta.idHigh, meta.idLow, now: time)
         lastSequence = sequence
-        accepted += 1
         var mask = meta.route
         while mask != 0 {
             let pool = mask.trailingZeroBitCount
@@ -70,7 +69,7 @@ extension Core {
                 replaying.attempts[pool]?[sequence] = nil
                 pools[pool].counters.revived += 1
                 if pools[pool].catchingUp {
-                    pools[pool].settledEarly.remove(sequence)
+                    if pools[pool].settledEarly.remove(sequence) { pools[pool].counters.matched -= 1 }
                 } else {
                     pools[pool].unsettled.insert(sequence)
                 }
@@ -84,7 +83,13 @@ extension Core {
     }
 
     private mutating func settled(_ pool: Int, _ sequence: UInt64) {
-        if pools[pool].catchingUp { pools[pool].settledEarly.insert(sequence) } else { pools[pool].unsettled.remove(sequence) }
+        if !pools[pool].catchingUp {
+            pools[pool].unsettled.remove(sequence)
+        } else if !pools[pool].settledEarly.contains(sequence) {
+            // Its message was not counted on the way, and will not be offered again.
+            pools[pool].settledEarly.insert(sequence)
+            pools[pool].counters.matched += 1
+        }
         replaying.attempts[pool]?[sequence] = nil
     }
 
@@ -111,6 +116,7 @@ extension Core {
         durableBatch = lastBatch
         self.lastSequence = max(self.lastSequence, lastSequence)
         durableSequence = self.lastSequence
+        accepted = durableSequence
         for pool in pools.indices {
             var list = replaying.lists[pool] ?? EntryList()
             while let index = list.popFirst(slab) {
@@ -155,10 +161,23 @@ extension Core {
 
     /// The state a segment begins with, so that older ones can be removed. Call `takeControl` first.
     public func checkpoint() -> Bytes {
+        // Counters as of this place in the journal: messages appended before it count, though not durable yet.
+        var onTheWay = [UInt64](repeating: 0, count: pools.count)
+        for batch in pending {
+            for meta in batch.metas {
+                var mask = meta.route
+                while mask != 0 {
+                    onTheWay[mask.trailingZeroBitCount] += 1
+                    mask &= mask - 1
+                }
+            }
+        }
         var writer = ControlWriter()
         for (index, pool) in pools.enumerated() {
             writer.pool(pool.definition, createdAfter: pool.createdAfter, catchingUp: pool.catchingUp)
-            writer.counters(pool: index, pool.counters)
+            var counters = pool.counters
+            if !pool.catchingUp { counters.matched += onTheWay[index] }
+            writer.counters(pool: index, counters)
         }
         return Bytes(writer.bytes)
     }

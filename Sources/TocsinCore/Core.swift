@@ -23,6 +23,7 @@ public struct Core {
     var peerOrder: [PeerID] = []
     var services: [String: Service] = [:]
     var calls: [UInt64: Call] = [:]
+    var callDeadlines = Heap<CallDeadline>()
     var nextCall: UInt64 = 1
     var lastSweep: UInt64 = 0
 
@@ -351,6 +352,7 @@ public struct Core {
                 wait = min(wait, lease.deadline > now.steady ? lease.deadline - now.steady : 0)
             }
         }
+        if let call = callDeadlines.min { wait = min(wait, call.due > now.steady ? call.due - now.steady : 0) }
         return wait
     }
 

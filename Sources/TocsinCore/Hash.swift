@@ -1,14 +1,14 @@
 /// A keyed, fast 64-bit hash for routing decisions: multiply-and-fold (the construction of wyhash). The seed is the
 /// journal's own random identity, so that peers cannot aim at collisions and replay computes the same values.
 public struct RoutingHash: Sendable {
-    @usableFromInline let seed: (UInt64, UInt64)
+    let seed: (UInt64, UInt64)
 
     public init(seed: UInt64) {
         self.seed = (seed ^ 0x9E37_79B9_7F4A_7C15, (seed &* 0xD6E8_FEB8_6659_FD93) ^ 0xC2B2_AE3D_27D4_EB4F)
     }
 
     /// 64 bits of `bytes`; `lane` selects one of several independent hashes.
-    @inlinable public func hash(_ bytes: UnsafeRawBufferPointer, lane: UInt64 = 0) -> UInt64 {
+    public func hash(_ bytes: UnsafeRawBufferPointer, lane: UInt64 = 0) -> UInt64 {
         var state = seed.0 ^ (lane &* 0xA076_1D64_78BD_642F)
         var offset = 0
         while bytes.count - offset >= 16 {
@@ -28,7 +28,7 @@ public struct RoutingHash: Sendable {
         return Self.fold(Self.fold(a ^ seed.1, b ^ state) ^ UInt64(bytes.count), 0xE703_7ED1_A0B4_28DB ^ lane)
     }
 
-    @inlinable static func fold(_ a: UInt64, _ b: UInt64) -> UInt64 {
+    static func fold(_ a: UInt64, _ b: UInt64) -> UInt64 {
         let product = a.multipliedFullWidth(by: b)
         return product.high ^ product.low
     }

@@ -118,7 +118,9 @@ func wireSeverity(_ hint: String) -> WireSeverity {
 
 func hostName() -> String {
     var buffer = [UInt8](repeating: 0, count: 256)
-    let code = buffer.withUnsafeMutableBytes { gethostname($0.baseAddress?.assumingMemoryBound(to: CChar.self), 255) }
+    let code = buffer.withUnsafeMutableBytes { bytes in
+        bytes.withMemoryRebound(to: CChar.self) { $0.baseAddress.map { gethostname($0, 255) } ?? -1 }
+    }
     return code == 0 ? String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self) : "unknown"
 }
 

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// The patterns of one log, ready to be applied. Not Sendable, as compiled regular expressions are not.

@@ -1,0 +1,227 @@
+import SwiftProtobuf
+import TocsinProto
+import TocsinWire
+
+/// Where the hub is and how this client presents itself.
+public struct ClientOptions: Sendable {
+    /// A ZeroMQ endpoint: `tcp://127.0.0.1:7117` or `ipc:///run/tocsin/hub`.
+    public var endpoint: String
+    /// Who: `triage-1`. Shown in the hub's status and log.
+    public var name: String
+    /// What: detector, triage, responder, archiver, client.
+    public var role: String
+    public var software: String
+    /// Where messages are kept while the hub is away; nil: `publishOrSpool` is `publish`. Created if absent.
+    public var spoolDirectory: String?
+    /// Past it `publishOrSpool` throws `spoolFull`.
+    public var spoolBytesMax: Int
+    public var publishTimeout: Duration
+    /// How long the first and each later connection attempt may wait for a welcome before a new socket is made.
+    public var welcomeTimeout: Duration
+
+    public init(
+        endpoint: String = "tcp://127.0.0.1:7117", name: String, role: String, software: String = "tocsin",
+        spoolDirectory: String? = nil, spoolBytesMax: Int = 1 << 30, publishTimeout: Duration = .seconds(30),
+        welcomeTimeout: Duration = .seconds(2)
+    ) {
+        self.endpoint = endpoint
+        self.name = name
+        self.role = role
+        self.software = software
+        self.spoolDirectory = spoolDirectory
+        self.spoolBytesMax = spoolBytesMax
+        self.publishTimeout = publishTimeout
+        self.welcomeTimeout = welcomeTimeout
+    }
+}
+
+/// One message: the envelope's fields, decoded.
+public struct Message: Sendable, Equatable {
+    /// 1 to 64 bytes; the hub stores each id once within its window.
+    public var id: [UInt8]
+    public var subject: String
+    public var severity: WireSeverity
+    /// Messages of one key are handled one after another; empty: no order.
+    public var key: String
+    /// Milliseconds since 1970; 0: at once.
+    public var notBefore: UInt64
+    /// Full name of the protobuf message in `payload`, or empty.
+    public var type: String
+    /// Milliseconds since 1970, by the publisher's clock; 0 until it is published.
+    public var publishedAt: UInt64
+    public var headers: [String: String]
+    public var payload: [UInt8]
+
+    public init(
+        id: [UInt8] = MessageID.random(), subject: String, severity: WireSeverity = .info, key: String = "",
+        notBefore: UInt64 = 0, type: String = "", headers: [String: String] = [:], payload: [UInt8]
+    ) {
+        self.id = id
+        self.subject = subject
+        self.severity = severity
+        self.key = key
+        self.notBefore = notBefore
+        self.type = type
+        publishedAt = 0
+        self.headers = headers
+        self.payload = payload
+    }
+
+    /// A message whose payload is `content`, encoded. Throws what SwiftProtobuf throws.
+    public init<Content: SwiftProtobuf.Message>(
+        _ content: Content, id: [UInt8] = MessageID.random(), subject: String, severity: WireSeverity = .info,
+        key: String = "", notBefore: UInt64 = 0, headers: [String: String] = [:]
+    ) throws {
+        self.init(
+            id: id, subject: subject, severity: severity, key: key, notBefore: notBefore,
+            type: Content.protoMessageName, headers: headers, payload: try content.serializedBytes())
+    }
+
+    /// The payload as a protobuf message. Throws what SwiftProtobuf throws.
+    public func decode<Content: SwiftProtobuf.Message>(_ type: Content.Type = Content.self) throws -> Content {
+        try Content(serializedBytes: payload)
+    }
+}
+
+public enum MessageID {
+    /// 16 random bytes.
+    public static func random() -> [UInt8] {
+        var generator = SystemRandomNumberGenerator()
+        var bytes: [UInt8] = []
+        for _ in 0..<2 { withUnsafeBytes(of: generator.next()) { bytes.append(contentsOf: $0) } }
+        return bytes
+    }
+}
+
+/// What became of a publish.
+public struct Receipt: Sendable, Equatable {
+    /// Sequence of the first message stored by the first batch that stored any; 0 if all were duplicates.
+    public var firstSequence: UInt64
+    public var stored: Int
+    public var duplicates: Int
+
+    public init(firstSequence: UInt64, stored: Int, duplicates: Int) {
+        self.firstSequence = firstSequence
+        self.stored = stored
+        self.duplicates = duplicates
+    }
+}
+
+/// One message given to this worker, to be settled with `Subscription.settle`.
+public struct Delivery: Sendable {
+    public var message: Message
+    public var sequence: UInt64
+    /// The fence; see PROTOCOL.md, "Pools".
+    public var token: UInt64
+    /// 1 the first time.
+    public var attempt: Int
+    /// Which session of the client it came by: a settlement after a reconnect is void.
+    package var session: UInt64
+
+    package init(message: Message, sequence: UInt64, token: UInt64, attempt: Int, session: UInt64) {
+        self.message = message
+        self.sequence = sequence
+        self.token = token
+        self.attempt = attempt
+        self.session = session
+    }
+}
+
+/// What the hub sent at once; decoded when asked for, on the caller's thread.
+public struct DeliveryBatch: Sendable {
+    package let table: Bytes
+    package let body: Bytes
+    package let session: UInt64
+
+    package init(table: Bytes, body: Bytes, session: UInt64) {
+        self.table = table
+        self.body = body
+        self.session = session
+    }
+
+    public var count: Int { table.count / DeliveryEntry.size }
+
+    /// Throws `ClientError.protocolViolation` if the hub sent what cannot be read.
+    public func deliveries() throws -> [Delivery] { fatalError() }
+}
+
+/// How a delivery is settled.
+public enum Settlement: Sendable, Equatable {
+    case ack
+    /// Deliver it again after a while; counts as an attempt.
+    case retry(after: Duration, reason: String)
+    /// It can never succeed: it becomes a dead letter.
+    case reject(reason: String)
+}
+
+/// Where a tap begins.
+public enum TapStart: Sendable, Equatable {
+    case live
+    case sequence(UInt64)
+    /// Milliseconds since 1970.
+    case time(UInt64)
+}
+
+public enum TapItem: Sendable {
+    case message(Message, sequence: UInt64)
+    /// These will not be seen: the tap was too slow, or they are no longer kept.
+    case gap(first: UInt64, last: UInt64, reason: String)
+}
+
+/// A call that this client serves.
+public struct IncomingCall: Sendable {
+    /// `package.Service/Method`.
+    public var method: String
+    public var metadata: [String: String]
+    /// The encoded request.
+    public var request: [UInt8]
+    /// When the caller stops waiting.
+    public var deadline: ContinuousClock.Instant
+
+    public init(method: String, metadata: [String: String], request: [UInt8], deadline: ContinuousClock.Instant) {
+        self.method = method
+        self.metadata = metadata
+        self.request = request
+        self.deadline = deadline
+    }
+}
+
+/// How a handler answers that it could not do it: a gRPC status code and a sentence.
+public struct CallFailure: Error, Sendable, Equatable, CustomStringConvertible {
+    public var code: UInt32
+    public var message: String
+    public init(code: UInt32, message: String) {
+        self.code = code
+        self.message = message
+    }
+    public var description: String { message }
+}
+
+/// Why a client's request failed.
+public enum ClientError: Error, Sendable, CustomStringConvertible {
+    /// The hub said no; `index` is the message of the batch that was wrong.
+    case refused(Reason, String, index: Int)
+    /// No answer in time; whether it had an effect is not known.
+    case timedOut(String)
+    /// A call ended with a gRPC code that is not 0.
+    case call(code: UInt32, message: String)
+    case spoolFull(String)
+    /// The spool cannot be written or read.
+    case spoolFailed(String)
+    /// The endpoint or an option cannot work.
+    case badOption(String)
+    /// The other side sent what the protocol does not allow.
+    case protocolViolation(String)
+    case closed
+
+    public var description: String {
+        switch self {
+        case .refused(let reason, let message, _): "\(reason.name): \(message)"
+        case .call(let code, let message): "\(message) (code \(code))"
+        case .timedOut(let message), .spoolFull(let message), .spoolFailed(let message), .badOption(let message),
+            .protocolViolation(let message):
+            message
+        case .closed: "the client is closed"
+        }
+    }
+}
