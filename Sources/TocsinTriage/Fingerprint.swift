@@ -60,9 +60,13 @@ struct FingerprintMaker: Sendable {
 
     private mutating func add(_ name: String, masking summary: String) {
         add(name)
+        let place = scratch.count
+        addLength(0)
         let start = scratch.count
         SummaryMask.append(summary, to: &scratch)
-        addLength(scratch.count - start)
+        // How long it is once masked is known only now.
+        let length = UInt32(clamping: scratch.count - start)
+        for index in 0..<4 { scratch[place + index] = UInt8(truncatingIfNeeded: length >> UInt32(8 * index)) }
     }
 
     private mutating func addLength(_ length: Int) {

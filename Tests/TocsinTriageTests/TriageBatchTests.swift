@@ -47,7 +47,7 @@ struct TriageBatchTests {
             TriageTests.event("a", hint: "critical", key: "k"), TriageTests.event("b", key: "k"),
             TriageTests.event("c", service: "Über shop", hint: "major", key: "k"),
         ]
-        let outcomes = await try Self.batch(events.map { try Self.delivery($0) }).settle(publish: hub.publish)
+        let outcomes = try await Self.batch(events.map { try Self.delivery($0) }).settle(publish: hub.publish)
         #expect(outcomes == [.ack, .ack, .ack])
         let stored = hub.stored.withLock { $0 }
         #expect(stored.map(\.subject) == ["alert.critical.checkout", "alert.major.--ber-shop"])
@@ -61,7 +61,7 @@ struct TriageBatchTests {
     func malformed() async throws {
         let hub = Hub()
         let bad = Message(id: [1], subject: "event.x", payload: [0xFF, 0xFF, 0xFF])
-        let outcomes = await try Self.batch([(bad, 1), Self.delivery(TriageTests.event("a"))]).settle(
+        let outcomes = try await Self.batch([(bad, 1), Self.delivery(TriageTests.event("a"))]).settle(
             publish: hub.publish)
         guard case .reject(let reason) = outcomes[0] else {
             Issue.record("\(outcomes)")
@@ -76,7 +76,7 @@ struct TriageBatchTests {
         let hub = Hub()
         let text = try Message(TriageTests.event(""), id: Array("abc".utf8), subject: "event.x")
         let binary = try Message(TriageTests.event(""), id: [0, 255], subject: "event.x")
-        _ = await try Self.batch([(text, 1), (binary, 1)]).settle(publish: hub.publish)
+        _ = try await Self.batch([(text, 1), (binary, 1)]).settle(publish: hub.publish)
         let update = try hub.stored.withLock { try $0[0].decode(Tocsin_V1_AlertUpdate.self) }
         #expect(update.events.map(\.id) == ["abc", "00ff"])
     }
@@ -87,7 +87,7 @@ struct TriageBatchTests {
         let deliveries = try [(1, "a"), (2, "b"), (9, "c")].map {
             try Self.delivery(TriageTests.event($1, key: $1), attempt: $0)
         }
-        let outcomes = await try Self.batch(deliveries).settle(publish: hub.publish)
+        let outcomes = try await Self.batch(deliveries).settle(publish: hub.publish)
         var delays: [Duration] = []
         for case .retry(let delay, _) in outcomes { delays.append(delay) }
         #expect(delays == [.seconds(1), .seconds(2), .seconds(60)])
@@ -105,7 +105,7 @@ struct TriageBatchTests {
             TriageTests.event("a", key: "1"), TriageTests.event("b", service: "bad", key: "2"),
             TriageTests.event("c", service: "bad", key: "3"), TriageTests.event("d", key: "4"),
         ]
-        let outcomes = await try Self.batch(events.map { try Self.delivery($0) }).settle(publish: hub.publish)
+        let outcomes = try await Self.batch(events.map { try Self.delivery($0) }).settle(publish: hub.publish)
         #expect(outcomes[0] == .ack && outcomes[3] == .ack)
         for index in 1...2 {
             guard case .reject(let reason) = outcomes[index] else {
@@ -120,7 +120,7 @@ struct TriageBatchTests {
     @Test("a refusal with a senseless index ends in retries, not in a loop")
     func senselessIndex() async throws {
         let hub = Hub { _, _ in throw ClientError.refused(.badEnvelope, "?", index: 99) }
-        let outcomes = await try Self.batch([Self.delivery(TriageTests.event("a"))]).settle(publish: hub.publish)
+        let outcomes = try await Self.batch([Self.delivery(TriageTests.event("a"))]).settle(publish: hub.publish)
         guard case .retry = outcomes[0] else {
             Issue.record("\(outcomes)")
             return
@@ -143,7 +143,7 @@ struct TriageBatchTests {
         var tooLarge = TriageTests.event("too-large", key: "k")
         tooLarge.details = ["output": String(repeating: "x", count: Limits.messageBytes - 600)]
         deliveries.append(try Self.delivery(tooLarge))
-        let outcomes = await try Self.batch(deliveries).settle(publish: hub.publish)
+        let outcomes = try await Self.batch(deliveries).settle(publish: hub.publish)
         #expect(outcomes.dropLast().filter { $0 == .ack }.count == 2508)
         guard case .reject(let reason) = outcomes[2508] else {
             Issue.record("\(outcomes[2508])")
@@ -157,7 +157,7 @@ struct TriageBatchTests {
     func suppressed() async throws {
         let hub = Hub()
         let rules = [TriageRule(name: "quiet", severity: .critical, suppress: "drowned")]
-        _ = await try Self.batch([Self.delivery(TriageTests.event("a"))], TriageConfiguration(rules: rules))
+        _ = try await Self.batch([Self.delivery(TriageTests.event("a"))], TriageConfiguration(rules: rules))
             .settle(publish: hub.publish)
         let stored = hub.stored.withLock { $0 }
         #expect(stored.map(\.subject) == ["alert.critical.checkout"] && stored.map(\.severity) == [.info])
