@@ -1,0 +1,39 @@
+/// The file operations the journal is made of, in one folder: the seam behind which the simulator puts its faults. Names are
+/// file names in that folder. Every call may block; the loop calls only `read`, the journal's own threads the rest.
+public protocol Disk: Sendable {
+    /// Names of all files, in no order.
+    func list() throws(DiskError) -> [String]
+    /// Bytes of a file.
+    func size(_ name: String) throws(DiskError) -> Int
+    /// Creates or replaces a file of `size` zero bytes that takes up all its space. Its bytes are synced; its name only after
+    /// `syncFolder`.
+    func create(_ name: String, size: Int) throws(DiskError)
+    /// Overwrites bytes within the file's size, the parts one after another from `offset` on.
+    func write(_ name: String, at offset: Int, _ parts: [UnsafeRawBufferPointer]) throws(DiskError)
+    /// Returns when everything written to the file is on the disk. After a failure nothing is known of any of it.
+    func sync(_ name: String) throws(DiskError)
+    /// Fills `target` from `offset` on; returns fewer bytes than asked only at the end of the file.
+    func read(_ name: String, at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int
+    /// Replaces `target` by `name`, at once.
+    func rename(_ name: String, to target: String) throws(DiskError)
+    func remove(_ name: String) throws(DiskError)
+    /// Returns when created, renamed and removed names are on the disk.
+    func syncFolder() throws(DiskError)
+}
+
+/// A file operation failed.
+public struct DiskError: Error, Equatable, Sendable, CustomStringConvertible {
+    public enum Code: Equatable, Sendable {
+        /// No space, or over quota.
+        case full
+        case other(errno: Int32)
+    }
+    public var code: Code
+    /// "cannot write /var/lib/tocsin/segment-00000001.log: Input/output error"
+    public var description: String
+
+    public init(_ code: Code, _ description: String) {
+        self.code = code
+        self.description = description
+    }
+}

@@ -1,0 +1,81 @@
+import TocsinWire
+
+/// What makes a journal this one and this start of the hub the newest: the file `identity`, replaced as a whole at each start.
+///
+/// | offset | size | field |
+/// |---|---|---|
+/// | 0 | 8 | magic `TCSNJID1` |
+/// | 8 | 4 | CRC-32C of bytes 12 to 31 |
+/// | 12 | 4 | 0 |
+/// | 16 | 8 | seed: random, in every batch and in every keyed hash |
+/// | 24 | 8 | epoch: number of this start |
+public struct JournalIdentity: Equatable, Sendable {
+    static let name = "identity"
+    static let size = 32
+    static let magic: UInt64 = 0x5443_534E_4A49_4431
+
+    public var seed: UInt64
+    public var epoch: UInt64
+
+    var bytes: Bytes {
+        var writer = ByteWriter(capacity: Self.size)
+        let target = writer.extend(by: Self.size)
+        target.initializeMemory(as: UInt8.self, repeating: 0, count: Self.size)
+        target.storeBigEndian(Self.magic, at: 0)
+        target.storeBigEndian(seed, at: 16)
+        target.storeBigEndian(epoch, at: 24)
+        target.storeBigEndian(CRC32C.checksum(UnsafeRawBufferPointer(start: target + 12, count: Self.size - 12)), at: 8)
+        return writer.finish()
+    }
+
+    init(seed: UInt64, epoch: UInt64) {
+        self.seed = seed
+        self.epoch = epoch
+    }
+
+    private init?(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.bigEndian(UInt64.self, at: 0) == Self.magic,
+            bytes.bigEndian(UInt32.self, at: 8) == CRC32C.checksum(bytes.part(12, Self.size - 12))
+        else { return nil }
+        seed = bytes.bigEndian(UInt64.self, at: 16)
+        epoch = bytes.bigEndian(UInt64.self, at: 24)
+    }
+
+    /// Reads the identity and writes it back with the next epoch; a new one with `newSeed` if the folder has no journal yet.
+    static func start(on disk: some Disk, names: [String], newSeed: UInt64) throws(JournalError) -> JournalIdentity {
+        do {
+            var identity = JournalIdentity(seed: newSeed, epoch: 1)
+            if names.contains(name) {
+                guard let found = try read(disk) else {
+                    throw JournalError(
+                        .corrupt, "the file \(name) of the journal is damaged; restore it from a backup, the segments depend on it")
+                }
+                identity = found
+                identity.epoch += 1
+            } else if names.contains(where: { SegmentHeader.number($0) != nil }) {
+                throw JournalError(
+                    .corrupt, "the journal's folder has segments but no file \(name); restore it from a backup")
+            }
+            let temporary = name + ".new"
+            try disk.create(temporary, size: size)
+            try disk.write(temporary, at: 0, [identity.bytes.buffer])
+            try disk.sync(temporary)
+            try disk.rename(temporary, to: name)
+            try disk.syncFolder()
+            return identity
+        } catch let error as DiskError {
+            throw JournalError(error)
+        } catch let error as JournalError {
+            throw error
+        } catch {
+            throw JournalError(.disk, "\(error)")
+        }
+    }
+
+    private static func read(_ disk: some Disk) throws(DiskError) -> JournalIdentity? {
+        let storage = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 8)
+        defer { storage.deallocate() }
+        guard try disk.read(name, at: 0, into: storage) == size else { return nil }
+        return JournalIdentity(UnsafeRawBufferPointer(storage))
+    }
+}

@@ -1,0 +1,341 @@
+import DequeModule
+import TocsinWire
+
+/// Sizes of a journal, bytes.
+public struct JournalOptions: Sendable {
+    /// Of one segment file, whole from its creation.
+    public var segmentBytes = 64 << 20
+    /// Segments in which everything is settled are kept for taps up to this much.
+    public var retainBytes = 256 << 20
+    /// Newest messages kept in memory.
+    public var recentBytes = 8 << 20
+    /// Messages read back from disk and kept in memory.
+    public var blockCacheBytes = 8 << 20
+    /// Grain of the index in memory: one entry for so many bytes of messages.
+    public var blockBytes = 64 << 10
+    public init() {}
+}
+
+/// One message in the journal, with its length prefix: `bytes.buffer[offset..<offset + count]`.
+public struct MessageSlice {
+    public let bytes: Bytes
+    public let offset: Int
+    public let count: Int
+
+    /// With the prefix.
+    public var framed: UnsafeRawBufferPointer { bytes.buffer.part(offset, count) }
+    /// The envelope.
+    public var envelope: UnsafeRawBufferPointer {
+        bytes.buffer.part(offset + LengthPrefixed.prefixSize, count - LengthPrefixed.prefixSize)
+    }
+}
+
+/// The durable log as its loop sees it: decides where each batch goes, remembers where it went, reads messages back. It writes
+/// nothing itself: `takeWork` and `takeJob` say what others must do, `written` and `finished` what came of it. One thread.
+public struct Journal<D: Disk> {
+    public let options: JournalOptions
+    public let identity: JournalIdentity
+    let disk: D
+
+    struct Segment {
+        var number: UInt32
+        /// Sequence of its first message, or of the next to come.
+        var firstSequence: UInt64
+        var bytes: Int
+        /// Where the next batch goes.
+        var end: Int
+    }
+    /// Where messages from `firstSequence` on begin; they reach to the next entry of the same segment, or its end.
+    struct IndexEntry {
+        var firstSequence: UInt64
+        var time: UInt64
+        var segment: UInt32
+        var offset: UInt32
+    }
+    /// Consecutive messages in memory.
+    struct Run {
+        var firstSequence: UInt64
+        var bytes: Bytes
+        /// Of each message's prefix.
+        var offsets: [UInt32]
+        var ordinal: UInt64
+    }
+
+    var segments: Deque<Segment> = []
+    var index: Deque<IndexEntry> = []
+    private var indexedBytes = 0
+    private var recent: Deque<Run> = []
+    private var recentBytes = 0
+    private var blocks: [Run] = []
+    private var blockBytes = 0
+    private var lastRun: Run?
+
+    private var queued: [JournalBatch] = []
+    /// Where the writer will have come with each piece of work it has.
+    private var writing: Deque<(ordinal: UInt64, segment: UInt32, offset: Int)> = []
+    /// Everything before is on disk.
+    var durableEnd: (segment: UInt32, offset: Int) = (0, 0)
+    public private(set) var queuedBytes = 0
+    public internal(set) var lastOrdinal: UInt64 = 0
+    public internal(set) var durableOrdinal: UInt64 = 0
+    /// Durable mark of the batch appended last.
+    public internal(set) var lastMark: UInt64 = 0
+    public internal(set) var nextSequence: UInt64 = 1
+
+    /// The next segment: not there, being made, ready, or could not be made.
+    enum Next { case absent, preparing, ready }
+    var next = Next.absent
+    private var removing: [UInt32] = []
+    private var removable: [UInt32] = []
+    /// Why the next segment could not be made, until it is.
+    public private(set) var prepareFailure: DiskError?
+
+    init(disk: D, options: JournalOptions, identity: JournalIdentity) {
+        self.disk = disk
+        self.options = options
+        self.identity = identity
+    }
+
+    /// Oldest sequence that can be read; equals `nextSequence` if there is none.
+    public var firstSequence: UInt64 { segments.first?.firstSequence ?? nextSequence }
+    /// Bytes the segments take on disk.
+    public var bytes: Int { segments.reduce(0) { $0 + $1.bytes } + (next == .ready ? options.segmentBytes : 0) }
+
+    // MARK: Appending
+
+    /// Bytes of bodies that still fit into the current segment.
+    public var room: Int {
+        guard let current = segments.last else { return 0 }
+        return max(0, current.bytes - current.end - BatchHeader.size - 8)
+    }
+    /// Whether the next segment can be begun.
+    public var canRoll: Bool { next == .ready }
+    public var isPreparing: Bool { next == .preparing }
+
+    /// Begins the next segment; the caller appends a checkpoint first.
+    public mutating func roll() {
+        precondition(next == .ready, "the next segment is not ready")
+        guard let current = segments.last else { return }
+        segments.append(
+            Segment(
+                number: current.number + 1, firstSequence: nextSequence, bytes: options.segmentBytes, end: SegmentHeader.size))
+        next = .absent
+        indexedBytes = 0
+    }
+
+    /// Queues a batch and returns its ordinal. The caller has made sure that it fits (`room`). `offsets`: of each message's
+    /// prefix in the body.
+    public mutating func append(_ kind: BatchKind, _ body: Bytes, offsets: [UInt32] = [], time: UInt64) -> UInt64 {
+        precondition(body.count <= room, "the batch does not fit into the segment")
+        lastOrdinal += 1
+        let last = segments.count - 1
+        let header = BatchHeader(
+            kind: kind, bodyBytes: body.count, ordinal: lastOrdinal, firstSequence: nextSequence, count: offsets.count,
+            segment: segments[last].number, time: time, durable: durableOrdinal, seed: identity.seed)
+        lastMark = durableOrdinal
+        queued.append(JournalBatch(header: header, offset: segments[last].end, body: body))
+        queuedBytes += header.totalBytes
+        note(header, at: segments[last].end)
+        segments[last].end += header.totalBytes
+        if !offsets.isEmpty {
+            recent.append(Run(firstSequence: nextSequence, bytes: body, offsets: offsets, ordinal: lastOrdinal))
+            recentBytes += body.count
+            nextSequence += UInt64(offsets.count)
+        }
+        return lastOrdinal
+    }
+
+    /// Adds to the index where needed.
+    mutating func note(_ header: BatchHeader, at offset: Int) {
+        guard header.kind == .messages else { return }
+        let begins = index.last.map { $0.segment != header.segment } ?? true
+        if begins || indexedBytes + header.bodyBytes > options.blockBytes {
+            index.append(
+                IndexEntry(
+                    firstSequence: header.firstSequence, time: header.time, segment: header.segment, offset: UInt32(offset)))
+            indexedBytes = 0
+        }
+        indexedBytes += header.totalBytes
+    }
+
+    /// Everything queued since the last call, for the writer. Nil if there is nothing.
+    public mutating func takeWork() -> JournalWork? {
+        guard !queued.isEmpty else { return nil }
+        let work = JournalWork(batches: queued)
+        if let last = queued.last {
+            writing.append((last.header.ordinal, last.header.segment, last.offset + last.header.totalBytes))
+        }
+        queued = []
+        queuedBytes = 0
+        return work
+    }
+
+    /// The writer has synced everything up to this ordinal.
+    public mutating func written(_ ordinal: UInt64) {
+        durableOrdinal = max(durableOrdinal, ordinal)
+        while let first = writing.first, first.ordinal <= ordinal {
+            durableEnd = (first.segment, first.offset)
+            writing.removeFirst()
+        }
+        while recentBytes > options.recentBytes, recent.count > 1, let first = recent.first, first.ordinal <= durableOrdinal {
+            recent.removeFirst()
+            recentBytes -= first.bytes.count
+        }
+    }
+
+    // MARK: Segments
+
+    /// Slow work to be done now, if any: one at a time, `finished` is called before the next is asked for.
+    public mutating func takeJob() -> JournalJob? {
+        if next == .absent, prepareFailure == nil, let current = segments.last {
+            next = .preparing
+            return .prepare(segment: current.number + 1, bytes: options.segmentBytes, seed: identity.seed)
+        }
+        if !removable.isEmpty, removing.isEmpty {
+            removing = removable
+            removable = []
+            return .remove(removing)
+        }
+        return nil
+    }
+
+    /// What came of a job. After a failure to prepare, `retryPreparing` allows the next attempt.
+    public mutating func finished(_ job: JournalJob, _ error: DiskError?) {
+        switch job {
+        case .prepare:
+            next = error == nil ? .ready : .absent
+            prepareFailure = error
+        case .remove: removing = []
+        }
+    }
+
+    public mutating func retryPreparing() { prepareFailure = nil }
+
+    /// Lets go of segments below `floor`, the lowest sequence still needed, beyond what is retained.
+    public mutating func release(below floor: UInt64) {
+        while segments.count > 2, segments[1].firstSequence <= floor, bytes > options.retainBytes {
+            let gone = segments.removeFirst()
+            removable.append(gone.number)
+            while let entry = index.first, entry.segment == gone.number { index.removeFirst() }
+        }
+        let oldest = firstSequence
+        blocks.removeAll { $0.firstSequence < oldest }
+        blockBytes = blocks.reduce(0) { $0 + $1.bytes.count }
+        if let run = lastRun, run.firstSequence < oldest { lastRun = nil }
+    }
+
+    // MARK: Reading
+
+    /// A durable message; nil if it is not kept (any more).
+    ///
+    /// - Throws: `JournalError.corrupt` if its bytes have changed on disk.
+    public mutating func message(_ sequence: UInt64) throws(JournalError) -> MessageSlice? {
+        if let run = lastRun, let slice = Self.slice(run, sequence) { return slice }
+        guard let run = try run(of: sequence) else { return nil }
+        lastRun = run
+        return Self.slice(run, sequence)
+    }
+
+    private static func slice(_ run: Run, _ sequence: UInt64) -> MessageSlice? {
+        guard sequence >= run.firstSequence, sequence - run.firstSequence < UInt64(run.offsets.count) else { return nil }
+        let offset = Int(run.offsets[Int(sequence - run.firstSequence)])
+        let length = Int(run.bytes.buffer.bigEndian(UInt32.self, at: offset + 1))
+        return MessageSlice(bytes: run.bytes, offset: offset, count: LengthPrefixed.prefixSize + length)
+    }
+
+    private mutating func run(of sequence: UInt64) throws(JournalError) -> Run? {
+        if let oldest = recent.first, sequence >= oldest.firstSequence {
+            let position = Self.lastIndex(recent.count) { recent[$0].firstSequence <= sequence }
+            return position.map { recent[$0] }
+        }
+        if let position = blocks.firstIndex(where: { Self.slice($0, sequence) != nil }) {
+            // Used last goes last.
+            let block = blocks.remove(at: position)
+            blocks.append(block)
+            return block
+        }
+        guard let position = Self.lastIndex(index.count, where: { index[$0].firstSequence <= sequence }) else { return nil }
+        guard let block = try read(position) else { return nil }
+        // The last block may still grow.
+        guard position + 1 < index.count else { return block }
+        blocks.append(block)
+        blockBytes += block.bytes.count
+        while blockBytes > options.blockCacheBytes, blocks.count > 1 { blockBytes -= blocks.removeFirst().bytes.count }
+        return block
+    }
+
+    /// The last position that satisfies `condition`, which holds for a prefix of the positions.
+    static func lastIndex(_ count: Int, where condition: (Int) -> Bool) -> Int? {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if condition(middle) { low = middle + 1 } else { high = middle }
+        }
+        return low == 0 ? nil : low - 1
+    }
+
+    /// Sequence of the first message stored at or after `time` (milliseconds since 1970), to the grain of the index.
+    public func sequence(at time: UInt64) -> UInt64 {
+        guard let position = Self.lastIndex(index.count, where: { index[$0].time < time }) else { return firstSequence }
+        return index[position].firstSequence
+    }
+
+    /// Reads the messages of one index entry.
+    private func read(_ position: Int) throws(JournalError) -> Run? {
+        let entry = index[position]
+        guard let segment = segments.first(where: { $0.number == entry.segment }) else { return nil }
+        let start = Int(entry.offset)
+        var end = segment.end
+        if position + 1 < index.count, index[position + 1].segment == entry.segment { end = Int(index[position + 1].offset) }
+        // What is queued or being written is not looked at.
+        if entry.segment == durableEnd.segment { end = min(end, durableEnd.offset) }
+        guard entry.segment <= durableEnd.segment, end > start else { return nil }
+        let name = SegmentHeader.name(entry.segment)
+        let storage = UnsafeMutableRawBufferPointer.allocate(byteCount: end - start, alignment: 8)
+        let bytes = Bytes(UnsafeRawBufferPointer(storage)) { storage.deallocate() }
+        do {
+            guard try disk.read(name, at: start, into: storage) == end - start else {
+                throw JournalError(.corrupt, "\(name) ends before offset \(end); it was longer when the hub started")
+            }
+        } catch let error as DiskError {
+            throw JournalError(error)
+        } catch let error as JournalError {
+            throw error
+        } catch {
+            throw JournalError(.disk, "\(error)")
+        }
+        var offsets: [UInt32] = []
+        var offset = 0
+        while offset < bytes.count {
+            guard
+                let header = BatchHeader(
+                    UnsafeRawBufferPointer(rebasing: bytes.buffer[offset...]), seed: identity.seed, segment: entry.segment),
+                header.totalBytes <= bytes.count - offset,
+                BatchHeader.isIntact(
+                    bytes.buffer.part(offset, BatchHeader.size), body: bytes.buffer.part(offset + BatchHeader.size, header.bodyBytes))
+            else {
+                throw JournalError(
+                    .corrupt, "\(name) has changed at offset \(start + offset): the batch there was intact when it was written")
+            }
+            if header.kind == .messages {
+                try Self.messages(bytes.buffer.part(offset + BatchHeader.size, header.bodyBytes), name, start + offset) {
+                    offsets.append(UInt32(offset + BatchHeader.size + $0))
+                }
+            }
+            offset += header.totalBytes
+        }
+        return Run(firstSequence: entry.firstSequence, bytes: bytes, offsets: offsets, ordinal: 0)
+    }
+
+    /// Offset of each message in the body of an intact batch.
+    static func messages(
+        _ body: UnsafeRawBufferPointer, _ name: String, _ offset: Int, _ each: (Int) -> Void
+    ) throws(JournalError) {
+        do {
+            _ = try LengthPrefixed.forEach(in: body) { (_, position, _) throws(WireError) in each(position) }
+        } catch {
+            throw JournalError(.corrupt, "\(name), batch at offset \(offset): \(error)")
+        }
+    }
+}

@@ -1,0 +1,155 @@
+import TocsinWire
+
+/// One intact batch found at start, in order. The body is valid during the call it is passed to.
+public struct RecoveredBatch {
+    public var header: BatchHeader
+    public var body: UnsafeRawBufferPointer
+}
+
+/// What was found at start.
+public struct RecoveryReport: Sendable {
+    /// An unfinished write at the end that was cut off: nothing in it had been acknowledged.
+    public var torn: String?
+    /// Where it is; zeroed only once every segment was looked at.
+    var tornRange: (name: String, offset: Int, length: Int)?
+    public var batches: UInt64 = 0
+    public var bytes = 0
+}
+
+extension Journal {
+    /// Reads the journal of a folder, or begins one, and calls `replay` with each batch. An unfinished write at the end is cut
+    /// off: damage above every durable mark seen. Damage at or below one, or before an intact later segment, is corruption: it
+    /// had been acknowledged. `newSeed`: random, for a journal that is not there yet. Blocking.
+    ///
+    /// - Throws: `JournalError` with file, offset and what to do; what `replay` throws.
+    public static func open(
+        _ disk: D, options: JournalOptions, newSeed: UInt64,
+        begin: (JournalIdentity) -> Void, replay: (RecoveredBatch) throws -> Void
+    ) throws -> (journal: Journal, report: RecoveryReport) {
+        do {
+            let names = try disk.list()
+            let identity = try JournalIdentity.start(on: disk, names: names, newSeed: newSeed)
+            begin(identity)
+            for name in names where name.hasSuffix(".new") { try disk.remove(name) }
+            var numbers = names.compactMap(SegmentHeader.number).sorted()
+            if numbers.isEmpty {
+                let first = JournalJob.prepare(segment: 1, bytes: options.segmentBytes, seed: identity.seed)
+                try first.perform(on: disk)
+                numbers = [1]
+            }
+            var journal = Journal(disk: disk, options: options, identity: identity)
+            var report = RecoveryReport()
+            for (position, number) in numbers.enumerated() {
+                if position > 0, numbers[position - 1] + 1 != number {
+                    throw JournalError(
+                        .corrupt, "\(SegmentHeader.name(numbers[position - 1] + 1)) is missing; restore it from a backup")
+                }
+                try journal.recover(number, after: position == 0, &report, replay)
+            }
+            if let range = report.tornRange { try zero(range, on: disk) }
+            guard let last = journal.segments.last else { throw JournalError(.format, "the journal has no segment") }
+            journal.durableOrdinal = journal.lastOrdinal
+            journal.durableEnd = (last.number, last.end)
+            return (journal, report)
+        } catch let error as DiskError {
+            throw JournalError(error)
+        }
+    }
+
+    /// Reads one segment. `isFirst`: nothing is known of the ordinals yet.
+    private mutating func recover(
+        _ number: UInt32, after isFirst: Bool, _ report: inout RecoveryReport, _ replay: (RecoveredBatch) throws -> Void
+    ) throws {
+        let name = SegmentHeader.name(number)
+        let size = try disk.size(name)
+        let storage = UnsafeMutableRawBufferPointer.allocate(byteCount: max(size, 8), alignment: 4096)
+        defer { storage.deallocate() }
+        let file = UnsafeRawBufferPointer(rebasing: storage[..<(try disk.read(name, at: 0, into: storage))])
+        guard SegmentHeader.isValid(file, number: number, seed: identity.seed) else {
+            throw JournalError(
+                .corrupt, "\(name) does not begin with the header of segment \(number) of this journal; restore it from a backup")
+        }
+        var offset = SegmentHeader.size
+        var batches = 0
+        while let header = intact(file, at: offset, number) {
+            let isNext = header.ordinal == lastOrdinal + 1 && header.firstSequence == nextSequence
+            guard isNext || (isFirst && batches == 0) else {
+                throw JournalError(
+                    .corrupt,
+                    "\(name), offset \(offset): batch \(header.ordinal) with sequence \(header.firstSequence) follows batch \(lastOrdinal), which was followed by sequence \(nextSequence); restore the file from a backup"
+                )
+            }
+            if batches == 0 {
+                if let torn = report.torn {
+                    throw JournalError(
+                        .corrupt, "\(torn), but \(name) was begun after that had been written; restore it from a backup")
+                }
+                segments.append(Segment(number: number, firstSequence: header.firstSequence, bytes: size, end: 0))
+            }
+            batches += 1
+            try replay(
+                RecoveredBatch(header: header, body: file.part(offset + BatchHeader.size, header.bodyBytes)))
+            note(header, at: offset)
+            lastOrdinal = header.ordinal
+            lastMark = header.durable
+            nextSequence = header.firstSequence + UInt64(header.count)
+            report.batches += 1
+            report.bytes += header.totalBytes
+            offset += header.totalBytes
+        }
+        try examine(file, number, at: offset, &report)
+        if batches > 0 {
+            segments[segments.count - 1].end = offset
+        } else if segments.isEmpty {
+            segments.append(Segment(number: number, firstSequence: nextSequence, bytes: size, end: offset))
+        } else {
+            // Made ready before it was needed.
+            next = .ready
+        }
+    }
+
+    private func intact(_ file: UnsafeRawBufferPointer, at offset: Int, _ segment: UInt32) -> BatchHeader? {
+        guard offset + BatchHeader.size <= file.count,
+            let header = BatchHeader(
+                UnsafeRawBufferPointer(rebasing: file[offset...]), seed: identity.seed, segment: segment),
+            header.totalBytes <= file.count - offset,
+            BatchHeader.isIntact(
+                file.part(offset, BatchHeader.size), body: file.part(offset + BatchHeader.size, header.bodyBytes))
+        else { return nil }
+        return header
+    }
+
+    /// An unfinished write is zeroed, so that no later start can take a part of it for something.
+    private static func zero(_ range: (name: String, offset: Int, length: Int), on disk: D) throws(DiskError) {
+        let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: range.length, alignment: 8)
+        defer { zeros.deallocate() }
+        zeros.initializeMemory(as: UInt8.self, repeating: 0)
+        try disk.write(range.name, at: range.offset, [UnsafeRawBufferPointer(zeros)])
+        try disk.sync(range.name)
+    }
+
+    /// Looks at what follows the last intact batch: zeros, an unfinished write, or damage that is refused.
+    private func examine(
+        _ file: UnsafeRawBufferPointer, _ number: UInt32, at offset: Int, _ report: inout RecoveryReport
+    ) throws {
+        var last: Int?
+        var position = offset
+        while position + 8 <= file.count {
+            if file.load(fromByteOffset: position, as: UInt64.self) != 0 {
+                last = position
+                if let later = intact(file, at: position, number), later.durable > lastOrdinal {
+                    throw JournalError(
+                        .corrupt,
+                        "\(SegmentHeader.name(number)) is damaged at offset \(offset): batch \(lastOrdinal + 1) is not intact, though batch \(later.ordinal) at offset \(position) says that it was on disk; restore the file from a backup"
+                    )
+                }
+            }
+            position += 8
+        }
+        guard let last else { return }
+        let length = last + 8 - offset
+        report.torn =
+            "\(SegmentHeader.name(number)) ended in an unfinished write of \(length) bytes at offset \(offset), after batch \(lastOrdinal)"
+        report.tornRange = (SegmentHeader.name(number), offset, length)
+    }
+}
