@@ -66,7 +66,6 @@ struct ControlWriter {
     mutating func counters(pool: Int, _ counters: PoolCounters) {
         bytes.append(ControlTag.counters.rawValue)
         varint(UInt64(pool))
-        varint(counters.matched)
         varint(counters.acked)
         varint(counters.deadLettered)
         varint(counters.revived)

@@ -82,8 +82,10 @@ extension Core {
     }
 
     mutating func cancel(_ peer: PeerID, _ callerID: UInt64, _ effects: inout [Effect]) {
-        // A peer has few calls in flight and cancels seldom: a search is cheaper than an index kept on every call.
-        guard let (id, call) = calls.first(where: { $0.value.caller == peer && $0.value.callerID == callerID }) else { return }
+        // A peer has few calls in flight and cancels seldom: a search is cheaper than an index kept on every call. The
+        // oldest, should a peer have used one id twice.
+        let matching = calls.filter { $0.value.caller == peer && $0.value.callerID == callerID }
+        guard let id = matching.keys.min(), let call = matching[id] else { return }
         end(id, call)
         effects.append(.forward(call.server, .cancel, id: id, frames: []))
     }

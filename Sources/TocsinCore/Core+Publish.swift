@@ -70,7 +70,11 @@ extension Core {
     /// The journal has taken a batch under this ordinal. Every append is told here, in order.
     public mutating func appended(_ batch: UInt64) {
         lastBatch = batch
-        if let last = pending.indices.last, pending[last].batch == 0 { pending[last].batch = batch }
+        var index = pending.endIndex
+        while index > pending.startIndex, pending[index - 1].batch == 0 {
+            index -= 1
+            pending[index].batch = batch
+        }
     }
 
     mutating func durable(_ batch: UInt64, _ now: Moment, _ effects: inout [Effect]) {
@@ -146,8 +150,9 @@ extension Core {
         guard pools.count < Limits.pools else {
             throw WireError(.tooMany, "the hub has \(Limits.pools) pools already")
         }
-        add(definition, createdAfter: lastSequence, catchingUp: definition.fromStart)
-        control.pool(definition, createdAfter: lastSequence, catchingUp: definition.fromStart)
+        let catchingUp = definition.fromStart && lastSequence > 0
+        add(definition, createdAfter: lastSequence, catchingUp: catchingUp)
+        control.pool(definition, createdAfter: lastSequence, catchingUp: catchingUp)
     }
 
     mutating func add(_ definition: PoolDefinition, createdAfter: UInt64, catchingUp: Bool) {

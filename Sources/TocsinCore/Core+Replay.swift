@@ -2,10 +2,19 @@ import TocsinWire
 
 /// What replay gathers before the pools' queues can be made.
 struct Replay {
-    /// Each pool's messages in order of sequence, settled ones included until `finishReplay`.
-    var lists: [Int: EntryList] = [:]
+    /// Each pool's messages in order of sequence. Settled ones are dropped now and then, and at the end.
+    var lists: [Int: List] = [:]
+    /// Due times of messages that were published for later.
     var delayed: [UInt64: UInt64] = [:]
+    var delayedLimit = 65_536
     var attempts: [Int: [UInt64: UInt8]] = [:]
+
+    struct List {
+        var entries = EntryList()
+        var count = 0
+        /// Reaching this, the list is cleared of what is settled: a long journal is not held in memory.
+        var limit = 65_536
+    }
 }
 
 extension Core {
@@ -19,14 +28,37 @@ extension Core {
             let pool = mask.trailingZeroBitCount
             mask &= mask - 1
             guard !pools[pool].catchingUp else { continue }
-            pools[pool].counters.matched += 1
             pools[pool].unsettled.insert(sequence)
             let index = slab.insert(
                 Entry(
                     sequence: sequence, severity: meta.severity, attempts: 0, keyHash: meta.keyHash, queuedAt: 0))
-            replaying.lists[pool, default: EntryList()].append(index, slab)
+            replaying.lists[pool, default: Replay.List()].entries.append(index, slab)
+            replaying.lists[pool]?.count += 1
+            dropSettled(pool)
             if meta.notBefore > time { replaying.delayed[sequence] = meta.notBefore }
         }
+        if replaying.delayed.count >= replaying.delayedLimit {
+            replaying.delayed = replaying.delayed.filter { $0.value > time }
+            replaying.delayedLimit = max(65_536, 2 * replaying.delayed.count)
+        }
+    }
+
+    private mutating func dropSettled(_ pool: Int) {
+        guard var list = replaying.lists[pool], list.count >= list.limit else { return }
+        replaying.lists[pool] = nil
+        var kept = Replay.List()
+        while let index = list.entries.popFirst(slab) {
+            let sequence = slab[index].sequence
+            // A dead letter may yet be revived.
+            if pools[pool].unsettled.contains(sequence) || pools[pool].dead[sequence] != nil {
+                kept.entries.append(index, slab)
+                kept.count += 1
+            } else {
+                slab.remove(index)
+            }
+        }
+        kept.limit = max(65_536, 2 * kept.count)
+        replaying.lists[pool] = kept
     }
 
     /// One control batch or checkpoint of the journal, in order.
@@ -69,12 +101,11 @@ extension Core {
                 replaying.attempts[pool]?[sequence] = nil
                 pools[pool].counters.revived += 1
                 if pools[pool].catchingUp {
-                    if pools[pool].settledEarly.remove(sequence) { pools[pool].counters.matched -= 1 }
+                    pools[pool].settledEarly.remove(sequence)
                 } else {
                     pools[pool].unsettled.insert(sequence)
                 }
             case .counters:
-                pools[pool].counters.matched = try reader.varint()
                 pools[pool].counters.acked = try reader.varint()
                 pools[pool].counters.deadLettered = try reader.varint()
                 pools[pool].counters.revived = try reader.varint()
@@ -85,10 +116,8 @@ extension Core {
     private mutating func settled(_ pool: Int, _ sequence: UInt64) {
         if !pools[pool].catchingUp {
             pools[pool].unsettled.remove(sequence)
-        } else if !pools[pool].settledEarly.contains(sequence) {
-            // Its message was not counted on the way, and will not be offered again.
+        } else {
             pools[pool].settledEarly.insert(sequence)
-            pools[pool].counters.matched += 1
         }
         replaying.attempts[pool]?[sequence] = nil
     }
@@ -118,11 +147,15 @@ extension Core {
         durableSequence = self.lastSequence
         accepted = durableSequence
         for pool in pools.indices {
-            var list = replaying.lists[pool] ?? EntryList()
+            var list = replaying.lists[pool]?.entries ?? EntryList()
+            // What is not settled is what there is to settle: a revived letter whose message is gone must not stay.
+            let unsettled = pools[pool].unsettled
+            pools[pool].unsettled = SequenceSet()
             while let index = list.popFirst(slab) {
                 let entry = slab[index]
                 slab.remove(index)
-                guard pools[pool].unsettled.contains(entry.sequence) else { continue }
+                guard unsettled.contains(entry.sequence) else { continue }
+                pools[pool].unsettled.insert(entry.sequence)
                 let fresh = Entry(
                     sequence: entry.sequence, severity: entry.severity,
                     attempts: replaying.attempts[pool]?[entry.sequence] ?? 0, keyHash: entry.keyHash, queuedAt: seconds(now))
@@ -132,6 +165,8 @@ extension Core {
                     pools[pool].enqueue(fresh, slab)
                 }
             }
+            pools[pool].counters.matched =
+                pools[pool].counters.acked + UInt64(pools[pool].dead.count) + UInt64(pools[pool].unsettled.count)
             if pools[pool].catchingUp { pools[pool].cursor = 1 } else { replaying.attempts[pool] = nil }
         }
         replaying.lists = [:]
@@ -161,23 +196,10 @@ extension Core {
 
     /// The state a segment begins with, so that older ones can be removed. Call `takeControl` first.
     public func checkpoint() -> Bytes {
-        // Counters as of this place in the journal: messages appended before it count, though not durable yet.
-        var onTheWay = [UInt64](repeating: 0, count: pools.count)
-        for batch in pending {
-            for meta in batch.metas {
-                var mask = meta.route
-                while mask != 0 {
-                    onTheWay[mask.trailingZeroBitCount] += 1
-                    mask &= mask - 1
-                }
-            }
-        }
         var writer = ControlWriter()
         for (index, pool) in pools.enumerated() {
             writer.pool(pool.definition, createdAfter: pool.createdAfter, catchingUp: pool.catchingUp)
-            var counters = pool.counters
-            if !pool.catchingUp { counters.matched += onTheWay[index] }
-            writer.counters(pool: index, counters)
+            writer.counters(pool: index, pool.counters)
         }
         return Bytes(writer.bytes)
     }

@@ -26,6 +26,10 @@ public struct Core {
     var callDeadlines = Heap<CallDeadline>()
     var nextCall: UInt64 = 1
     var lastSweep: UInt64 = 0
+    /// Where the next round of deliveries begins, so that no pool is always last.
+    private var nextPool = 0
+    /// Timers and leases one tick ends at most; `untilDue` is 0 while there are more.
+    private static let expiriesATick = 8_192
 
     /// Ordinals of the batch appended last and of the last one known to be on disk.
     public internal(set) var lastBatch: UInt64 = 0
@@ -105,6 +109,9 @@ public struct Core {
             guard welcomed(peer, id: request, now, &effects) else { return }
             do {
                 try declare(definition)
+                if let pool = poolIndex[definition.name] {
+                    pools[pool].leases.limitDeadlines(to: now.steady + definition.visibility)
+                }
                 controlAnswers.append(.declared(peer, request: request))
             } catch { effects.append(.status(peer, id: request, error)) }
         case .subscribe(let peer, let subscription, let pool, let credit):
@@ -125,7 +132,9 @@ public struct Core {
             }
         case .unsubscribe(let peer, let subscription):
             guard welcomed(peer, id: subscription, now, &effects) else { return }
-            leave(peer, subscription, why: "the worker left the pool", now)
+            do { try unsubscribe(peer, subscription, now) } catch {
+                effects.append(.status(peer, id: subscription, error))
+            }
         case .serve(let peer, let request, let service, let exclusive):
             guard welcomed(peer, id: request, now, &effects) else { return }
             serve(peer, request, service, exclusive, &effects)
@@ -215,11 +224,16 @@ public struct Core {
     private mutating func addCredit(_ peer: PeerID, _ subscription: UInt64, _ more: UInt32) throws(WireError) {
         let pool = try pool(of: peer, subscription)
         guard let member = pools[pool].member(peer, subscription) else { return }
-        let total = pools[pool].members[member].credit + Int(more)
+        let total = pools[pool].members[member].credit + pools[pool].members[member].held + Int(more)
         guard more >= 1, total <= Limits.credit else {
             throw WireError(.badCredit, "\(more) more would make \(total); 1 to \(Limits.credit) are possible")
         }
-        pools[pool].members[member].credit = total
+        pools[pool].members[member].credit += Int(more)
+    }
+
+    private mutating func unsubscribe(_ peer: PeerID, _ subscription: UInt64, _ now: Moment) throws(WireError) {
+        _ = try pool(of: peer, subscription)
+        leave(peer, subscription, why: "the worker left the pool", now)
     }
 
     private mutating func leave(_ peer: PeerID, _ subscription: UInt64, why: String, _ now: Moment) {
@@ -262,7 +276,14 @@ public struct Core {
             case .reject: giveUp(pool, lease, reason: reason.isEmpty ? "rejected" : reason, now)
             }
         }
-        if let member = pools[pool].member(peer, subscription) { pools[pool].members[member].credit += credit }
+        giveCredit(pool, peer, subscription, credit)
+    }
+
+    /// Deliveries that ended, settled or not, make room for as many more.
+    private mutating func giveCredit(_ pool: Int, _ peer: PeerID, _ subscription: UInt64, _ count: Int) {
+        guard count > 0, let member = pools[pool].member(peer, subscription) else { return }
+        pools[pool].members[member].credit += count
+        pools[pool].members[member].held -= count
     }
 
     private mutating func finish(_ pool: Int, _ lease: Lease) {
@@ -278,13 +299,14 @@ public struct Core {
     }
 
     private mutating func again(_ pool: Int, _ lease: Lease, after delay: UInt64, reason: String, _ now: Moment) {
-        if lease.entry.attempts >= pools[pool].definition.maxAttempts,
-            pools[pool].dead.count < options.deadLetters
-        {
+        guard lease.entry.attempts < pools[pool].definition.maxAttempts else {
             let why = reason.isEmpty ? "retry asked" : reason
-            giveUp(pool, lease, reason: "attempt \(lease.entry.attempts), the last: \(why)", now)
-            return
+            return giveUp(pool, lease, reason: "attempt \(lease.entry.attempts), the last: \(why)", now)
         }
+        putBack(pool, lease, after: delay, now)
+    }
+
+    private mutating func putBack(_ pool: Int, _ lease: Lease, after delay: UInt64, _ now: Moment) {
         pools[pool].counters.redelivered += 1
         control.attempt(pool: pool, sequence: lease.entry.sequence, attempts: lease.entry.attempts)
         var entry = lease.entry
@@ -295,13 +317,24 @@ public struct Core {
     }
 
     private mutating func giveUp(_ pool: Int, _ lease: Lease, reason: String, _ now: Moment) {
+        guard pools[pool].dead.count < options.deadLetters else {
+            return putBack(pool, lease, after: options.deadLetterWait, now)
+        }
         finish(pool, lease)
         let letter = DeadLetterEntry(
-            sequence: lease.entry.sequence, attempts: lease.entry.attempts, reason: String(reason.prefix(1024)), time: now.wall,
+            sequence: lease.entry.sequence, attempts: lease.entry.attempts, reason: shortened(reason), time: now.wall,
             severity: lease.entry.severity, keyHash: lease.entry.keyHash)
         pools[pool].dead[letter.sequence] = letter
         pools[pool].counters.deadLettered += 1
         control.dead(pool: pool, letter)
+    }
+
+    /// At most 1,024 bytes of a reason, cut between characters.
+    private func shortened(_ reason: String) -> String {
+        guard reason.utf8.count > 1024 else { return reason }
+        var end = reason.utf8.index(reason.startIndex, offsetBy: 1024)
+        while end.samePosition(in: reason.unicodeScalars) == nil { end = reason.utf8.index(before: end) }
+        return String(reason[..<end])
     }
 
     mutating func schedule(_ pool: Int, _ waiting: Waiting, due: UInt64) {
@@ -312,15 +345,17 @@ public struct Core {
     // MARK: Time
 
     private mutating func tick(_ now: Moment, _ effects: inout [Effect]) {
-        while let timer = timers.min, timer.due <= now.wall {
+        var left = Self.expiriesATick
+        while left > 0, let timer = timers.min, timer.due <= now.wall {
+            left -= 1
             timers.removeMin()
             pools[timer.pool].resume(timer.waiting, now: seconds(now), slab)
         }
         for pool in pools.indices {
-            while let (token, lease) = pools[pool].leases.first, lease.deadline <= now.steady {
-                if let member = pools[pool].member(lease.peer, lease.subscription) {
-                    pools[pool].members[member].credit += 1
-                }
+            left = Self.expiriesATick
+            while left > 0, let (token, lease) = pools[pool].leases.first, lease.deadline <= now.steady {
+                left -= 1
+                giveCredit(pool, lease.peer, lease.subscription, 1)
                 giveBack(
                     pool, token, reason: "not settled within \(pools[pool].definition.visibility) ms", now)
             }
@@ -366,12 +401,17 @@ public struct Core {
         var left = limit
         let second = seconds(now)
         let aging = UInt32(options.aging / 1000)
-        for index in pools.indices {
+        for step in pools.indices {
+            let index = (nextPool + step) % pools.count
             while pools[index].hasReady(), let member = pools[index].nextWithCredit() {
-                guard left > 0 else { return false }
+                guard left > 0 else {
+                    nextPool = index + 1
+                    return false
+                }
                 let membership = pools[index].members[member]
                 // A share each, so that a few messages do not all go to one worker.
-                let share = (Int(pools[index].waiting) + pools[index].members.count - 1) / pools[index].members.count
+                let ready = Int(pools[index].waiting - pools[index].delayed)
+                let share = (ready + pools[index].members.count - 1) / pools[index].members.count
                 let count = min(membership.credit, options.deliveryBatch, left, max(share, 1))
                 var table: [DeliveryEntry] = []
                 table.reserveCapacity(count)
@@ -384,6 +424,7 @@ public struct Core {
                 }
                 left -= table.count
                 pools[index].members[member].credit -= table.count
+                pools[index].members[member].held += table.count
                 guard !table.isEmpty else { break }
                 effects.append(.deliver(membership.peer, subscription: membership.subscription, table))
             }

@@ -61,8 +61,8 @@ public enum Event {
 
 /// What the core wants done. Effects are carried out in order.
 public enum Effect {
-    /// Append the messages just published as one batch, from this sequence on, and tell its ordinal to `appended`; `kept`
-    /// lists the positions to keep where some were duplicates, nil for all.
+    /// Append the messages just published as one batch, from this sequence on, and tell its ordinal to `appended` before the
+    /// next step; `kept` lists the positions to keep where some were duplicates, nil for all.
     case appendMessages(firstSequence: UInt64, kept: [Int]?)
     case welcome(PeerID)
     case heartbeat(PeerID, id: UInt64)
@@ -85,8 +85,9 @@ public struct CoreOptions: Sendable {
     public var subjects: [SubjectFilter] = []
     /// Most messages given to one worker in one delivery.
     public var deliveryBatch = 256
-    /// Dead letters one pool keeps; a message beyond is not given up but waits.
+    /// Dead letters one pool keeps; a message beyond is not given up but tried again after `deadLetterWait`.
     public var deadLetters = 100_000
+    public var deadLetterWait: UInt64 = 60_000
     /// Published messages that may wait for the disk.
     public var pendingMessages = 1 << 20
     public init() {}

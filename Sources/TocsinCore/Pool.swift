@@ -76,7 +76,10 @@ struct Lane {
 struct Membership {
     var peer: UInt64
     var subscription: UInt64
+    /// Messages it may still be given.
     var credit: Int
+    /// Messages it was given and has not settled.
+    var held = 0
 }
 
 /// The queue of one pool: what waits, by severity and key; what is out; what is dead. Pure and deterministic; no iteration
@@ -85,7 +88,7 @@ struct Pool {
     var definition: PoolDefinition
     /// The stream's last sequence when the pool was created.
     let createdAfter: UInt64
-    /// While catching up: the sequence to be offered next, and what replay found settled beyond it.
+    /// While catching up: the sequence to be offered next, and what replay found settled already.
     var cursor: UInt64 = 1
     var catchingUp: Bool
     var settledEarly = SequenceSet()
@@ -162,16 +165,24 @@ struct Pool {
     private mutating func makeReady(_ lane: UInt32) {
         lanes[Int(lane)].state = .ready
         lanes[Int(lane)].ticket &+= 1
-        ready[Int(lanes[Int(lane)].severity)].append(UInt64(lanes[Int(lane)].ticket) << 32 | UInt64(lane))
+        let severity = Int(lanes[Int(lane)].severity)
+        ready[severity].append(UInt64(lanes[Int(lane)].ticket) << 32 | UInt64(lane))
+        // Each lane has one ticket that counts. The stale ones behind a head that is not served would pile up.
+        if ready[severity].count > 2 * lanes.count + 64 {
+            let current = ready[severity].filter { isCurrent($0) }
+            ready[severity] = current
+        }
+    }
+
+    private func isCurrent(_ ticket: UInt64) -> Bool {
+        let lane = lanes[Int(UInt32(truncatingIfNeeded: ticket))]
+        return lane.state == .ready && lane.ticket == UInt32(truncatingIfNeeded: ticket >> 32)
     }
 
     /// The first lane of a severity's queue that is still queued there; stale tickets are dropped on the way.
     private mutating func firstLane(_ severity: Int) -> UInt32? {
         while let ticket = ready[severity].first {
-            let lane = UInt32(truncatingIfNeeded: ticket)
-            if lanes[Int(lane)].state == .ready, lanes[Int(lane)].ticket == UInt32(truncatingIfNeeded: ticket >> 32) {
-                return lane
-            }
+            if isCurrent(ticket) { return UInt32(truncatingIfNeeded: ticket) }
             ready[severity].removeFirst()
         }
         return nil
@@ -194,12 +205,14 @@ struct Pool {
         var oldest = UInt32.max
         for severity in stride(from: 4, through: 1, by: -1) {
             guard let candidate = head(severity, slab) else { continue }
-            if chosen == nil {
+            if turns & 7 != 0 {
                 chosen = (severity, candidate.lane)
-                if turns & 7 != 0 { break }
-            } else if candidate.entry.queuedAt &+ aging <= now, candidate.entry.queuedAt < oldest {
-                oldest = candidate.entry.queuedAt
+                break
+            }
+            let isAged = candidate.entry.queuedAt &+ aging <= now
+            if chosen == nil || (isAged && candidate.entry.queuedAt < oldest) {
                 chosen = (severity, candidate.lane)
+                if isAged { oldest = candidate.entry.queuedAt }
             }
         }
         guard let chosen else { return nil }

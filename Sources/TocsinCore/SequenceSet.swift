@@ -10,10 +10,12 @@ struct SequenceSet {
     mutating func insert(_ sequence: UInt64) {
         if words.isEmpty { base = sequence & ~63 }
         if sequence < base {
+            // More room in front than this one needs: a run of members in falling order must not move all words for each.
             let missing = Int((base - (sequence & ~63)) / 64)
-            words.insert(contentsOf: repeatElement(0, count: missing), at: 0)
-            base = sequence & ~63
-            firstWord = 0
+            let room = min(max(missing, words.count / 2), Int(base / 64))
+            words.insert(contentsOf: repeatElement(0, count: room), at: 0)
+            base -= UInt64(room) * 64
+            firstWord = room - missing
         }
         let word = Int((sequence - base) / 64)
         if word >= words.count { words.append(contentsOf: repeatElement(0, count: word - words.count + 1)) }

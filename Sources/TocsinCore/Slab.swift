@@ -119,7 +119,8 @@ struct Lease {
     var live: Bool
 }
 
-/// The leases of one pool, in order of deadline (all have the same visibility time). A token names a slot and its
+/// The leases of one pool, in order of deadline (all have the same visibility time; where that is shortened, see
+/// `limitDeadlines`). A token names a slot and its
 /// generation, so a settlement that comes late can never hit another delivery.
 struct LeaseTable {
     static let none = UInt32.max
@@ -175,6 +176,15 @@ struct LeaseTable {
         slots[Int(index)].live = false
         free.append(index)
         count -= 1
+    }
+
+    /// Brings every deadline forward to `latest` at the latest, which keeps their order.
+    mutating func limitDeadlines(to latest: UInt64) {
+        var index = tail
+        while index != Self.none, slots[Int(index)].deadline > latest {
+            slots[Int(index)].deadline = latest
+            index = slots[Int(index)].previous
+        }
     }
 
     /// The lease whose deadline comes first.

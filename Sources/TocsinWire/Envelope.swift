@@ -27,8 +27,14 @@ public struct EnvelopeView {
         severity = .info
         notBefore = 0
         var offset = 0
+        var last: UInt8 = 0
         scan: while offset < bytes.count {
             let tag = bytes[offset]
+            // Else a reader that takes the last of two would see another subject than the one that was routed by.
+            guard tag > last else {
+                throw WireError(.badEnvelope, "tag \(tag) at offset \(offset) comes twice or out of order")
+            }
+            last = tag
             offset += 1
             switch tag {
             case 0x0A: id = try Self.field(bytes, &offset)
@@ -43,7 +49,10 @@ public struct EnvelopeView {
                 offset += 8
             default:
                 guard tag >= 0x30, tag & 7 <= 5, tag & 7 != 3, tag & 7 != 4 else {
-                    throw WireError(.badEnvelope, "unexpected tag \(tag) at offset \(offset - 1); fields 1 to 5 come first, in order, in their own wire types")
+                    throw WireError(
+                        .badEnvelope,
+                        "unexpected tag \(tag) at offset \(offset - 1); fields 1 to 5 come first, in order, in their own wire types"
+                    )
                 }
                 break scan
             }
