@@ -1,0 +1,50 @@
+import ArgumentParser
+import Glibc
+import TocsinKit
+
+/// Publishes at a fixed rate whatever the answers do (an open loop), so that a stall of the hub shows in every message that
+/// was due meanwhile. Each payload begins with the time at which the message was due.
+struct Pace: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Publishes durably at a fixed rate, for latency.")
+    @OptionGroup var connection: Connection
+    @Option(help: "Messages.") var count = 50_000
+    @Option(help: "Messages a second.") var rate = 5_000
+    @Option(help: "Bytes of payload, random after the first 8.") var size = 256
+
+    func validate() throws {
+        guard size >= 8, rate >= 1 else { throw ValidationError("--size is at least 8 and --rate at least 1") }
+    }
+
+    func run() async throws {
+        let client = try await connection.open(as: "publisher")
+        let payloads = RandomPayloads(size: size)
+        let subject = "\(connection.pool).x"
+        let interval = UInt64(1_000_000_000 / rate)
+        let began = monotonic() + 10_000_000
+        try await withThrowingDiscardingTaskGroup { group in
+            var next = 0
+            while next < count {
+                let now = monotonic()
+                let due = began + UInt64(next) * interval
+                if due > now {
+                    try await Task.sleep(for: .nanoseconds(Int64(due - now)), tolerance: .zero)
+                    continue
+                }
+                // All that became due during one sleep go together, each with its own time.
+                let end = min(count, Int((now - began) / interval) + 1)
+                let messages = (next..<end).map { number in
+                    var payload = Array(payloads.payload(number))
+                    withUnsafeBytes(of: (began + UInt64(number) * interval).bigEndian) {
+                        payload.replaceSubrange(0..<8, with: $0)
+                    }
+                    return Message(subject: subject, payload: payload)
+                }
+                next = end
+                group.addTask { try await client.publish(messages) }
+            }
+        }
+        let ended = monotonic()
+        await client.close()
+        report("{\"stored\":\(count),\"began\":\(began),\"ended\":\(ended)}")
+    }
+}
