@@ -205,4 +205,9 @@ struct LeaseTable {
         }
         return tokens
     }
+
+    /// Adds the leases each peer holds.
+    func countByPeer(_ counts: inout [UInt64: Int]) {
+        for lease in slots where lease.live { counts[lease.peer, default: 0] += 1 }
+    }
 }

@@ -1,0 +1,108 @@
+import SwiftProtobuf
+import TocsinCore
+import TocsinJournal
+import TocsinProto
+import TocsinWire
+
+extension Engine {
+    static var adminService: String { "tocsin.v1.BrokerAdmin" }
+
+    /// The hub's own service.
+    mutating func administer(
+        _ method: String, _ request: UnsafeRawBufferPointer, _ peer: PeerID, _ id: UInt64, _ now: Moment
+    ) throws {
+        switch method {
+        case "GetStatus": try answer(peer, id, status(now))
+        case "ListDeadLetters":
+            let request: Tocsin_V1_DeadLettersRequest = try Self.decode(Bytes(copying: request))
+            let pools = request.pool.isEmpty ? core.poolNames : [request.pool]
+            // Bounded so that the answer fits a frame.
+            var limit = request.limit == 0 ? 100 : min(Int(request.limit), 1000)
+            var bytes = 0
+            var response = Tocsin_V1_DeadLettersResponse()
+            for pool in pools {
+                guard let letters = core.deadLetters(pool: pool, atMost: limit) else {
+                    throw WireError(.unknownPool, "there is no pool \"\(pool.prefix(64))\"")
+                }
+                for letter in letters {
+                    let slice = try journal.message(letter.sequence)
+                    bytes += slice?.count ?? 0
+                    if bytes > options.deliveryBytes * 4 { break }
+                    var entry = Tocsin_V1_DeadLetter()
+                    entry.pool = pool
+                    entry.sequence = letter.sequence
+                    entry.attempts = UInt32(letter.attempts)
+                    entry.reason = letter.reason
+                    entry.time = letter.time
+                    if let slice { entry.envelope = .init(slice.envelope) }
+                    response.letters.append(entry)
+                    limit -= 1
+                }
+            }
+            try answer(peer, id, response)
+        case "RetryDeadLetters":
+            let request: Tocsin_V1_RetryDeadLettersRequest = try Self.decode(Bytes(copying: request))
+            guard request.sequences.count <= Limits.batch else {
+                throw WireError(.tooMany, "at most \(Limits.batch) sequences in one request")
+            }
+            guard let retried = core.retryDeadLetters(pool: request.pool, request.sequences, at: now) else {
+                throw WireError(.unknownPool, "there is no pool \"\(request.pool.prefix(64))\"")
+            }
+            var response = Tocsin_V1_RetryDeadLettersResponse()
+            response.retried = UInt32(clamping: retried)
+            try answer(peer, id, response)
+        default: throw WireError(.unknownService, "\(Self.adminService) has no method \"\(method.prefix(64))\"")
+        }
+    }
+
+    private mutating func answer(_ peer: PeerID, _ id: UInt64, _ response: some SwiftProtobuf.Message) throws {
+        let bytes: [UInt8] = try response.serializedBytes()
+        var body: [UInt8] = []
+        LengthPrefixed.append(bytes, to: &body)
+        let frames = [try Self.encode(Tocsin_V1_CallTail()), Bytes(body)]
+        if link.send(peer, Header(.reply, id: id), frames) != .sent { droppedAnswers += 1 }
+    }
+
+    private func status(_ now: Moment) -> Tocsin_V1_HubStatus {
+        var status = Tocsin_V1_HubStatus()
+        status.hub = options.software
+        status.epoch = journal.identity.epoch
+        status.uptimeMs = now.steady - started.steady
+        status.firstSequence = journal.firstSequence
+        status.lastSequence = core.durableSequence
+        status.journalBytes = UInt64(journal.bytes)
+        status.accepted = core.accepted
+        status.duplicates = core.duplicates
+        status.callsInFlight = UInt32(clamping: core.callsInFlight)
+        for (reason, count) in refused { status.refused[reason.name] = count }
+        status.pools = core.poolSnapshots(at: now).map { pool in
+            var entry = Tocsin_V1_PoolStatus()
+            entry.name = pool.name
+            entry.filters = pool.filters
+            entry.queued = pool.queued
+            entry.delayed = pool.delayed
+            entry.inFlight = pool.inFlight
+            entry.matched = pool.counters.matched
+            entry.acked = pool.counters.acked
+            entry.dead = pool.dead
+            entry.redelivered = pool.counters.redelivered
+            entry.workers = UInt32(clamping: pool.workers)
+            entry.oldestMs = pool.oldest
+            for (severity, count) in pool.queuedBySeverity where count > 0 { entry.queuedBySeverity["\(severity)"] = count }
+            return entry
+        }
+        status.peers = core.peerSnapshots(at: now).map { peer in
+            var entry = Tocsin_V1_PeerStatus()
+            entry.name = peer.description.name
+            entry.role = peer.description.role
+            entry.software = peer.description.software
+            entry.connectedMs = peer.connected
+            entry.silentMs = peer.silent
+            entry.pools = peer.pools
+            entry.services = peer.services
+            entry.inFlight = UInt32(clamping: peer.inFlight)
+            return entry
+        }
+        return status
+    }
+}

@@ -1,0 +1,302 @@
+import SwiftProtobuf
+import TocsinCore
+import TocsinJournal
+import TocsinProto
+import TocsinWire
+
+extension Engine {
+    /// One message from a peer, whatever its bytes.
+    mutating func handle(_ received: Received, _ now: Moment) throws {
+        let peer = received.peer
+        guard let first = received.parts.first else { return }
+        let header: Header
+        do { header = try Header(first.buffer) } catch { return refuse(peer, 0, error) }
+        do {
+            let frames = received.parts.count - 1
+            guard !received.isOverlong, header.kind.bodyFrames.contains(frames) else {
+                throw WireError(
+                    .frameCount,
+                    "\(header.kind) has \(received.isOverlong ? "too many" : "\(frames)") body frames; \(header.kind.bodyFrames.lowerBound) to \(header.kind.bodyFrames.upperBound) are expected"
+                )
+            }
+            for part in received.parts.dropFirst() where part.count > Limits.bodyBytes {
+                throw WireError(.tooLarge, "a body frame of \(part.count) bytes; the limit is \(Limits.bodyBytes)")
+            }
+            try take(header, received, now)
+        } catch let error as WireError {
+            refuse(peer, header.id, error)
+        }
+    }
+
+    private mutating func take(_ header: Header, _ received: Received, _ now: Moment) throws {
+        let peer = received.peer
+        let parts = received.parts
+        switch header.kind {
+        case .hello:
+            let hello: Tocsin_V1_Hello = try Self.decode(parts[1])
+            let description = PeerDescription(
+                name: String(hello.name.prefix(64)), role: String(hello.role.prefix(64)),
+                software: String(hello.software.prefix(64)))
+            try step(.hello(peer, description), now)
+        case .heartbeat: try step(.heartbeat(peer, id: header.id), now)
+        case .goodbye:
+            dropTaps(of: peer)
+            try step(.lost(peer), now)
+        case .publish: try publish(header, received, now)
+        case .declare:
+            let spec: Tocsin_V1_PoolSpec = try Self.decode(parts[1])
+            guard case .ready = makeRoom(0, now) else {
+                throw WireError(.storageFailed, "the hub cannot write now; declare the pool again later")
+            }
+            let definition = try PoolDefinition(
+                name: spec.name, filters: spec.filters, visibility: spec.visibilityMs == 0 ? 30_000 : UInt64(spec.visibilityMs),
+                maxAttempts: spec.maxAttempts == 0 ? 5 : spec.maxAttempts, fromStart: spec.fromStart)
+            try step(.declare(peer, request: header.id, definition), now)
+            // At once: replay must meet the pool before any message that was routed to it.
+            _ = flushControl(now)
+        case .subscribe:
+            let spec: Tocsin_V1_Subscribe = try Self.decode(parts[1])
+            guard !taps.contains(where: { $0.peer == peer && $0.id == header.id }) else {
+                throw WireError(.badBody, "id \(header.id) is a tap's; choose another for the subscription")
+            }
+            try step(.subscribe(peer, subscription: header.id, pool: spec.pool, credit: spec.credit), now)
+        case .credit:
+            if let tap = taps.firstIndex(where: { $0.peer == peer && $0.id == header.id }) {
+                try addTapCredit(tap, header.count, now)
+            } else {
+                try step(.credit(peer, subscription: header.id, header.count), now)
+            }
+        case .settle: try settle(header, received, now)
+        case .unsubscribe:
+            if let tap = taps.firstIndex(where: { $0.peer == peer && $0.id == header.id }) {
+                taps.remove(at: tap)
+            } else {
+                try step(.unsubscribe(peer, subscription: header.id), now)
+            }
+        case .tap: try tap(header, parts[1], peer, now)
+        case .serve:
+            let serve: Tocsin_V1_Serve = try Self.decode(parts[1])
+            guard !serve.service.isEmpty, serve.service.utf8.count <= Limits.subjectBytes else {
+                throw WireError(.badBody, "a service is named package.Service, with 1 to \(Limits.subjectBytes) bytes")
+            }
+            guard serve.service != Self.adminService else {
+                throw WireError(.notAllowed, "\(serve.service) is served by the hub itself")
+            }
+            try step(.serve(peer, request: header.id, service: serve.service, exclusive: serve.exclusive), now)
+        case .call: try call(header, received, now)
+        case .reply:
+            let _: Tocsin_V1_CallTail = try Self.decode(parts[1])
+            try step(.reply(peer, id: header.id, frames: Array(parts.dropFirst())), now)
+        case .cancel: try step(.cancel(peer, id: header.id), now)
+        case .welcome, .status, .accepted, .deliver, .tapped, .gap:
+            throw WireError(.unknownKind, "\(header.kind) is what the hub sends, not a peer")
+        }
+    }
+
+    private mutating func publish(_ header: Header, _ received: Received, _ now: Moment) throws {
+        let body = received.parts[1]
+        guard core.welcomed(received.peer, id: header.id, now, &effects) else { return try perform(now) }
+        var metas: [MessageMeta] = []
+        var offsets: [UInt32] = []
+        let expected = min(Int(header.count), Limits.batch)
+        metas.reserveCapacity(expected)
+        offsets.reserveCapacity(expected)
+        let count = try LengthPrefixed.forEach(in: body.buffer) { (index, offset, message) throws(WireError) in
+            do throws(WireError) {
+                metas.append(try core.examine(EnvelopeView(scanning: message)))
+            } catch {
+                throw WireError(error.reason, error.message, index: index)
+            }
+            offsets.append(UInt32(truncatingIfNeeded: offset))
+        }
+        guard count == Int(header.count) else {
+            throw WireError(.badLengthPrefix, "the header announces \(header.count) messages, the body has \(count)")
+        }
+        guard count > 0 else { throw WireError(.badBody, "a publish without messages") }
+        switch makeRoom(body.count, now) {
+        case .ready: break
+        case .soon: return hold(received)
+        case .never(let error): throw error
+        }
+        incoming = (body, offsets)
+        try step(.publish(received.peer, request: header.id, metas), now)
+        incoming = nil
+    }
+
+    private mutating func settle(_ header: Header, _ received: Received, _ now: Moment) throws {
+        let table = received.parts[1].buffer
+        let rows = Int(header.count)
+        guard rows > 0, rows <= Limits.batch, table.count == rows * SettleEntry.size else {
+            throw WireError(
+                .badBody, "a settle table of \(table.count) bytes for \(rows) rows; 1 to \(Limits.batch) rows of \(SettleEntry.size) are possible")
+        }
+        var entries: [SettleEntry] = []
+        entries.reserveCapacity(rows)
+        for row in 0..<rows { entries.append(try SettleEntry(table, at: row)) }
+        var reasons: [String] = []
+        if received.parts.count > 2 {
+            _ = try LengthPrefixed.forEach(in: received.parts[2].buffer, atMost: rows) { (_, _, text) throws(WireError) in
+                reasons.append(String(decoding: text.prefix(1024), as: UTF8.self))
+            }
+        }
+        try step(.settle(received.peer, subscription: header.id, entries, reasons: reasons), now)
+        if core.controlBytes > reserve / 4 { _ = flushControl(now) }
+    }
+
+    private mutating func call(_ header: Header, _ received: Received, _ now: Moment) throws {
+        let head: Tocsin_V1_CallHead = try Self.decode(received.parts[1])
+        guard let slash = head.method.lastIndex(of: "/"), slash > head.method.startIndex else {
+            throw WireError(.badBody, "\"\(head.method.prefix(64))\" is not package.Service/Method")
+        }
+        var request: (offset: Int, count: Int)?
+        let count = try LengthPrefixed.forEach(in: received.parts[2].buffer, atMost: 1) { (_, offset, bytes) throws(WireError) in
+            request = (offset + LengthPrefixed.prefixSize, bytes.count)
+        }
+        guard count == 1, let request else { throw WireError(.badLengthPrefix, "a call carries exactly one request") }
+        let service = String(head.method[..<slash])
+        if service == Self.adminService {
+            guard core.welcomed(received.peer, id: header.id, now, &effects) else { return try perform(now) }
+            let method = String(head.method[head.method.index(after: slash)...])
+            try administer(method, received.parts[2].buffer.part(request.offset, request.count), received.peer, header.id, now)
+            return
+        }
+        let timeout = head.timeoutMs == 0 ? 30_000 : UInt64(head.timeoutMs)
+        try step(
+            .call(received.peer, id: header.id, service: service, timeout: timeout, frames: Array(received.parts.dropFirst())),
+            now)
+    }
+
+    // MARK: Carrying out
+
+    mutating func step(_ event: Event, _ now: Moment) throws {
+        core.step(event, at: now, into: &effects)
+        try perform(now)
+    }
+
+    /// Carries out the effects in order. What goes wrong with a peer becomes an event and so more effects, until none are left.
+    mutating func perform(_ now: Moment) throws {
+        var position = 0
+        while position < effects.count {
+            let effect = effects[position]
+            position += 1
+            switch effect {
+            case .appendMessages(let firstSequence, let kept): try appendMessages(firstSequence, kept, now)
+            case .welcome(let peer): send(peer, Header(.welcome), [welcome()], now)
+            case .heartbeat(let peer, let id): send(peer, Header(.heartbeat, id: id), [], now)
+            case .status(let peer, let id, let error): status(peer, id, error, now)
+            case .accepted(let peer, let request, let firstSequence, let stored, let duplicates):
+                var accepted = Tocsin_V1_Accepted()
+                accepted.firstSequence = firstSequence
+                accepted.stored = UInt32(stored)
+                accepted.duplicates = UInt32(duplicates)
+                send(peer, Header(.accepted, id: request), [try Self.encode(accepted)], now)
+            case .deliver(let peer, let subscription, let table): try deliver(peer, subscription, table, now)
+            case .forward(let peer, let kind, let id, let frames):
+                if link.send(peer, Header(kind, id: id), frames) != .sent { lose(peer, now) }
+            case .forgotten(let peer, _):
+                dropTaps(of: peer)
+                link.release(peer)
+            }
+        }
+        effects.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func appendMessages(_ firstSequence: UInt64, _ kept: [Int]?, _ now: Moment) throws {
+        guard let (body, offsets) = incoming else { return }
+        precondition(firstSequence == journal.nextSequence, "core and journal count the same sequences")
+        guard let kept else {
+            append(.messages, body, offsets: offsets, now)
+            return
+        }
+        var writer = ByteWriter(capacity: body.count)
+        var places: [UInt32] = []
+        places.reserveCapacity(kept.count)
+        for index in kept {
+            let start = Int(offsets[index])
+            let end = index + 1 < offsets.count ? Int(offsets[index + 1]) : body.count
+            places.append(UInt32(writer.count))
+            writer.append(body.buffer.part(start, end - start))
+        }
+        append(.messages, writer.finish(), offsets: places, now)
+    }
+
+    private mutating func deliver(
+        _ peer: PeerID, _ subscription: UInt64, _ table: [DeliveryEntry], _ now: Moment
+    ) throws {
+        var start = 0
+        while start < table.count {
+            var body = ByteWriter(capacity: min(options.deliveryBytes, (table.count - start) * 320))
+            var end = start
+            while end < table.count, body.count < options.deliveryBytes {
+                guard let slice = try journal.message(table[end].sequence) else {
+                    throw JournalError(
+                        .corrupt, "message \(table[end].sequence) is queued, but the journal begins at \(journal.firstSequence)")
+                }
+                if body.count > 0, body.count + slice.count > Limits.bodyBytes { break }
+                body.append(slice.framed)
+                end += 1
+            }
+            var rows = ByteWriter(capacity: (end - start) * DeliveryEntry.size)
+            for entry in table[start..<end] { entry.write(to: rows.extend(by: DeliveryEntry.size)) }
+            let header = Header(.deliver, id: subscription, count: end - start)
+            guard link.send(peer, header, [rows.finish(), body.finish()]) == .sent else { return lose(peer, now) }
+            start = end
+        }
+    }
+
+    /// A peer that is gone, or does not take what it asked for, is treated as lost: what it held goes to others.
+    private mutating func lose(_ peer: PeerID, _ now: Moment) {
+        dropTaps(of: peer)
+        core.step(.lost(peer), at: now, into: &effects)
+    }
+
+    private mutating func send(_ peer: PeerID, _ header: Header, _ body: [Bytes], _ now: Moment) {
+        switch link.send(peer, header, body) {
+        case .sent: break
+        case .full: droppedAnswers += 1
+        case .unreachable: lose(peer, now)
+        }
+    }
+
+    private mutating func status(_ peer: PeerID, _ id: UInt64, _ error: WireError, _ now: Moment) {
+        if error.reason != .ok { refused[error.reason, default: 0] += 1 }
+        var status = Tocsin_V1_Status()
+        status.code = error.reason.code
+        status.reason = error.reason.name
+        status.message = error.message
+        status.index = UInt32(clamping: error.index)
+        do {
+            send(peer, Header(.status, id: id, reason: error.reason.rawValue), [try Self.encode(status)], now)
+        } catch {
+            droppedAnswers += 1
+        }
+    }
+
+    private mutating func refuse(_ peer: PeerID, _ id: UInt64, _ error: WireError) {
+        // Also from a peer without a session: it is told, and it counts.
+        status(peer, id, error, clock.now())
+    }
+
+    private func welcome() -> Bytes {
+        var welcome = Tocsin_V1_Welcome()
+        welcome.hub = options.software
+        welcome.hubID = withUnsafeBytes(of: journal.identity.seed.bigEndian) { .init($0) }
+        welcome.epoch = journal.identity.epoch
+        welcome.heartbeatMs = UInt32(options.core.heartbeat)
+        welcome.maxMessageBytes = UInt32(Limits.messageBytes)
+        welcome.maxBodyBytes = UInt32(min(Limits.bodyBytes, journal.options.segmentBytes - 2 * reserve))
+        welcome.maxBatch = UInt32(Limits.batch)
+        do { return try Self.encode(welcome) } catch { return Bytes([]) }
+    }
+
+    static func encode(_ message: some SwiftProtobuf.Message) throws -> Bytes {
+        Bytes(try message.serializedBytes() as [UInt8])
+    }
+
+    /// Throws `badBody`.
+    static func decode<M: SwiftProtobuf.Message>(_ bytes: Bytes) throws(WireError) -> M {
+        do { return try M(serializedBytes: bytes.array) } catch {
+            throw WireError(.badBody, "the body is not a \(M.protoMessageName)")
+        }
+    }
+}

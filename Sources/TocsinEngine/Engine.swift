@@ -1,0 +1,252 @@
+import SwiftProtobuf
+import TocsinCore
+import TocsinJournal
+import TocsinProto
+import TocsinWire
+
+/// One turn of the hub around the pure core: receive, step, append, deliver, send. Generic over disk, network and clock, so that
+/// the very same code runs in production and in the simulator. It never waits and starts no thread: `takeWork` and `takeJob`
+/// hand out what must be written, and are told what came of it. One thread.
+public struct Engine<D: Disk, L: Link, C: TimeSource> {
+    public let options: EngineOptions
+    public var link: L
+    let clock: C
+    public internal(set) var core: Core
+    public internal(set) var journal: Journal<D>
+    /// What recovery found.
+    public let recovery: RecoveryReport
+    let started: Moment
+
+    var effects: [Effect] = []
+    /// The publish being handled: its frame and the place of each message in it.
+    var incoming: (body: Bytes, offsets: [UInt32])?
+    /// A message that waits for the next segment to be ready.
+    private var held: Received?
+    var taps: [TapState] = []
+
+    /// Ordinal of the work the writer has; nil: it is idle.
+    private var writing: UInt64?
+    private var lastAppend: UInt64 = 0
+    private var lastKind = BatchKind.mark
+    private var retryPreparingAt: UInt64 = 0
+    private var lastTick: UInt64 = 0
+
+    /// Refusals by reason, since start.
+    public internal(set) var refused: [Reason: UInt64] = [:]
+    /// Answers that a peer did not take and that were dropped, since start.
+    public internal(set) var droppedAnswers: UInt64 = 0
+
+    /// Opens the journal, replays it and declares the pools. Blocking.
+    ///
+    /// - Parameter newSeed: random; the identity of a journal that is not there yet.
+    /// - Throws: `JournalError`, `WireError` for pools that cannot be declared.
+    public init(disk: D, link: L, clock: C, options: EngineOptions, newSeed: UInt64) throws {
+        var core = Core(options: options.core, seed: 0, epoch: 0)
+        let (journal, report) = try Journal.open(
+            disk, options: options.journal, newSeed: newSeed,
+            begin: { core = Core(options: options.core, seed: $0.seed, epoch: $0.epoch) },
+            replay: { try Self.replay($0, into: &core) })
+        let now = clock.now()
+        core.finishReplay(lastBatch: journal.lastOrdinal, lastSequence: journal.nextSequence - 1, at: now)
+        self.options = options
+        self.link = link
+        self.clock = clock
+        self.core = core
+        self.journal = journal
+        recovery = report
+        started = now
+        for pool in options.pools { try self.core.declare(pool) }
+        if journal.lastOrdinal == 0 { append(.checkpoint, self.core.checkpoint(), now) }
+        guard flushControl(now) else {
+            throw EngineError(
+                description: "the journal has no room for what the hub must write at start; make space on its disk")
+        }
+    }
+
+    private static func replay(_ batch: RecoveredBatch, into core: inout Core) throws {
+        switch batch.header.kind {
+        case .messages:
+            var sequence = batch.header.firstSequence
+            do {
+                _ = try LengthPrefixed.forEach(in: batch.body) { (_, _, message) throws(WireError) in
+                    try core.replayMessage(
+                        EnvelopeView(scanning: message), sequence: sequence, batch: batch.header.ordinal,
+                        time: batch.header.time)
+                    sequence += 1
+                }
+            } catch {
+                throw JournalError(.format, "batch \(batch.header.ordinal) of the journal: \(error)")
+            }
+        case .control, .checkpoint:
+            do { try core.replayControl(batch.body) } catch {
+                throw JournalError(.format, "batch \(batch.header.ordinal) of the journal: \(error)")
+            }
+        case .mark: break
+        }
+    }
+
+    // MARK: The turn
+
+    /// Handles what has come and what is due. True: there is more to do at once; false: wait, at most `untilDue`.
+    ///
+    /// - Throws: `JournalError` if the journal cannot be read; the hub must end.
+    public mutating func turn() throws -> Bool {
+        let now = clock.now()
+        var more = try receive(now)
+        if now.steady != lastTick {
+            lastTick = now.steady
+            core.step(.tick, at: now, into: &effects)
+            try perform(now)
+        }
+        more = try catchUp(now) || more
+        // Settlements alone fill a segment too.
+        if journal.room < reserve { _ = makeRoom(0, now) }
+        // Nothing more is given out while what comes of it could not be written.
+        if journal.room >= reserve / 2 {
+            if !core.deliver(at: now, atMost: options.deliveredPerTurn, into: &effects) { more = true }
+            try perform(now)
+        }
+        more = try advanceTaps(now) || more
+        if writing == nil || core.controlBytes > reserve / 4 { _ = flushControl(now) }
+        if journal.lastMark < journal.durableOrdinal, lastKind != .mark, now.steady >= lastAppend + options.markAfter,
+            journal.room > 0
+        {
+            append(.mark, Bytes([]), now)
+        }
+        if journal.prepareFailure != nil, now.steady >= retryPreparingAt {
+            retryPreparingAt = now.steady + 1000
+            journal.retryPreparing()
+        }
+        return more
+    }
+
+    /// Milliseconds until `turn` is needed though nothing comes in.
+    public var untilDue: UInt64 { core.untilDue(clock.now(), atMost: min(100, options.markAfter)) }
+
+    private mutating func receive(_ now: Moment) throws -> Bool {
+        var bytes = 0
+        for _ in 0..<options.receivedPerTurn {
+            guard let received = held ?? link.receive() else { return false }
+            held = nil
+            bytes += received.parts.reduce(0) { $0 + $1.count }
+            try handle(received, now)
+            if held != nil { return false }
+            if bytes >= options.receivedBytesPerTurn { break }
+        }
+        return true
+    }
+
+    /// Puts a message aside until the next segment is ready; nothing more is received before.
+    mutating func hold(_ received: Received) { held = received }
+
+    // MARK: The journal
+
+    /// Room kept in each segment for control batches, so that settlements can be written where messages cannot.
+    var reserve: Int { journal.options.segmentBytes / 8 }
+
+    enum Room { case ready, soon, never(WireError) }
+
+    /// Whether a batch of messages of this size can be appended now. Begins the next segment where needed.
+    mutating func makeRoom(_ bytes: Int, _ now: Moment) -> Room {
+        guard bytes + 2 * reserve <= journal.options.segmentBytes else {
+            return .never(
+                WireError(
+                    .tooLarge,
+                    "a batch of \(bytes) bytes; this hub takes \(journal.options.segmentBytes - 2 * reserve); send smaller ones"))
+        }
+        if journal.room >= bytes + reserve { return .ready }
+        if journal.canRoll {
+            // Everything before the checkpoint must be written before it.
+            guard flushControl(now) else { return .soon }
+            journal.roll()
+            append(.checkpoint, core.checkpoint(), now)
+            journal.release(below: core.floor)
+            return .ready
+        }
+        if let failure = journal.prepareFailure {
+            return .never(
+                WireError(
+                    .storageFailed, "the hub cannot make room on its disk (\(failure)); nothing was stored, send it again later"))
+        }
+        return .soon
+    }
+
+    @discardableResult mutating func append(
+        _ kind: BatchKind, _ body: Bytes, offsets: [UInt32] = [], _ now: Moment
+    ) -> UInt64 {
+        let ordinal = journal.append(kind, body, offsets: offsets, time: now.wall)
+        core.appended(ordinal)
+        lastAppend = now.steady
+        lastKind = kind
+        return ordinal
+    }
+
+    /// Appends settlements, pools and dead letters since the last time. False if there is no room; they stay in the core.
+    mutating func flushControl(_ now: Moment) -> Bool {
+        let bound = core.controlBytes
+        if bound == 0 { return true }
+        guard bound + 4096 <= journal.room else { return false }
+        if let control = core.takeControl() { append(.control, control, now) }
+        return true
+    }
+
+    /// What the writer must do next; nil while it is busy or if there is nothing.
+    public mutating func takeWork() -> JournalWork? {
+        guard writing == nil, let work = journal.takeWork() else { return nil }
+        writing = work.last
+        return work
+    }
+
+    /// The writer has written and synced what it was given. Only then is anything acknowledged.
+    public mutating func written() throws {
+        guard let ordinal = writing else { return }
+        writing = nil
+        journal.written(ordinal)
+        let now = clock.now()
+        core.step(.durable(ordinal), at: now, into: &effects)
+        try perform(now)
+    }
+
+    public mutating func takeJob() -> JournalJob? { journal.takeJob() }
+    public mutating func finished(_ job: JournalJob, _ error: DiskError?) {
+        if error != nil { retryPreparingAt = clock.now().steady + 1000 }
+        journal.finished(job, error)
+    }
+
+    /// Whether everything that was appended is on disk and nothing waits to be written.
+    public var isQuiet: Bool { writing == nil && journal.queuedBytes == 0 && core.controlBytes == 0 }
+
+    /// Appends what the core has not journaled yet, before the hub ends.
+    public mutating func flush() { _ = flushControl(clock.now()) }
+
+    /// Says goodbye to every peer. Call when no further turn will be taken.
+    public mutating func sayGoodbye() {
+        for peer in core.peerIDs { _ = link.send(peer, Header(.goodbye), []) }
+    }
+
+    // MARK: Pools that read what is old
+
+    /// Gives a pool that begins with the past some of it. True if there is more.
+    private mutating func catchUp(_ now: Moment) throws -> Bool {
+        guard let (pool, from) = core.catchUp else { return false }
+        var next = from
+        if next < journal.firstSequence {
+            next = journal.firstSequence
+            core.catchUp(pool, skipTo: next)
+        }
+        let end = min(core.durableSequence, next + UInt64(options.tappedPerTurn) - 1)
+        guard next <= end else {
+            core.catchUp(pool, skipTo: next)
+            return false
+        }
+        while next <= end {
+            let slice = try journal.message(next)
+            var view: EnvelopeView?
+            if let slice { view = try EnvelopeView(scanning: slice.envelope) }
+            core.catchUp(pool, next, view, at: now)
+            withExtendedLifetime(slice) {}
+            next += 1
+        }
+        return true
+    }
+}

@@ -1,0 +1,181 @@
+import Glibc
+import Logging
+import Synchronization
+import TocsinCore
+import TocsinEngine
+import TocsinJournal
+import TocsinTransport
+import TocsinWire
+
+/// The broker: a ROUTER socket, the engine's loop, the journal's writer, and a thread for slow file work. `run` is the loop.
+public final class Hub: Sendable {
+    private let options: HubOptions
+    private let logger: Logger
+    private let stopping = Atomic<Bool>(false)
+    private let event: EventCounter
+    private let bound = Mutex<[String]>([])
+
+    /// - Throws: `HubError` for options that cannot work.
+    public init(_ options: HubOptions, logger: Logger) throws(HubError) {
+        let problems = options.problems
+        guard problems.isEmpty else { throw HubError(code: .options, description: problems.joined(separator: "; ")) }
+        self.options = options
+        self.logger = logger
+        do { event = try EventCounter() } catch { throw HubError(code: .other, description: error.description) }
+    }
+
+    /// The endpoints bound, with the ports the kernel chose; empty before `run` is ready.
+    public var endpoints: [String] { bound.withLock { $0 } }
+
+    /// Makes `run` return, after everything accepted so far is on disk. From any thread; not from a signal handler.
+    public func stop() {
+        stopping.store(true, ordering: .releasing)
+        event.signal()
+    }
+
+    /// Recovers the journal, binds, and serves until `stop`. Blocks its thread, which must not be one of Swift's cooperative pool.
+    ///
+    /// - Parameter ready: called once the endpoints are bound.
+    /// - Throws: `HubError` if it cannot start, or if the disk fails: what was not acknowledged by then is not known to be stored.
+    public func run(ready: () -> Void = {}) throws(HubError) {
+        do {
+            try serve(ready)
+        } catch let error as HubError {
+            throw error
+        } catch let error as JournalError {
+            throw HubError(code: error.code == .corrupt ? .corrupt : .disk, description: error.description)
+        } catch let error as DiskError {
+            let inUse = error.code == .other(errno: EWOULDBLOCK)
+            throw HubError(code: inUse ? .inUse : .disk, description: error.description)
+        } catch let error as TransportError {
+            throw HubError(code: .bind, description: error.description)
+        } catch {
+            throw HubError(code: .other, description: "\(error)")
+        }
+    }
+
+    private func serve(_ ready: () -> Void) throws {
+        let disk = try PosixDisk(directory: options.directory)
+        // Bound before recovery would let peers wait in the backlog of a hub that may refuse to start; so recovery comes first.
+        let context = try Context()
+        let socket = try ZMQSocket(.router, context: context, options: socketOptions)
+        var random = SystemRandomNumberGenerator()
+        var engine = try Engine(
+            disk: disk, link: RouterLink(socket), clock: SystemTime(), options: options.engine, newSeed: random.next())
+        report(engine)
+        for endpoint in options.endpoints { try socket.bind(endpoint) }
+        let event = event
+        let writer = try WorkerThread<JournalWork, DiskError?>(
+            "journal", perform: { work in Self.attempt { () throws(DiskError) in try work.perform(on: disk) } },
+            done: { event.signal() })
+        defer { writer.stop() }
+        let jobs = try WorkerThread<JournalJob, (JournalJob, DiskError?)>(
+            "segments", perform: { job in (job, Self.attempt { () throws(DiskError) in try job.perform(on: disk) }) },
+            done: { event.signal() })
+        defer { jobs.stop() }
+        bound.withLock { $0 = options.endpoints }
+        if options.endpoints.count == 1 { try bound.withLock { $0 = [try socket.lastEndpoint()] } }
+        logger.info("the hub is ready", metadata: ["endpoints": "\(endpoints.joined(separator: " "))"])
+        ready()
+
+        var poller = Poller(socket: socket, descriptor: event.descriptor)
+        var more = false
+        while true {
+            let asked = try poller.wait(timeout: more ? 0 : Int(engine.untilDue))
+            if asked.contains(.event) { event.drain() }
+            try settleWork(&engine, writer, jobs)
+            if stopping.load(ordering: .acquiring) { break }
+            more = try engine.turn()
+            hand(&engine, writer, jobs)
+            if let failure = engine.link.failure { throw failure }
+        }
+        engine.sayGoodbye()
+        try drain(&engine, writer, jobs, &poller)
+        logger.info("the hub has stopped", metadata: ["last_sequence": "\(engine.core.durableSequence)"])
+    }
+
+    /// What the journal's threads have done.
+    private func settleWork(
+        _ engine: inout HubEngine, _ writer: WorkerThread<JournalWork, DiskError?>,
+        _ jobs: WorkerThread<JournalJob, (JournalJob, DiskError?)>
+    ) throws {
+        for failure in writer.takeOutcomes() {
+            // Never tried again: after a failed sync nobody knows what is on the disk. Recovery finds out.
+            if let failure { throw failure }
+            try engine.written()
+        }
+        for (job, failure) in jobs.takeOutcomes() {
+            let wasFailing = engine.journal.prepareFailure != nil
+            engine.finished(job, failure)
+            if let failure {
+                logger.error("cannot make room for more messages; publishers are refused until there is", metadata: ["reason": "\(failure)"])
+            } else if wasFailing {
+                logger.notice("there is room for messages again")
+            }
+        }
+    }
+
+    private func hand(
+        _ engine: inout HubEngine, _ writer: WorkerThread<JournalWork, DiskError?>,
+        _ jobs: WorkerThread<JournalJob, (JournalJob, DiskError?)>
+    ) {
+        if let work = engine.takeWork() { writer.submit(work) }
+        if let job = engine.takeJob() { jobs.submit(job) }
+    }
+
+    /// Writes what is still queued. Ends after ten seconds even if the disk does not answer.
+    private func drain(
+        _ engine: inout HubEngine, _ writer: WorkerThread<JournalWork, DiskError?>,
+        _ jobs: WorkerThread<JournalJob, (JournalJob, DiskError?)>, _ poller: inout Poller
+    ) throws {
+        for _ in 0..<100 where !engine.isQuiet {
+            engine.flush()
+            hand(&engine, writer, jobs)
+            if try poller.wait(timeout: 100).contains(.event) { event.drain() }
+            try settleWork(&engine, writer, jobs)
+        }
+    }
+
+    private static func attempt(_ body: () throws(DiskError) -> Void) -> DiskError? {
+        do {
+            try body()
+            return nil
+        } catch { return error }
+    }
+
+    private func report(_ engine: HubEngine) {
+        if let torn = engine.recovery.torn {
+            logger.warning("an unfinished write was cut off; nothing in it had been acknowledged", metadata: ["what": "\(torn)"])
+        }
+        logger.info(
+            "the journal is open",
+            metadata: [
+                "directory": "\(options.directory)", "epoch": "\(engine.journal.identity.epoch)",
+                "last_sequence": "\(engine.core.durableSequence)", "read_bytes": "\(engine.recovery.bytes)",
+            ])
+    }
+
+    private var socketOptions: SocketOptions {
+        var socket = SocketOptions()
+        socket.linger = 500
+        // Beyond the protocol's frame limit, so that a frame that is a little too large gets a status and not a cut connection.
+        socket.maxMessageBytes = Int64(2 * Limits.bodyBytes)
+        // Messages here are batches: what one peer can make the hub hold is bounded by its credit before it is by this.
+        socket.sendHighWater = 10_000
+        socket.receiveHighWater = 1000
+        return socket
+    }
+}
+
+typealias HubEngine = Engine<PosixDisk, RouterLink, SystemTime>
+
+/// The machine's clocks.
+struct SystemTime: TimeSource {
+    func now() -> Moment { Moment(wall: Self.read(CLOCK_REALTIME), steady: Self.read(CLOCK_MONOTONIC)) }
+
+    private static func read(_ clock: clockid_t) -> UInt64 {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
+    }
+}

@@ -1,0 +1,54 @@
+import TocsinCore
+import TocsinEngine
+import TocsinJournal
+
+/// Settings of a hub.
+public struct HubOptions: Sendable {
+    /// ZeroMQ endpoints to bind: `tcp://127.0.0.1:7117`, `ipc:///run/tocsin/hub`.
+    public var endpoints = ["tcp://127.0.0.1:7117"]
+    /// Where the journal is. Created if absent; one hub at a time.
+    public var directory: String
+    public var engine = EngineOptions()
+
+    public init(directory: String) { self.directory = directory }
+
+    /// Every sentence about what cannot work, empty if nothing.
+    public var problems: [String] {
+        var problems: [String] = []
+        if endpoints.isEmpty { problems.append("the hub has no endpoint") }
+        if directory.isEmpty { problems.append("the hub has no data directory") }
+        let segment = engine.journal.segmentBytes
+        if segment < 1 << 20 || segment > 1 << 30 || segment % 4096 != 0 {
+            problems.append("a segment has 1 MiB to 1 GiB, a multiple of 4 KiB; \(segment) bytes were given")
+        }
+        if engine.journal.retainBytes < 0 { problems.append("retain must not be negative") }
+        if !(100...60_000).contains(engine.core.heartbeat) {
+            problems.append("the heartbeat must be 100 ms to 60 s; \(engine.core.heartbeat) ms were given")
+        }
+        var names: Set<String> = []
+        for pool in engine.pools where !names.insert(pool.name).inserted {
+            problems.append("pool \"\(pool.name)\" is configured twice")
+        }
+        return problems
+    }
+}
+
+/// Why a hub cannot start, or had to end; one sentence that says what, where and what to do.
+public struct HubError: Error, Sendable, CustomStringConvertible {
+    public enum Code: Sendable {
+        /// The options cannot work.
+        case options
+        /// The folder is in use by another hub.
+        case inUse
+        /// An endpoint cannot be bound.
+        case bind
+        /// The journal is damaged.
+        case corrupt
+        /// A file operation failed.
+        case disk
+        /// Anything else.
+        case other
+    }
+    public var code: Code
+    public var description: String
+}
