@@ -1,7 +1,6 @@
 """Processes of tools/bench and tools/demo: every one that is started is ended, also on failure, Ctrl-C and kill."""
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -12,8 +11,8 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
+# If this script is killed with SIGKILL its `finally` does not run; then the kernel ends what it started.
+DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 class Failed(Exception):
@@ -43,11 +42,6 @@ def until(condition, what, timeout):
         time.sleep(0.05)
 
 
-def _die_with_parent():
-    # If this script is killed with SIGKILL, its `finally` does not run: the kernel ends the children then.
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Processes:
     """Started processes by name, each with a log file in `directory`."""
 
@@ -59,7 +53,7 @@ class Processes:
         log = open(os.path.join(self.directory, name + ".log"), "ab")
         options = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "cwd": self.directory, **options}
         with log:
-            process = subprocess.Popen([str(a) for a in arguments], preexec_fn=_die_with_parent, **options)
+            process = subprocess.Popen([*DIE_WITH_PARENT, *map(str, arguments)], **options)
         self.running[name] = process
         return process
 
