@@ -1,65 +1,347 @@
 import Logging
 import SwiftProtobuf
+import Synchronization
 import TocsinProto
+import TocsinTransport
 import TocsinWire
 
-/// A connection to the hub; see `Client.publish`, `subscribe`, `tap`, `call` and `serve`. Reconnects by itself. Thread-safe.
+/// A connection to the hub; see `publish`, `subscribe`, `tap`, `call` and `serve`. Reconnects by itself. Thread-safe.
+///
+/// It has a thread of its own for the socket, and one more if it has a spool. Both end with `close`, or soon after the last
+/// reference goes.
 public final class Client: Sendable {
-    public init(_ options: ClientOptions, logger: Logger) throws(ClientError) { fatalError() }
-    /// Waits until the hub has welcomed this client. Throws `timedOut`.
-    public func ready(within: Duration) async throws {}
+    private let options: ClientOptions
+    let mailbox: Mailbox
+    let shared: SharedState
+    private let spool: Spool?
+
+    /// Begins to connect, and opens the spool where there is one: this reads what an earlier run has left in it.
+    ///
+    /// - Throws: `ClientError.badOption` for an endpoint that cannot work or a spool in use by another process;
+    ///   `spoolFailed` if the spool cannot be read.
+    public init(_ options: ClientOptions, logger: Logger) throws(ClientError) {
+        self.options = options
+        do {
+            mailbox = try Mailbox()
+        } catch {
+            throw .badOption("\(error)")
+        }
+        shared = SharedState()
+        let connection = try Connection(options, mailbox: mailbox, shared: shared, logger: logger)
+        if let directory = options.spoolDirectory {
+            let timeout = options.publishTimeout.wholeMilliseconds
+            let spool = try Spool(
+                directory: directory, bytesMax: options.spoolBytesMax, logger: logger,
+                isConnected: { [shared] in shared.isConnected.load(ordering: .acquiring) },
+                publisher: { [mailbox, shared] batch, ticket in
+                    Task {
+                        do {
+                            let deadline = steadyNow() + timeout
+                            try await Self.submit(
+                                batch, ticket, deadline: deadline, gate: .waiting, mailbox: mailbox, shared: shared)
+                        } catch {
+                            ticket.complete(.failure(error))
+                        }
+                    }
+                })
+            shared.onConnect { [weak spool] in spool?.wake() }
+            self.spool = spool
+        } else {
+            spool = nil
+        }
+        try connection.start()
+    }
+
+    deinit {
+        do {
+            try mailbox.post(.close(nil))
+        } catch {
+            // Closed already.
+        }
+    }
+
+    // MARK: Session
+
+    /// Waits until the hub has welcomed this client.
+    ///
+    /// - Throws: `ClientError.timedOut`, `closed`, `CancellationError`.
+    public func ready(within: Duration) async throws {
+        let ticket = Ticket()
+        try mailbox.post(.ready(ticket, deadline: steadyNow() + within.wholeMilliseconds))
+        _ = try await ticket.value()
+    }
+
     /// Whether there is a session with the hub at this moment.
-    public var isConnected: Bool { false }
+    public var isConnected: Bool { shared.isConnected.load(ordering: .acquiring) }
+
+    /// Says goodbye, ends subscriptions and taps, releases the thread. What waits for an answer gets `ClientError.closed`.
+    /// Settlements queued before are still sent. Safe to call twice.
+    public func close() async {
+        await spool?.close()
+        let ticket = Ticket()
+        do {
+            try mailbox.post(.close(ticket))
+            _ = try await ticket.value()
+        } catch {
+            // Closed already, or this task was cancelled: the thread ends all the same.
+        }
+    }
+
+    // MARK: Publishing
 
     /// Returns when every message is on the hub's disk. Split into batches of the protocol's bounds. While the hub is away it
-    /// waits, at most `options.publishTimeout`; then throws `timedOut` (not known whether stored; the same ids may be sent
-    /// again). Throws `refused` with the index of the wrong message: none of its batch was stored.
-    @discardableResult public func publish(_ messages: [Message]) async throws -> Receipt { fatalError() }
+    /// waits, at most `options.publishTimeout`.
+    ///
+    /// - Throws: `ClientError.timedOut` (not known whether stored; the same ids may be sent again); `refused` with the index
+    ///   of the wrong message: none of its batch was stored, those of batches before it are; `closed`; `CancellationError`.
+    @discardableResult public func publish(_ messages: [Message]) async throws -> Receipt {
+        let deadline = steadyNow() + options.publishTimeout.wholeMilliseconds
+        var receipt = Receipt(firstSequence: 0, stored: 0, duplicates: 0)
+        var window = PublishWindow()
+        var next = 0
+        var failure: (any Error)?
+        while failure == nil, next < messages.count {
+            do {
+                let batch = try EncodedBatch(messages, from: next, limits: shared.limits, now: wallNow())
+                let ticket = try await submit(batch, deadline: deadline, gate: .waiting)
+                window.append(ticket, from: next)
+                next += batch.count
+                if window.isFull { try await window.takeFirst(into: &receipt) }
+            } catch {
+                failure = error
+            }
+        }
+        // After a failure too: what is under way is waited for, so that nothing of it happens later unseen.
+        while !window.isEmpty {
+            do {
+                try await window.takeFirst(into: &receipt)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
+        return receipt
+    }
+
+    /// Publishes one batch that is encoded already: `count` length-prefixed envelopes.
+    package func publish(encoded body: Bytes, count: Int) async throws -> Receipt {
+        let deadline = steadyNow() + options.publishTimeout.wholeMilliseconds
+        var receipt = Receipt(firstSequence: 0, stored: 0, duplicates: 0)
+        var window = PublishWindow()
+        window.append(
+            try await submit(EncodedBatch(body: body, count: count), deadline: deadline, gate: .waiting), from: 0)
+        try await window.takeFirst(into: &receipt)
+        return receipt
+    }
+
+    private func submit(_ batch: EncodedBatch, deadline: Int64, gate: PublishGate) async throws -> Ticket {
+        let ticket = Ticket()
+        try await Self.submit(batch, ticket, deadline: deadline, gate: gate, mailbox: mailbox, shared: shared)
+        return ticket
+    }
+
+    /// Waits for room, then gives the batch to the client's thread, which completes the ticket and makes room again.
+    private static func submit(
+        _ batch: EncodedBatch, _ ticket: Ticket, deadline: Int64, gate: PublishGate, mailbox: Mailbox, shared: SharedState
+    ) async throws {
+        try await shared.gate(gate).enter(bytes: batch.body.count)
+        do {
+            try mailbox.post(.publish(batch, id: mailbox.nextID(), ticket, deadline: deadline, gate: gate))
+        } catch {
+            shared.gate(gate).leave(bytes: batch.body.count)
+            throw error
+        }
+    }
+
     /// Like `publish`, but while the hub is away (or its disk is full) the messages go, synced, to the spool directory and are
     /// published later, in order. Returns when they are durable, there or here.
-    public func publishOrSpool(_ messages: [Message]) async throws { fatalError() }
+    ///
+    /// - Throws: `ClientError.refused` for a message that can never be stored; `spoolFull`, `spoolFailed`; `closed`;
+    ///   `CancellationError`.
+    public func publishOrSpool(_ messages: [Message]) async throws {
+        guard let spool else {
+            try await publish(messages)
+            return
+        }
+        var next = 0
+        while next < messages.count {
+            let batch = try EncodedBatch(messages, from: next, limits: shared.limits, now: wallNow())
+            try Self.check(batch, from: next)
+            // Behind what is there already, so that the order is kept.
+            if spool.count > 0 || !isConnected {
+                try await spool.append(batch)
+            } else {
+                do {
+                    let ticket = try await submit(batch, deadline: steadyNow() + Self.spoolAfter, gate: .spooling)
+                    _ = try await ticket.value()
+                } catch ClientError.timedOut {
+                    try await spool.append(batch)
+                } catch ClientError.refused(let reason, let message, let index) {
+                    throw ClientError.refused(reason, message, index: next + index)
+                }
+            }
+            next += batch.count
+        }
+    }
+
+    /// Milliseconds without an answer after which a message goes to the spool.
+    private static let spoolAfter: Int64 = 2000
+
+    /// What the hub would refuse later is refused now: from the spool it could not be told to anyone.
+    private static func check(_ batch: EncodedBatch, from start: Int) throws(ClientError) {
+        do throws(WireError) {
+            _ = try LengthPrefixed.forEach(in: batch.body.buffer) { index, _, bytes throws(WireError) in
+                do throws(WireError) {
+                    _ = try EnvelopeView(scanning: bytes)
+                } catch {
+                    throw WireError(error.reason, error.message, index: index)
+                }
+            }
+        } catch {
+            throw .refused(error.reason, error.message, index: start + error.index)
+        }
+    }
+
     /// Messages in the spool that the hub does not have yet.
-    public var spooled: Int { 0 }
+    public var spooled: Int { spool?.count ?? 0 }
 
-    public func declare(_ pool: Tocsin_V1_PoolSpec) async throws { fatalError() }
+    // MARK: Pools and taps
+
+    private var requestDeadline: Int64 { steadyNow() + options.publishTimeout.wholeMilliseconds }
+
+    /// Creates a pool or confirms it, now and on each new connection.
+    ///
+    /// - Throws: `ClientError.refused`; `timedOut` without a hub within `options.publishTimeout`; `closed`.
+    public func declare(_ pool: Tocsin_V1_PoolSpec) async throws {
+        let ticket = Ticket()
+        let spec = Bytes(try pool.serializedBytes())
+        try mailbox.post(
+            .declare(pool: pool.name, spec: spec, id: mailbox.nextID(), ticket, deadline: requestDeadline))
+        _ = try await ticket.value()
+    }
+
     /// Joins a pool. The subscription survives reconnects.
-    public func subscribe(pool: String, credit: Int) async throws -> Subscription { fatalError() }
-    public func tap(_ filters: [String], from start: TapStart = .live, credit: Int = 1024) async throws -> Tap { fatalError() }
+    ///
+    /// - Parameter credit: how many messages may be here and not settled, 1 to 65,536.
+    /// - Throws: `ClientError.refused`; `timedOut` without a hub within `options.publishTimeout`; `closed`.
+    public func subscribe(pool: String, credit: Int) async throws -> Subscription {
+        guard (1...Limits.credit).contains(credit) else {
+            throw ClientError.badOption("a credit of \(credit); 1 to \(Limits.credit) are possible")
+        }
+        // A delivery that the hub took back for being late and gave again is here twice.
+        let inbox = Inbox<DeliveryBatch>(weightMax: 2 * credit + Limits.batch)
+        let id = mailbox.nextID()
+        let subscription = Subscription(id: id, inbox: inbox, mailbox: mailbox)
+        let ticket = Ticket()
+        try mailbox.post(
+            .subscribe(pool: pool, credit: credit, id: id, inbox, ticket, deadline: requestDeadline))
+        _ = try await ticket.value()
+        return subscription
+    }
 
-    /// Unary call of `package.Service/Method`. Throws `ClientError.call` with the gRPC code for any failure of the call.
+    /// Opens a tap: a view of the stream that takes nothing away from pools.
+    ///
+    /// - Parameter credit: how many messages may be here and not taken, 1 to 65,536.
+    /// - Throws: `ClientError.refused`; `timedOut` without a hub within `options.publishTimeout`; `closed`.
+    public func tap(_ filters: [String], from start: TapStart = .live, credit: Int = 1024) async throws -> Tap {
+        guard (1...Limits.credit).contains(credit) else {
+            throw ClientError.badOption("a credit of \(credit); 1 to \(Limits.credit) are possible")
+        }
+        let inbox = Inbox<TapChunk>(weightMax: 2 * credit + Limits.batch)
+        let id = mailbox.nextID()
+        let tap = Tap(id: id, inbox: inbox, mailbox: mailbox)
+        let ticket = Ticket()
+        try mailbox.post(
+            .tap(filters: filters, start, credit: credit, id: id, inbox, ticket, deadline: requestDeadline))
+        _ = try await ticket.value()
+        return tap
+    }
+
+    // MARK: Calls
+
+    /// Unary call of `package.Service/Method`. If the task is cancelled the call is, and its server told.
+    ///
+    /// - Throws: `ClientError.call` with the gRPC code for any failure of the call; `protocolViolation` if the response is
+    ///   not a `Response`; `closed`; `CancellationError`.
     public func call<Request: SwiftProtobuf.Message, Response: SwiftProtobuf.Message>(
         _ method: String, _ request: Request, as type: Response.Type = Response.self, timeout: Duration = .seconds(30),
         metadata: [String: String] = [:]
-    ) async throws -> Response { fatalError() }
+    ) async throws -> Response {
+        let deadline = steadyNow() + timeout.wholeMilliseconds
+        let encoded: [UInt8] = try request.serializedBytes()
+        guard encoded.count <= shared.limits.messageBytes else {
+            throw ClientError.call(
+                code: 8, message: "the request has \(encoded.count) bytes; the limit is \(shared.limits.messageBytes)")
+        }
+        var framed: [UInt8] = []
+        framed.reserveCapacity(encoded.count + LengthPrefixed.prefixSize)
+        LengthPrefixed.append(encoded, to: &framed)
+        try await shared.calls.enter()
+        defer { shared.calls.leave() }
+        let id = mailbox.nextID()
+        let ticket = Ticket()
+        let call = OutgoingCall(method: method, metadata: metadata, request: Bytes(framed), deadline: deadline)
+        try mailbox.post(.call(call, id: id, ticket))
+        let answer: Answer
+        do {
+            answer = try await ticket.value()
+        } catch let error as CancellationError {
+            try mailbox.post(.cancelCall(id))
+            throw error
+        }
+        guard case .reply(let response) = answer else {
+            throw ClientError.protocolViolation("\(method) was answered without a response")
+        }
+        do {
+            return try Response(serializedBytes: response)
+        } catch {
+            throw ClientError.protocolViolation("the response of \(method) is not a \(Response.protoMessageName): \(error)")
+        }
+    }
+
     /// Offers a service until the client is closed, across reconnects. `handler` is called concurrently (at most 64 at a time);
-    /// it throws `CallFailure` to answer with a code, any other error is answered with UNKNOWN (2).
+    /// it throws `CallFailure` to answer with a code, any other error is answered with UNKNOWN (2). Its task is cancelled
+    /// when the caller no longer waits.
+    ///
+    /// - Throws: `ClientError.refused`; `timedOut` without a hub within `options.publishTimeout`; `closed`.
     public func serve(
         _ service: String, exclusive: Bool = false, handler: @escaping @Sendable (IncomingCall) async throws -> [UInt8]
-    ) async throws { fatalError() }
-
-    /// Says goodbye, ends subscriptions and taps, releases the thread. Safe to call twice.
-    public func close() async {}
+    ) async throws {
+        let body = Tocsin_V1_Serve.with {
+            $0.service = service
+            $0.exclusive = exclusive
+        }
+        let ticket = Ticket()
+        try mailbox.post(
+            .serve(
+                service: service, body: Bytes(try body.serializedBytes()), id: mailbox.nextID(), handler, ticket,
+                deadline: requestDeadline))
+        _ = try await ticket.value()
+    }
 }
 
-/// Messages of a pool as they are delivered, in batches. One consumer iterates. Ends (returns nil) when closed.
-public final class Subscription: AsyncSequence, Sendable {
-    public typealias Element = DeliveryBatch
-    public struct AsyncIterator: AsyncIteratorProtocol {
-        public mutating func next() async throws -> DeliveryBatch? { nil }
-    }
-    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator() }
-    /// Queues settlements and returns at once. Those of deliveries from before a reconnect are dropped: they come again.
-    public func settle(_ settlements: some Sequence<(Delivery, Settlement)>) {}
-    /// Leaves the pool: what was delivered and not settled is given to others. Iteration ends.
-    public func close() async {}
-}
+/// The batches of one `publish` that are under way, oldest first.
+private struct PublishWindow {
+    private static let size = 16
+    private var entries: [(ticket: Ticket, start: Int)] = []
+    private var first = 0
 
-/// Messages seen by a tap, in stream order. Ends when closed; survives reconnects by continuing after the last sequence seen.
-public final class Tap: AsyncSequence, Sendable {
-    public typealias Element = TapItem
-    public struct AsyncIterator: AsyncIteratorProtocol {
-        public mutating func next() async throws -> TapItem? { nil }
+    var isEmpty: Bool { first == entries.count }
+    var isFull: Bool { entries.count - first >= Self.size }
+
+    mutating func append(_ ticket: Ticket, from start: Int) { entries.append((ticket, start)) }
+
+    /// Waits for the oldest and adds what became of it to `receipt`.
+    mutating func takeFirst(into receipt: inout Receipt) async throws {
+        let (ticket, start) = entries[first]
+        first += 1
+        do {
+            guard case .accepted(let part) = try await ticket.value() else { return }
+            if receipt.firstSequence == 0 { receipt.firstSequence = part.firstSequence }
+            receipt.stored += part.stored
+            receipt.duplicates += part.duplicates
+        } catch ClientError.refused(let reason, let message, let index) {
+            throw ClientError.refused(reason, message, index: start + index)
+        }
     }
-    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator() }
-    public func close() async {}
 }

@@ -140,9 +140,6 @@ public struct DeliveryBatch: Sendable {
     }
 
     public var count: Int { table.count / DeliveryEntry.size }
-
-    /// Throws `ClientError.protocolViolation` if the hub sent what cannot be read.
-    public func deliveries() throws -> [Delivery] { fatalError() }
 }
 
 /// How a delivery is settled.

@@ -1,0 +1,269 @@
+import DequeModule
+import Glibc
+import Logging
+import Synchronization
+import TocsinProto
+import TocsinTransport
+import TocsinWire
+
+/// The thread of a client: owns its socket, steps the `Session` and does what it says. Ends after `Command.close`.
+///
+/// Not `Sendable`: made on one thread, then used only on the one that `start` begins.
+final class Connection {
+    private let endpoint: String
+    private let mailbox: Mailbox
+    private let shared: SharedState
+    private let logger: Logger
+    private let context: Context
+    private var socket: ZMQSocket?
+    private var poller: Poller?
+    private var session: Session<Ticket>
+    /// Messages the socket has not taken yet. Bounded by the gates and by credit, as everything that is sent is.
+    private var outbox: Deque<[Bytes]> = []
+    private var subscriptions: [UInt64: Inbox<DeliveryBatch>] = [:]
+    private var taps: [UInt64: Inbox<TapChunk>] = [:]
+    private var served: ServedCalls
+    private var closers: [Ticket] = []
+    private var ended = false
+
+    /// Between two looks at the mailbox at most so many messages are received.
+    private static let receivesMax = 256
+    /// How long a goodbye and the last settlements may take to leave after `close`.
+    private static let linger: Int32 = 500
+
+    /// - Throws: `ClientError.badOption` for an endpoint that cannot work.
+    init(_ options: ClientOptions, mailbox: Mailbox, shared: SharedState, logger: Logger) throws(ClientError) {
+        endpoint = options.endpoint
+        self.mailbox = mailbox
+        self.shared = shared
+        self.logger = logger
+        do {
+            let hello = Tocsin_V1_Hello.with {
+                $0.name = options.name
+                $0.role = options.role
+                $0.software = options.software
+            }
+            let configuration = Session<Ticket>.Configuration(
+                endpoint: options.endpoint, hello: Bytes(try hello.serializedBytes()),
+                welcomeTimeout: max(100, options.welcomeTimeout.wholeMilliseconds))
+            session = Session(configuration)
+            context = try Context()
+            served = ServedCalls(mailbox: mailbox)
+            // A wrong endpoint is told now, not by a thread that fails later.
+            try openSocket()
+        } catch {
+            throw .badOption("\(error)")
+        }
+    }
+
+    /// - Throws: `ClientError.badOption` if no thread can be started.
+    consuming func start() throws(ClientError) {
+        // Sound: the only other reference is this one, which ends here.
+        nonisolated(unsafe) let connection = self
+        try startThread { connection.run() }
+    }
+
+    private func openSocket() throws(TransportError) {
+        var options = SocketOptions()
+        options.linger = Self.linger
+        options.maxMessageBytes = Int64(Limits.bodyBytes)
+        let socket = try ZMQSocket(.dealer, context: context, options: options)
+        try socket.connect(endpoint)
+        poller = Poller(socket: socket, descriptor: mailbox.events.descriptor)
+        self.socket = socket
+    }
+
+    // MARK: Loop
+
+    private func run() {
+        var commands: [Command] = []
+        var settlements: [UInt64: [SettleChunk]] = [:]
+        var actions: [Session<Ticket>.Action] = []
+        var parts: [Bytes] = []
+        session.start(now: steadyNow())
+        while !ended {
+            let now = steadyNow()
+            do {
+                mailbox.take(&commands, &settlements)
+                for (subscription, chunks) in settlements {
+                    for chunk in chunks { session.settle(chunk, subscription: subscription, now: now) }
+                }
+                for command in commands { handle(command, now: now) }
+                var received = 0
+                while received < Self.receivesMax, let socket, try socket.receive(into: &parts) {
+                    received += 1
+                    session.received(parts, now: now)
+                    // The socket of what follows may be another.
+                    if session.hasActions { perform(&actions, now: now) }
+                }
+                if now >= session.wakeAt { session.tick(now: now) }
+                perform(&actions, now: now)
+                try flush()
+                if !ended && received < Self.receivesMax { try wait() }
+            } catch {
+                session.lose("\(error)", now: now, level: .error)
+                perform(&actions, now: now)
+            }
+        }
+        finish()
+    }
+
+    private func wait() throws(TransportError) {
+        let timeout = Int(max(0, min(session.wakeAt - steadyNow(), 60_000)))
+        if poller != nil {
+            _ = try poller?.wait(timeout: timeout, toSend: !outbox.isEmpty)
+        } else {
+            var item = pollfd(fd: mailbox.events.descriptor, events: Int16(POLLIN), revents: 0)
+            _ = poll(&item, 1, Int32(timeout))
+        }
+    }
+
+    private func flush() throws(TransportError) {
+        guard let socket else { return outbox.removeAll() }
+        while let message = outbox.first {
+            guard try socket.send(message) == .sent else { return }
+            outbox.removeFirst()
+        }
+    }
+
+    private func finish() {
+        shared.isConnected.store(false, ordering: .releasing)
+        shared.closeGates()
+        for command in mailbox.close() { command.ticket?.complete(.failure(ClientError.closed)) }
+        poller = nil
+        socket = nil
+        for closer in closers { closer.complete(.success(.done)) }
+        // The context ends with this object, here: it waits for what lingers.
+    }
+
+    // MARK: Commands
+
+    private func handle(_ command: Command, now: Int64) {
+        switch command {
+        case .publish(let batch, let id, let ticket, let deadline, let gate):
+            session.publish(batch, id: id, waiter: ticket, deadline: deadline, gate: gate, now: now)
+        case .declare(let pool, let spec, let id, let ticket, let deadline):
+            session.declare(pool: pool, spec: spec, id: id, waiter: ticket, deadline: deadline, now: now)
+        case .subscribe(let pool, let credit, let id, let inbox, let ticket, let deadline):
+            subscriptions[id] = inbox
+            session.subscribe(pool: pool, credit: credit, id: id, waiter: ticket, deadline: deadline, now: now)
+        case .tap(let filters, let start, let credit, let id, let inbox, let ticket, let deadline):
+            taps[id] = inbox
+            session.tap(filters, from: start, credit: credit, id: id, waiter: ticket, deadline: deadline, now: now)
+        case .consumed(let count, let tap): session.consumed(count, tap: tap, now: now)
+        case .closeStream(let id): session.closeStream(id, now: now)
+        case .call(let call, let id, let ticket):
+            session.call(
+                Session.Call(
+                    method: call.method, metadata: call.metadata, request: call.request, waiter: ticket,
+                    deadline: call.deadline), id: id, now: now)
+        case .cancelCall(let id): session.cancelCall(id, now: now)
+        case .serve(let service, let body, let id, let handler, let ticket, let deadline):
+            served.handlers[service] = handler
+            session.serve(service: service, serve: body, id: id, waiter: ticket, deadline: deadline, now: now)
+        case .reply(let id, let number, let result):
+            served.finished(id, session: number)
+            session.reply(
+                served: id, session: number, code: result.code, message: result.message, response: result.response,
+                now: now)
+        case .ready(let ticket, let deadline): session.ready(ticket, deadline: deadline)
+        case .close(let ticket):
+            if let ticket { closers.append(ticket) }
+            session.close(now: now)
+        }
+    }
+
+    // MARK: Actions
+
+    private func perform(_ actions: inout [Session<Ticket>.Action], now: Int64) {
+        while session.hasActions {
+            session.takeActions(into: &actions)
+            for action in actions { perform(action, now: now) }
+        }
+        actions.removeAll(keepingCapacity: true)
+    }
+
+    private func perform(_ action: Session<Ticket>.Action, now: Int64) {
+        switch action {
+        case .openSocket:
+            guard socket == nil else { return }
+            do {
+                try openSocket()
+            } catch {
+                session.lose("\(error)", now: now, level: .error)
+            }
+        case .closeSocket:
+            poller = nil
+            socket = nil
+            outbox.removeAll()
+        case .send(let message): outbox.append(message)
+        case .connected(let limits):
+            shared.connected(limits)
+        case .disconnected:
+            shared.isConnected.store(false, ordering: .releasing)
+            for inbox in subscriptions.values { inbox.clear() }
+            served.cancelAll()
+        case .answer(let ticket, let result): ticket.complete(result.mapError { $0 })
+        case .published(let ticket, let result, let bytes, let gate):
+            shared.gate(gate).leave(bytes: bytes)
+            ticket.complete(result.mapError { $0 })
+        case .deliver(let id, let batch):
+            guard let inbox = subscriptions[id] else { return }
+            if !inbox.push(batch, weight: batch.count) { session.violation("more deliveries than credit", now: now) }
+        case .tapped(let id, let chunk):
+            guard let inbox = taps[id] else { return }
+            if !inbox.push(chunk, weight: chunk.count) { session.violation("more tapped than credit", now: now) }
+        case .endStream(let id, let error):
+            subscriptions.removeValue(forKey: id)?.finish(throwing: error, dropping: true)
+            taps.removeValue(forKey: id)?.finish(throwing: error, dropping: true)
+        case .serve(let id, let head, let request): served.begin(id, session: session.number, head, request)
+        case .cancelServed(let id): served.cancel(id)
+        case .log(let level, let message): logger.log(level: level, "\(message)")
+        case .ended:
+            // The goodbye is in the outbox; a socket that does not take it now has no hub to say it to.
+            do {
+                try flush()
+            } catch {
+                logger.debug("no goodbye: \(error)")
+            }
+            served.cancelAll()
+            ended = true
+        }
+    }
+}
+
+/// What tasks look at without asking the thread.
+final class SharedState: Sendable {
+    let isConnected = Atomic<Bool>(false)
+    private let limitsState = Mutex(HubLimits())
+    private let waiting = Gate(pieces: 256, bytes: 64 << 20)
+    private let spooling = Gate(pieces: 64, bytes: 16 << 20)
+    let calls = Gate(pieces: Limits.calls)
+    private let whenConnected = Mutex<(@Sendable () -> Void)?>(nil)
+
+    var limits: HubLimits { limitsState.withLock { $0 } }
+
+    func gate(_ gate: PublishGate) -> Gate {
+        switch gate {
+        case .waiting: waiting
+        case .spooling: spooling
+        }
+    }
+
+    /// `action` is called on the client's thread each time there is a session.
+    func onConnect(_ action: @escaping @Sendable () -> Void) {
+        whenConnected.withLock { $0 = action }
+    }
+
+    func connected(_ limits: HubLimits) {
+        limitsState.withLock { $0 = limits }
+        isConnected.store(true, ordering: .releasing)
+        whenConnected.withLock { $0 }?()
+    }
+
+    func closeGates() {
+        waiting.close()
+        spooling.close()
+        calls.close()
+    }
+}

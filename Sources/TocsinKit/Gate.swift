@@ -1,0 +1,68 @@
+import DequeModule
+import Synchronization
+
+/// Bounds what is under way: so many pieces and so many bytes. Others wait in the order they came.
+final class Gate: Sendable {
+    private struct State {
+        var pieces = 0
+        var bytes = 0
+        var waiting: Deque<(ticket: Ticket, bytes: Int)> = []
+        var closed = false
+    }
+    private let state = Mutex(State())
+    private let piecesMax: Int
+    private let bytesMax: Int
+
+    init(pieces: Int, bytes: Int = .max) {
+        piecesMax = pieces
+        bytesMax = bytes
+    }
+
+    /// Waits for room. A piece larger than all the room there is gets in when nothing else is under way.
+    ///
+    /// - Throws: `ClientError.closed`, `CancellationError`.
+    func enter(bytes: Int = 0) async throws {
+        let ticket = try state.withLock { state -> Ticket? in
+            if state.closed { throw ClientError.closed }
+            if state.waiting.isEmpty && fits(bytes, in: state) {
+                admit(bytes, to: &state)
+                return nil
+            }
+            let ticket = Ticket()
+            state.waiting.append((ticket, bytes))
+            return ticket
+        }
+        _ = try await ticket?.value()
+    }
+
+    func leave(bytes: Int = 0) {
+        state.withLock { state in
+            state.pieces -= 1
+            state.bytes -= bytes
+            while let next = state.waiting.first, fits(next.bytes, in: state) {
+                state.waiting.removeFirst()
+                // A task that was cancelled meanwhile does not take its place.
+                if next.ticket.complete(.success(.done)) { admit(next.bytes, to: &state) }
+            }
+        }
+    }
+
+    /// Whoever waits, or comes later, gets `ClientError.closed`.
+    func close() {
+        let waiting = state.withLock { state in
+            state.closed = true
+            defer { state.waiting.removeAll() }
+            return state.waiting
+        }
+        for entry in waiting { entry.ticket.complete(.failure(ClientError.closed)) }
+    }
+
+    private func fits(_ bytes: Int, in state: State) -> Bool {
+        state.pieces == 0 || (state.pieces < piecesMax && state.bytes + bytes <= bytesMax)
+    }
+
+    private func admit(_ bytes: Int, to state: inout State) {
+        state.pieces += 1
+        state.bytes += bytes
+    }
+}

@@ -1,0 +1,188 @@
+import Synchronization
+import TocsinProto
+import TocsinTransport
+import TocsinWire
+
+/// What tasks ask of the client's thread. Ids come from `Mailbox.nextID`.
+enum Command: Sendable {
+    case publish(EncodedBatch, id: UInt64, Ticket, deadline: Int64, gate: PublishGate)
+    case declare(pool: String, spec: Bytes, id: UInt64, Ticket, deadline: Int64)
+    case subscribe(pool: String, credit: Int, id: UInt64, Inbox<DeliveryBatch>, Ticket, deadline: Int64)
+    case tap(filters: [String], TapStart, credit: Int, id: UInt64, Inbox<TapChunk>, Ticket, deadline: Int64)
+    case consumed(Int, tap: UInt64)
+    case closeStream(UInt64)
+    case call(OutgoingCall, id: UInt64, Ticket)
+    case cancelCall(UInt64)
+    case serve(service: String, body: Bytes, id: UInt64, Handler, Ticket, deadline: Int64)
+    case reply(id: UInt64, session: UInt64, CallResult)
+    case ready(Ticket, deadline: Int64)
+    case close(Ticket?)
+}
+
+typealias Handler = @Sendable (IncomingCall) async throws -> [UInt8]
+
+/// A call to be made; `request` is length-prefixed.
+struct OutgoingCall: Sendable {
+    var method: String
+    var metadata: [String: String]
+    var request: Bytes
+    var deadline: Int64
+}
+
+/// What a handler made of a call.
+struct CallResult: Sendable {
+    var code: UInt32
+    var message: String
+    var response: [UInt8]
+}
+
+/// Settlements of one session, as they go into one frame.
+struct SettleChunk: Sendable {
+    var session: UInt64
+    var rows = 0
+    var table: [UInt8] = []
+    /// Length-prefixed, one for each row that is not an ack; empty if all are.
+    var reasons: [UInt8] = []
+}
+
+/// The way from any task to the client's thread. What is in it is bounded by the gates before it, by credit, and by `roomMax`.
+final class Mailbox: Sendable {
+    private struct State {
+        var commands: [Command] = []
+        var settlements: [UInt64: [SettleChunk]] = [:]
+        var signalled = false
+        var closed = false
+    }
+    private static let roomMax = 65_536
+    /// Settlement reasons longer than this are cut, as the hub would.
+    private static let reasonMax = 1024
+
+    private let state = Mutex(State())
+    let events: EventCounter
+    /// Ids count from here, so that they are not taken for those of the hub, which counts up from 1.
+    private let ids = Atomic<UInt64>(1 << 32)
+
+    init() throws(TransportError) {
+        events = try EventCounter()
+    }
+
+    func nextID() -> UInt64 { ids.add(1, ordering: .relaxed).newValue }
+
+    /// Puts `command` in the queue and wakes the thread.
+    ///
+    /// - Throws: `ClientError.closed`; `refused` if tasks without number ask at once.
+    func post(_ command: Command) throws(ClientError) {
+        let outcome: Result<Bool, ClientError> = state.withLock { state in
+            if state.closed { return .failure(.closed) }
+            if state.commands.count >= Self.roomMax, command.isRequest {
+                return .failure(.refused(.tooMany, "\(state.commands.count) requests of this client are waiting", index: 0))
+            }
+            state.commands.append(command)
+            return .success(Self.needsSignal(&state))
+        }
+        if try outcome.get() { events.signal() }
+    }
+
+    /// Queues settlements; those queued for one subscription between two turns of the thread travel together.
+    func settle(_ settlements: some Sequence<(Delivery, Settlement)>, subscription: UInt64) {
+        let signal = state.withLock { state -> Bool in
+            if state.closed { return false }
+            // Taken out, so that appending does not copy it.
+            var chunks = state.settlements.removeValue(forKey: subscription) ?? []
+            var chunk = chunks.popLast()
+            for (delivery, settlement) in settlements {
+                if chunk?.session != delivery.session || chunk?.rows == Limits.batch {
+                    if let full = chunk { chunks.append(full) }
+                    chunk = SettleChunk(session: delivery.session)
+                }
+                chunk?.append(delivery, settlement, reasonMax: Self.reasonMax)
+            }
+            guard let chunk else { return false }
+            chunks.append(chunk)
+            state.settlements[subscription] = chunks
+            return Self.needsSignal(&state)
+        }
+        if signal { events.signal() }
+    }
+
+    private static func needsSignal(_ state: inout State) -> Bool {
+        defer { state.signalled = true }
+        return !state.signalled
+    }
+
+    /// Everything so far, for the thread. `commands` is emptied first and its storage goes back into use.
+    func take(_ commands: inout [Command], _ settlements: inout [UInt64: [SettleChunk]]) {
+        commands.removeAll(keepingCapacity: true)
+        settlements.removeAll(keepingCapacity: true)
+        state.withLock { state in
+            if state.signalled { events.drain() }
+            state.signalled = false
+            swap(&commands, &state.commands)
+            swap(&settlements, &state.settlements)
+        }
+    }
+
+    /// From now on `post` throws; gives what nobody will look at any more.
+    func close() -> [Command] {
+        state.withLock { state in
+            state.closed = true
+            defer { state.commands = [] }
+            return state.commands
+        }
+    }
+}
+
+extension Command {
+    /// Whether a task waits for the answer; the others follow from something that is bounded already.
+    fileprivate var isRequest: Bool {
+        switch self {
+        case .publish, .declare, .subscribe, .tap, .call, .serve, .ready: true
+        case .consumed, .closeStream, .cancelCall, .reply, .close: false
+        }
+    }
+
+    /// The ticket of a request.
+    var ticket: Ticket? {
+        switch self {
+        case .publish(_, _, let ticket, _, _), .declare(_, _, _, let ticket, _), .subscribe(_, _, _, _, let ticket, _),
+            .tap(_, _, _, _, _, let ticket, _), .call(_, _, let ticket), .serve(_, _, _, _, let ticket, _),
+            .ready(let ticket, _):
+            ticket
+        case .close(let ticket): ticket
+        case .consumed, .closeStream, .cancelCall, .reply: nil
+        }
+    }
+}
+
+extension SettleChunk {
+    fileprivate init(session: UInt64) {
+        self.session = session
+    }
+
+    fileprivate mutating func append(_ delivery: Delivery, _ settlement: Settlement, reasonMax: Int) {
+        var entry = SettleEntry(sequence: delivery.sequence, token: delivery.token, outcome: .ack)
+        switch settlement {
+        case .ack: break
+        case .retry(let after, let reason):
+            entry.outcome = .retry
+            entry.delay = UInt32(clamping: after.wholeMilliseconds)
+            LengthPrefixed.append(Self.cut(reason, to: reasonMax), to: &reasons)
+        case .reject(let reason):
+            entry.outcome = .reject
+            LengthPrefixed.append(Self.cut(reason, to: reasonMax), to: &reasons)
+        }
+        withUnsafeTemporaryAllocation(byteCount: SettleEntry.size, alignment: 8) { row in
+            guard let base = row.baseAddress else { return }
+            entry.write(to: base)
+            table.append(contentsOf: row)
+        }
+        rows += 1
+    }
+
+    /// At most `limit` bytes of `text`, not ending within a character.
+    private static func cut(_ text: String, to limit: Int) -> Substring.UTF8View {
+        var end = text.utf8.index(text.startIndex, offsetBy: limit, limitedBy: text.endIndex) ?? text.endIndex
+        while end > text.startIndex, end.samePosition(in: text.unicodeScalars) == nil { end = text.utf8.index(before: end) }
+        return text[..<end].utf8
+    }
+}

@@ -1,0 +1,56 @@
+import Glibc
+
+/// Milliseconds of a clock that never goes back.
+func steadyNow() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+}
+
+/// Milliseconds since 1970.
+func wallNow() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+}
+
+extension Duration {
+    /// Whole milliseconds, at least 0; what does not fit is cut to about 100 years, so that sums do not overflow.
+    var wholeMilliseconds: Int64 {
+        let (seconds, attoseconds) = components
+        if seconds < 0 { return 0 }
+        return min(seconds, 3_000_000_000) * 1000 + attoseconds / 1_000_000_000_000_000
+    }
+}
+
+/// Starts a detached thread with all signals blocked: they are handled in one place, which is not here.
+///
+/// - Throws: `ClientError.badOption` if the limit of threads is reached.
+func startThread(_ body: @escaping @Sendable () -> Void) throws(ClientError) {
+    final class Box {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var all = sigset_t()
+    var before = sigset_t()
+    sigfillset(&all)
+    pthread_sigmask(SIG_SETMASK, &all, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    defer { pthread_attr_destroy(&attributes) }
+    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+    var thread = pthread_t()
+    let box = Unmanaged.passRetained(Box(body))
+    let code = pthread_create(
+        &thread, &attributes,
+        { argument in
+            if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
+            return nil
+        }, box.toOpaque())
+    guard code == 0 else {
+        box.release()
+        throw .badOption("cannot start a thread: \(String(cString: strerror(code))); raise the limit of threads")
+    }
+}
