@@ -58,7 +58,10 @@ public struct JournalIdentity: Equatable, Sendable {
             }
             let temporary = name + ".new"
             try disk.create(temporary, size: size)
-            try disk.write(temporary, at: 0, [identity.bytes.buffer])
+            let bytes = identity.bytes
+            // A buffer does not keep its bytes alive.
+            defer { withExtendedLifetime(bytes) {} }
+            try disk.write(temporary, at: 0, [bytes.buffer])
             try disk.sync(temporary)
             try disk.rename(temporary, to: name)
             try disk.syncFolder()

@@ -68,7 +68,10 @@ public enum JournalJob: Sendable {
             // Complete and synced under another name first, so that a segment that is there is whole.
             let temporary = SegmentHeader.name(segment) + ".new"
             try disk.create(temporary, size: bytes)
-            try disk.write(temporary, at: 0, [SegmentHeader.bytes(number: segment, seed: seed, fileBytes: bytes).buffer])
+            let header = SegmentHeader.bytes(number: segment, seed: seed, fileBytes: bytes)
+            // A buffer does not keep its bytes alive.
+            defer { withExtendedLifetime(header) {} }
+            try disk.write(temporary, at: 0, [header.buffer])
             try disk.sync(temporary)
             try disk.rename(temporary, to: SegmentHeader.name(segment))
             try disk.syncFolder()
