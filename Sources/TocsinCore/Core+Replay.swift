@@ -8,6 +8,8 @@ struct Replay {
     var delayed: [UInt64: UInt64] = [:]
     var delayedLimit = 65_536
     var attempts: [Int: [UInt64: UInt8]] = [:]
+    /// The first message of what is kept of the journal; 0 before it is seen.
+    var firstSequence: UInt64 = 0
 
     struct List {
         var entries = EntryList()
@@ -23,6 +25,7 @@ extension Core {
         let (meta, _) = meta(envelope)
         _ = dedup.insert(meta.idHigh, meta.idLow, now: time)
         lastSequence = sequence
+        if replaying.firstSequence == 0 { replaying.firstSequence = sequence }
         var mask = meta.route
         while mask != 0 {
             let pool = mask.trailingZeroBitCount
@@ -79,7 +82,7 @@ extension Core {
                 for _ in 0..<(try reader.varint()) {
                     let zigzag = try reader.varint()
                     last = last &+ ((zigzag >> 1) ^ (0 &- (zigzag & 1)))
-                    settled(pool, last)
+                    try settled(pool, last)
                     pools[pool].counters.acked += 1
                 }
             case .attempt:
@@ -92,7 +95,7 @@ extension Core {
                     keyHash: try reader.varint())
                 var named = letter
                 named.reason = try reader.text()
-                settled(pool, letter.sequence)
+                try settled(pool, letter.sequence)
                 pools[pool].dead[letter.sequence] = named
                 pools[pool].counters.deadLettered += 1
             case .revived:
@@ -100,6 +103,7 @@ extension Core {
                 pools[pool].dead[sequence] = nil
                 replaying.attempts[pool]?[sequence] = nil
                 pools[pool].counters.revived += 1
+                guard try isKept(sequence) else { break }
                 if pools[pool].catchingUp {
                     pools[pool].settledEarly.remove(sequence)
                 } else {
@@ -113,7 +117,18 @@ extension Core {
         }
     }
 
-    private mutating func settled(_ pool: Int, _ sequence: UInt64) {
+    /// Whether the message of a record is among those kept. Records follow the messages they are about, so one that is
+    /// about a message to come is not ours: taken at its word, a changed bit could ask for any amount of memory.
+    private func isKept(_ sequence: UInt64) throws(WireError) -> Bool {
+        guard replaying.firstSequence > 0 else { return false }
+        guard sequence <= lastSequence else {
+            throw WireError(.badBody, "a control record names message \(sequence), the last before it is \(lastSequence)")
+        }
+        return sequence >= replaying.firstSequence
+    }
+
+    private mutating func settled(_ pool: Int, _ sequence: UInt64) throws(WireError) {
+        guard try isKept(sequence) else { return }
         if !pools[pool].catchingUp {
             pools[pool].unsettled.remove(sequence)
         } else {
@@ -148,7 +163,7 @@ extension Core {
         accepted = durableSequence
         for pool in pools.indices {
             var list = replaying.lists[pool]?.entries ?? EntryList()
-            // What is not settled is what there is to settle: a revived letter whose message is gone must not stay.
+            // Only what has its message can be settled, and nothing else may hold the floor down.
             let unsettled = pools[pool].unsettled
             pools[pool].unsettled = SequenceSet()
             while let index = list.popFirst(slab) {

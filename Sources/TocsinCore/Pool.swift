@@ -117,6 +117,8 @@ struct Pool {
     }
 
     var waiting: UInt64 { queued.0 + queued.1 + queued.2 + queued.3 }
+    /// Queue tickets of keys, stale ones included.
+    var tickets: Int { ready.reduce(0) { $0 + $1.count } }
 
     private mutating func countQueued(_ severity: UInt8, _ change: Int64) {
         func changed(_ value: UInt64) -> UInt64 { UInt64(Int64(value) + change) }
