@@ -1,6 +1,7 @@
 import TocsinDomain
 
 /// What one responder process does about incidents. Plain values: whoever reads the configuration file fills them in.
+/// All responders of one hub share its pools, so they need the same runbooks and notifications.
 public struct ResponderConfiguration: Sendable {
     /// Shown in logs; the ledger's name.
     public var name: String
@@ -10,16 +11,23 @@ public struct ResponderConfiguration: Sendable {
     public var notifications: [NotificationTarget]
     /// Incidents handled at the same time; one incident's changes are always handled one after another.
     public var parallelism: Int
+    /// How long the hub lets a worker keep a delivery: the visibility time of the pools `responder` and `notifier`. No
+    /// run may take longer, or another responder would begin it a second time.
+    public var visibility: Duration
+    /// How long runs that are under way may go on when the responder is stopped. Then their commands are killed.
+    public var stopGrace: Duration
 
     public init(
         name: String, directory: String, runbooks: [Runbook] = [], notifications: [NotificationTarget] = [],
-        parallelism: Int = 8
+        parallelism: Int = 8, visibility: Duration = .seconds(900), stopGrace: Duration = .seconds(10)
     ) {
         self.name = name
         self.directory = directory
         self.runbooks = runbooks
         self.notifications = notifications
         self.parallelism = parallelism
+        self.visibility = visibility
+        self.stopGrace = stopGrace
     }
 }
 
@@ -45,11 +53,12 @@ public struct Runbook: Sendable {
         self.drills = drills
     }
 
-    /// The longest a run can take: all timeouts and waits together. The pool's visibility time must be longer.
+    /// The longest a run can take: all timeouts, waits and the time to kill what is late. The pool's visibility time
+    /// must be longer.
     public var longestRun: Duration {
-        let steps = steps.reduce(Duration.zero) { $0 + $1.timeout }
+        let steps = steps.reduce(Duration.zero) { $0 + $1.timeout + Command.killGrace }
         guard let verify else { return steps }
-        return steps + (verify.timeout + verify.interval) * max(1, verify.attempts)
+        return steps + (verify.timeout + Command.killGrace + verify.interval) * max(1, verify.attempts)
     }
 }
 
@@ -130,19 +139,22 @@ public struct NotificationTarget: Sendable {
     /// At most this many, with growing waits between them (`backoff`, doubled each time, at most 30 s).
     public var attempts: Int
     public var backoff: Duration
+    /// Tell of drills too.
+    public var drills: Bool
 
     public enum Channel: Sendable {
-        /// The change as JSON on standard input, and TOCSIN_* variables. Delivered with exit code 0.
+        /// The change as JSON on standard input, and TOCSIN_* variables. Delivered with exit code 0; tried again
+        /// otherwise.
         case command([String])
-        /// The change as JSON by POST, with an `Idempotency-Key`. Delivered with a status of 200 to 299; tried again after
-        /// 408, 429, 5xx and failed connections.
+        /// The change as JSON by POST, with an `Idempotency-Key`. Delivered with a status of 200 to 299; tried again
+        /// after 408, 429, 5xx and failed connections. Redirects are not followed: headers may hold secrets.
         case webhook(url: String, headers: [String: String])
     }
 
     public init(
         name: String, channel: Channel, minimumSeverity: Severity = .minor,
         verbs: [String] = ["opened", "reopened", "mitigated", "resolved"], timeout: Duration = .seconds(10),
-        attempts: Int = 4, backoff: Duration = .seconds(1)
+        attempts: Int = 4, backoff: Duration = .seconds(1), drills: Bool = false
     ) {
         self.name = name
         self.channel = channel
@@ -151,5 +163,22 @@ public struct NotificationTarget: Sendable {
         self.timeout = timeout
         self.attempts = attempts
         self.backoff = backoff
+        self.drills = drills
     }
+
+    /// The longest a notification can take: every attempt to its timeout, and the waits between.
+    public var longest: Duration {
+        var sum = (timeout + Command.killGrace) * max(1, attempts)
+        for failed in 1..<max(1, attempts) { sum += wait(after: failed) }
+        return sum
+    }
+
+    /// How long to wait after so many failed attempts (1 or more) before the next.
+    func wait(after failed: Int) -> Duration {
+        var wait = backoff
+        for _ in 1..<max(1, failed) where wait < Self.longestWait { wait *= 2 }
+        return min(wait, Self.longestWait)
+    }
+
+    static let longestWait = Duration.seconds(30)
 }
