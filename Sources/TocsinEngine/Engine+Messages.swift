@@ -10,7 +10,11 @@ extension Engine {
         let peer = received.peer
         guard let first = received.parts.first else { return }
         let header: Header
-        do { header = try Header(first.buffer) } catch { return refuse(peer, 0, error) }
+        do { header = try Header(first.buffer) } catch {
+            // The header of a later kind is laid out like the others, so its sender learns which request it was.
+            let id = error.reason == .unknownKind ? first.buffer.bigEndian(UInt64.self, at: 8) : 0
+            return refuse(peer, id, error)
+        }
         do {
             let frames = received.parts.count - 1
             guard !received.isOverlong, header.kind.bodyFrames.contains(frames) else {
