@@ -1,0 +1,77 @@
+import TocsinDomain
+import TocsinProto
+
+/// What an alert update says that has not been said before, with everything from outside brought within bounds.
+struct AlertFacts: Sendable, Equatable {
+    var fingerprint: String
+    var isResolve: Bool
+    var service: String
+    var summary: String
+    var severity: Severity
+    var priority: Priority
+    /// The rule that decided, and why.
+    var rule: String
+    var runbook: String
+    var labels: [String: String]
+    var drill: Bool
+    /// How many new events.
+    var events: UInt64
+    /// When the first and the last of them were observed, and when triage judged them.
+    var firstAt: UInt64
+    var lastAt: UInt64
+    var triagedAt: UInt64
+
+    /// `fresh`: the indices of the events that were not seen before; not empty. No time is later than `now`.
+    init(_ update: Tocsin_V1_AlertUpdate, fresh: [Int], now: UInt64) {
+        fingerprint = update.fingerprint
+        isResolve = update.kind == .resolve
+        service = TextLimit.clip(update.service, to: TextLimit.name)
+        summary = TextLimit.clip(update.summary, to: TextLimit.title)
+        severity = Severity(update.severity)
+        priority = Self.priority(of: update, severity)
+        rule = TextLimit.clip(update.rule, to: TextLimit.cause)
+        runbook = TextLimit.clip(update.runbook, to: TextLimit.name)
+        labels = Self.bounded(update.labels)
+        drill = update.drill
+        events = UInt64(fresh.count)
+        firstAt = now
+        lastAt = 0
+        for index in fresh {
+            let observed = update.events[index].observedAt
+            guard observed > 0 else { continue }
+            firstAt = min(firstAt, observed)
+            lastAt = max(lastAt, min(observed, now))
+        }
+        if lastAt == 0 { lastAt = now }
+        triagedAt = update.triagedAt == 0 ? now : min(max(update.triagedAt, firstAt), now)
+    }
+
+    /// Triage bounds labels; this is for what other publishers send, so that a change always fits a message.
+    private static func bounded(_ labels: [String: String]) -> [String: String] {
+        func size(_ label: (key: String, value: String)) -> Int { label.key.utf8.count + label.value.utf8.count }
+        guard labels.reduce(0, { $0 + size($1) }) > TextLimit.labels else { return labels }
+        var kept: [String: String] = [:]
+        var bytes = 0
+        for label in labels.sorted(by: { $0.key < $1.key }) where bytes + size(label) <= TextLimit.labels {
+            kept[label.key] = label.value
+            bytes += size(label)
+        }
+        return kept
+    }
+
+    /// Without a priority nobody could acknowledge the incident, so one is found whatever triage left out.
+    private static func priority(of update: Tocsin_V1_AlertUpdate, _ severity: Severity) -> Priority {
+        if let priority = Priority(rawValue: UInt8(clamping: update.priority.rawValue)) { return priority }
+        if let impact = Level(rawValue: UInt8(clamping: update.impact.rawValue)),
+            let urgency = Level(rawValue: UInt8(clamping: update.urgency.rawValue))
+        {
+            return PriorityMatrix.standard[impact: impact, urgency: urgency]
+        }
+        switch severity {
+        case .critical: return .p1
+        case .major: return .p2
+        case .minor: return .p3
+        case .info: return .p4
+        }
+    }
+}

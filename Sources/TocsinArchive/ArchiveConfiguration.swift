@@ -1,0 +1,35 @@
+/// What one archiver process does. Plain values: whoever reads the configuration file fills them in.
+public struct ArchiveConfiguration: Sendable {
+    /// Shown in logs, and to a standby in the lock file.
+    public var name: String
+    /// Of the SQLite database. Its folder is created if absent; `<path>.lock` beside it tells who writes.
+    public var databasePath: String
+    /// The pool that takes `alert.>` and `response.>`: one pool, so that there is one order.
+    public var pool: String
+    /// How long after it was resolved an incident is taken up again when its alert fires; later it is a new incident. A
+    /// dismissal holds as long.
+    public var reopenWindow: Duration
+    /// Whether an incident is resolved when its last alert is.
+    public var resolvesAutomatically: Bool
+    /// Messages that may be with this worker and not settled.
+    public var credit: Int
+    /// Messages in one transaction, at most.
+    public var batchMax: Int
+
+    public init(
+        name: String, databasePath: String, pool: String = "archive", reopenWindow: Duration = .seconds(24 * 3600),
+        resolvesAutomatically: Bool = true, credit: Int = 2048, batchMax: Int = 1024
+    ) {
+        self.name = name
+        self.databasePath = databasePath
+        self.pool = pool
+        self.reopenWindow = reopenWindow
+        self.resolvesAutomatically = resolvesAutomatically
+        self.credit = credit
+        self.batchMax = batchMax
+    }
+
+    var policy: IncidentPolicy {
+        IncidentPolicy(reopenWindow: reopenWindow, resolvesAutomatically: resolvesAutomatically)
+    }
+}

@@ -1,0 +1,106 @@
+import GRDB
+import TocsinDomain
+import TocsinProto
+
+/// Bounds of answers.
+enum QueryLimit {
+    static let incidentsDefault = 100
+    static let incidentsMax = 1000
+    static let alerts = 200
+    /// Bytes of text on a timeline; of a longer one the latest entries are shown, their sequence tells what is missing.
+    static let timelineBytes = 512 << 10
+    static let timelineEntries = 2000
+}
+
+extension ArchiveStore {
+    /// Incidents that match, what has to be acted on first, then by severity, then the latest.
+    func list(_ request: Tocsin_V1_ListIncidentsRequest) async throws -> Tocsin_V1_ListIncidentsResponse {
+        let limit =
+            request.limit == 0
+            ? QueryLimit.incidentsDefault : min(Int(request.limit), QueryLimit.incidentsMax)
+        var conditions: [String] = []
+        var arguments = StatementArguments()
+        if !request.all { conditions.append("state < \(IncidentState.closed.rawValue)") }
+        if request.minimum.rawValue > Int(Severity.info.rawValue) {
+            conditions.append("severity >= ?")
+            arguments += [Int64(request.minimum.rawValue)]
+        }
+        if !request.service.isEmpty {
+            conditions.append("EXISTS (SELECT 1 FROM json_each(services) WHERE value = ?)")
+            arguments += [request.service]
+        }
+        let filter = conditions.isEmpty ? "" : "WHERE " + conditions.joined(separator: " AND ")
+        let columns = IncidentRecord.columns
+        return try await read { [arguments] db in
+            var response = Tocsin_V1_ListIncidentsResponse()
+            response.total = UInt64(
+                clamping: try Int64.fetchOne(
+                    db, sql: "SELECT count(*) FROM incidents \(filter)", arguments: arguments) ?? 0)
+            let rows = try Row.fetchCursor(
+                db,
+                sql: """
+                    SELECT \(columns) FROM incidents \(filter)
+                    ORDER BY state > \(IncidentState.mitigated.rawValue), severity DESC, number DESC LIMIT \(limit)
+                    """, arguments: arguments)
+            while let row = try rows.next() { response.incidents.append(try IncidentRecord(row).proto) }
+            return response
+        }
+    }
+
+    /// One incident with its alerts and timeline. Throws `CommandRefusal.notFound`.
+    func get(_ number: UInt64) async throws -> Tocsin_V1_GetIncidentResponse {
+        try await read { db in
+            guard let incident = try IncidentRecord.find(number, in: db) else {
+                throw CommandRefusal(.notFound, "there is no incident \(number)")
+            }
+            var response = Tocsin_V1_GetIncidentResponse()
+            response.incident = incident.proto
+            let columns = AlertRecord.columns.split(separator: ", ").map { "alerts.\($0)" }.joined(separator: ", ")
+            let alerts = try Row.fetchCursor(
+                db,
+                sql: """
+                    SELECT \(columns) FROM incident_alerts JOIN alerts USING (fingerprint)
+                    WHERE incident_alerts.incident = ? ORDER BY alerts.first_at, fingerprint LIMIT \(QueryLimit.alerts)
+                    """, arguments: [stored(number)])
+            while let row = try alerts.next() { response.alerts.append(try AlertRecord(row).proto) }
+            response.timeline = try Self.timeline(of: number, in: db)
+            return response
+        }
+    }
+
+    /// In order; the latest that fit.
+    private static func timeline(of number: UInt64, in db: Database) throws -> [Tocsin_V1_TimelineEntry] {
+        let rows = try Row.fetchCursor(
+            db,
+            sql: """
+                SELECT \(TimelineRecord.columns) FROM timeline WHERE incident = ?
+                ORDER BY sequence DESC LIMIT \(QueryLimit.timelineEntries)
+                """, arguments: [stored(number)])
+        var entries: [Tocsin_V1_TimelineEntry] = []
+        var bytes = 0
+        while let row = try rows.next() {
+            let entry = TimelineRecord(row)
+            bytes += entry.text.utf8.count
+            if bytes > QueryLimit.timelineBytes, !entries.isEmpty { break }
+            entries.append(entry.proto)
+        }
+        return entries.reversed()
+    }
+
+    /// Where every event went. `applied` is summed up from the alerts and suppressions themselves, apart from the fates of the
+    /// events: an effect that was doubled or lost makes it differ from handled + suppressed.
+    func accounting() async throws -> Tocsin_V1_AccountingResponse {
+        try await read { db in
+            func sum(_ sql: String) throws -> UInt64 { UInt64(clamping: try Int64.fetchOne(db, sql: sql) ?? 0) }
+            var response = Tocsin_V1_AccountingResponse()
+            response.handled = try Tables.value(of: .handled, in: db)
+            response.suppressed = try Tables.value(of: .suppressed, in: db)
+            response.redelivered = try Tables.value(of: .redelivered, in: db)
+            response.position = try Tables.value(of: .position, in: db)
+            response.applied =
+                try sum("SELECT sum(events) FROM alerts") + sum("SELECT sum(events) FROM suppressions")
+            response.outbox = try sum("SELECT count(*) FROM outbox")
+            return response
+        }
+    }
+}

@@ -1,0 +1,142 @@
+import GRDB
+import Glibc
+import Synchronization
+import TocsinSystem
+
+/// The archive's database: the system of record. One writer at a time, by lock; any number of readers. Thread-safe; the async
+/// methods run on GRDB's own queues.
+///
+/// **Rule.** Whatever a batch or a command changes (position, fates of events, alerts, incidents, timeline, counters, outbox)
+/// is committed in one transaction, synced to disk (`synchronous=FULL`) when the method returns. **Why.** The worker
+/// acknowledges to the hub only after that; if it dies before, the hub delivers again, and the event ids show what was done.
+/// **If not followed**, an acknowledged event could be lost by a power failure.
+final class ArchiveStore: Sendable {
+    let path: String
+    let policy: IncidentPolicy
+    private let database: DatabasePool
+    private let lock: ArchiveLock
+    private let isClosed = Atomic<Bool>(false)
+
+    /// Opens or creates the archive whose lock is held. Blocking.
+    ///
+    /// - Throws: `ArchiveError`.
+    init(path: String, policy: IncidentPolicy, lock: ArchiveLock) throws(ArchiveError) {
+        self.path = path
+        self.policy = policy
+        self.lock = lock
+        do {
+            database = try Self.open(path)
+        } catch {
+            throw Self.archiveError(error, path: path)
+        }
+    }
+
+    private static func open(_ path: String) throws -> DatabasePool {
+        // SQLite gives its other files the mode of this one; what is in it is nobody else's.
+        let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw ArchiveError(
+                .inaccessible,
+                "the archive \(path) cannot be opened for writing: \(errorText(errno)); check its path and owner")
+        }
+        Glibc.close(descriptor)
+        var configuration = Configuration()
+        configuration.label = "tocsin-archive"
+        configuration.maximumReaderCount = 4
+        // Only other programs can be in the way, since the lock keeps other archivers out.
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { db in
+            // Event ids are spread over their whole table; 32 MiB keep most of it at hand.
+            try db.execute(sql: "PRAGMA cache_size = -32768")
+            try checkOwner(db, path: path)
+        }
+        let pool = try DatabasePool(path: path, configuration: configuration)
+        try pool.writeWithoutTransaction { db in
+            // After the pool has set WAL, because GRDB then sets NORMAL, which may lose the last commits in a power failure.
+            try db.execute(sql: "PRAGMA synchronous = FULL")
+            guard try Int.fetchOne(db, sql: "PRAGMA synchronous") == 2 else {
+                throw ArchiveError(.other, "SQLite does not take synchronous=FULL for \(path); the archive is not safe")
+            }
+        }
+        let migrator = Schema.migrator
+        guard try pool.read({ try !migrator.hasBeenSuperseded($0) }) else {
+            throw ArchiveError(
+                .foreign, "the archive \(path) was written by a newer version of Tocsin; use that version, or a copy")
+        }
+        try migrator.migrate(pool)
+        return pool
+    }
+
+    /// Refuses a database that some other program made.
+    private static func checkOwner(_ db: Database, path: String) throws {
+        let id = try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0
+        if id == Schema.applicationID { return }
+        let tables = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master") ?? 0
+        guard id == 0, tables == 0 else {
+            throw ArchiveError(
+                .foreign, "\(path) is a database of another program; give the archive a path of its own")
+        }
+    }
+
+    /// Runs `body` in one synced transaction. Throws `ArchiveError`, `CommandRefusal` of `body`, or `CancellationError`; then
+    /// nothing was written.
+    func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        try await guarded { try await self.database.write(body) }
+    }
+
+    /// Runs `body` on a consistent snapshot. Throws like `write`.
+    func read<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        try await guarded { try await self.database.read(body) }
+    }
+
+    /// Writes a little, to see whether writing works. Throws like `write`.
+    func probe() async throws {
+        try await write { db in try Tables.advance(to: 0, in: db) }
+    }
+
+    private func guarded<Value>(_ body: () async throws -> Value) async throws -> Value {
+        let stopping = ArchiveError(.closed, "this archiver is stopping; ask again in a moment")
+        guard !isClosed.load(ordering: .acquiring) else { throw stopping }
+        do {
+            return try await body()
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_INTERRUPT {
+            throw CancellationError()
+        } catch let error as DatabaseError {
+            throw isClosed.load(ordering: .acquiring) ? stopping : ArchiveError(error, path: path)
+        } catch let error as DecodingError {
+            throw ArchiveError(
+                .corrupt,
+                "the archive \(path) holds a text that is not the JSON it should be (\(error)); restore it from a copy")
+        }
+    }
+
+    /// Ends all use: what runs is finished, what comes later is refused, and the lock is released. Safe to call twice.
+    /// Blocking.
+    ///
+    /// - Throws: `ArchiveError` if SQLite cannot close; then the lock is kept until the process ends.
+    func close() throws(ArchiveError) {
+        guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        do {
+            // So that the one file is all of it, for who copies it. What stays in the log is not lost: the next open reads it.
+            _ = try database.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY || error.resultCode == .SQLITE_FULL {
+            // Another program reads, or there is no room.
+        } catch {
+            throw Self.archiveError(error, path: path)
+        }
+        do {
+            try database.close()
+        } catch {
+            throw Self.archiveError(error, path: path)
+        }
+        lock.release()
+    }
+
+    private static func archiveError(_ error: any Error, path: String) -> ArchiveError {
+        switch error {
+        case let error as ArchiveError: error
+        case let error as DatabaseError: ArchiveError(error, path: path)
+        default: ArchiveError(.other, "the archive \(path) cannot be opened: \(error)")
+        }
+    }
+}

@@ -1,0 +1,144 @@
+import Glibc
+import Logging
+import TocsinKit
+import TocsinProto
+import TocsinSystem
+
+/// The archiver: applies alerts, reports and commands to the system of record, and tells the world what changed.
+///
+/// Exactly one archiver works on a database; others wait as standbys and take over when it ends, however it ends. A message
+/// is acknowledged to the hub after its effect is committed, and has its effect once however often it is delivered.
+public enum ArchiveWorker {
+    /// Works until its task is cancelled or the client is closed.
+    ///
+    /// - Throws: `ArchiveError` if the archive cannot be opened or is found damaged, `ClientError` if the pool cannot be
+    ///   joined or the service not offered.
+    public static func run(client: Client, configuration: ArchiveConfiguration, logger: Logger) async throws {
+        let blocking = BlockingPool(threads: 1)
+        do {
+            let lock = try await takeLock(configuration, blocking, logger)
+            let store = try await blocking.run { _ in
+                try ArchiveStore(path: configuration.databasePath, policy: configuration.policy, lock: lock)
+            }
+            logger.info("the archiver has started", metadata: ["archive": "\(configuration.databasePath)"])
+            let result: Result<Void, any Error>
+            do {
+                try await ActiveArchiver(client: client, configuration: configuration, store: store, logger: logger)
+                    .run()
+                result = .success(())
+            } catch {
+                result = .failure(error)
+            }
+            // A task of its own: the lock has to be let go though this one is cancelled.
+            try await Task { try await blocking.run { _ in try store.close() } }.value
+            try result.get()
+        } catch is CancellationError {
+            logger.info("the archiver has stopped")
+            return
+        }
+        logger.info("the archiver has stopped")
+    }
+
+    /// Waits until no other archiver has the database.
+    private static func takeLock(
+        _ configuration: ArchiveConfiguration, _ blocking: BlockingPool, _ logger: Logger
+    ) async throws -> ArchiveLock {
+        let path = configuration.databasePath
+        let name = configuration.name
+        var isStandby = false
+        while true {
+            let lock = try await blocking.run { _ in try ArchiveLock.take(databasePath: path, holder: name) }
+            if let lock {
+                if isStandby { logger.notice("the other archiver has ended; taking over") }
+                return lock
+            }
+            if !isStandby {
+                isStandby = true
+                let holder = try await blocking.run { _ in ArchiveLock.holder(databasePath: path) }
+                logger.notice(
+                    "standing by: another archiver has the archive",
+                    metadata: ["archive": "\(path)", "holder": "\(holder)"])
+            }
+            try await Task.sleep(for: .milliseconds(250))
+        }
+    }
+
+    /// Milliseconds since 1970.
+    static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
+    }
+}
+
+/// An archiver that holds the lock.
+private struct ActiveArchiver: Sendable {
+    let client: Client
+    let configuration: ArchiveConfiguration
+    let store: ArchiveStore
+    let logger: Logger
+
+    func run() async throws {
+        let (signal, hint) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let server = IncidentServer(store: store, now: ArchiveWorker.now, changed: { hint.yield() })
+        try await client.serve(IncidentServer.service, exclusive: true, handler: server.answer)
+        let publisher = OutboxPublisher(store: store, logger: logger) { try await client.publish($0) }
+        let consumer = ArchiveConsumer(store: store, batchMax: configuration.batchMax, logger: logger) { hint.yield() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await publisher.run(signal) }
+            defer { group.cancelAll() }
+            while !Task.isCancelled {
+                let subscription = try await client.subscribe(pool: configuration.pool, credit: configuration.credit)
+                guard let error = try await consume(subscription, consumer) else { return }
+                logger.error(
+                    "the archive cannot be written; nothing is acknowledged until it can",
+                    metadata: ["reason": "\(error)"])
+                try await waitUntilWritable()
+                logger.notice("the archive can be written again")
+            }
+        }
+    }
+
+    /// Applies what the subscription delivers until it ends (nil) or the archive cannot be written. Then the pool is left:
+    /// what was not settled goes back to the hub, and its attempts are not used up by waiting for room on a disk.
+    private func consume(_ subscription: Subscription, _ consumer: ArchiveConsumer) async throws -> ArchiveError? {
+        let intake = Intake(limit: configuration.credit)
+        return try await withTaskCancellationHandler {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    do {
+                        for try await batch in subscription { await intake.put(try batch.deliveries()) }
+                    } catch {
+                        await intake.end()
+                        throw error
+                    }
+                    await intake.end()
+                }
+                let result: Result<ArchiveError?, any Error>
+                do {
+                    result = .success(try await consumer.run(intake) { subscription.settle($0) })
+                } catch {
+                    result = .failure(error)
+                }
+                await subscription.close()
+                await intake.end()
+                try await group.waitForAll()
+                return try result.get()
+            }
+        } onCancel: {
+            Task { await subscription.close() }
+        }
+    }
+
+    private func waitUntilWritable() async throws {
+        var backoff = Backoff()
+        while true {
+            await backoff.wait()
+            do {
+                return try await store.probe()
+            } catch let error as ArchiveError where error.isTransient {
+                try Task.checkCancellation()
+            }
+        }
+    }
+}

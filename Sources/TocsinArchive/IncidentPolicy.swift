@@ -1,0 +1,222 @@
+import TocsinDomain
+import TocsinProto
+
+/// What alert updates and reports do to incidents. Pure: rows in, rows and entries out; no clock, no database.
+///
+/// An alert has at most one incident that is not over. While it fires, further events only count: nothing goes on the
+/// timeline and nobody is told, unless severity or priority rises. So 20,000 lines of a log that make one alert are one
+/// `opened`, and batches may be cut anywhere without a difference in what is written.
+struct IncidentPolicy: Sendable, Equatable {
+    var reopenWindow: Duration
+    var resolvesAutomatically: Bool
+
+    /// The cause where nobody stated one and no runbook claims the fix.
+    static let resolvedByItself = "alert resolved by itself"
+    private static let servicesMax = 64
+    private static let actor = Lifecycle.automaticActor
+
+    /// What is to be written.
+    struct Outcome: Sendable, Equatable {
+        var alert: AlertRecord
+        /// Nil where no incident is touched.
+        var draft: IncidentDraft?
+        /// The dismissed incident that the alert, still firing, has left for a new one.
+        var left: IncidentRecord?
+        var refusals: [RefusalRecord] = []
+    }
+
+    /// What new events do to their alert and its latest incident. `newNumber` is for the incident that may be opened.
+    func decide(
+        _ facts: AlertFacts, alert known: AlertRecord?, incident: IncidentRecord?, newNumber: UInt64
+    ) -> Outcome {
+        var alert =
+            known
+            ?? AlertRecord(
+                fingerprint: facts.fingerprint, service: facts.service, summary: facts.summary,
+                severity: facts.severity, firstAt: facts.firstAt, lastAt: facts.lastAt, rule: facts.rule,
+                labels: facts.labels)
+        alert.events += facts.events
+        alert.firstAt = min(alert.firstAt, facts.firstAt)
+        alert.lastAt = max(alert.lastAt, facts.lastAt)
+        var outcome =
+            facts.isResolve ? resolve(alert, incident, facts) : trigger(alert, incident, facts, newNumber)
+        outcome.draft?.finish(at: facts.lastAt)
+        return outcome
+    }
+
+    // MARK: - Triggers
+
+    private func trigger(
+        _ before: AlertRecord, _ incident: IncidentRecord?, _ facts: AlertFacts, _ newNumber: UInt64
+    ) -> Outcome {
+        var alert = before
+        if !facts.summary.isEmpty { alert.summary = facts.summary }
+        alert.service = facts.service
+        alert.rule = facts.rule
+        if let incident, alert.state.isOpen {
+            if incident.state.isOpen || holds(incident, against: facts, since: alert) {
+                alert.severity = max(alert.severity, facts.severity)
+                var draft = IncidentDraft(incident)
+                draft.edit { add(facts, to: &$0) }
+                if incident.state.isOpen {
+                    draft.raise(
+                        facts.severity, facts.priority, drill: facts.drill, why: facts.rule, at: facts.lastAt)
+                }
+                return Outcome(alert: alert, draft: draft)
+            }
+        }
+        alert.state = .firing
+        alert.episode += 1
+        alert.severity = facts.severity
+        alert.labels = facts.labels
+        if let incident, let draft = rejoin(incident, facts) { return Outcome(alert: alert, draft: draft) }
+        var outcome = Outcome(alert: alert, draft: open(facts, recurs: incident?.number ?? 0, number: newNumber))
+        outcome.alert.incident = newNumber
+        if var left = incident, before.state.isOpen, left.alertsFiring > 0 {
+            left.alertsFiring -= 1
+            outcome.left = left
+        }
+        return outcome
+    }
+
+    /// Whether an incident that a person dismissed or merged still speaks for its firing alert: for the window, and for
+    /// nothing worse than what they saw.
+    private func holds(_ incident: IncidentRecord, against facts: AlertFacts, since alert: AlertRecord) -> Bool {
+        switch incident.state {
+        case .dismissed, .merged:
+            guard facts.severity <= max(incident.severity, alert.severity), facts.drill || !incident.drill else {
+                return false
+            }
+            let elapsed = facts.lastAt > incident.updatedAt ? facts.lastAt - incident.updatedAt : 0
+            return Duration.milliseconds(Int64(clamping: elapsed)) <= reopenWindow
+        case .detected, .triaged, .acknowledged, .investigating, .mitigated, .resolved, .closed: return false
+        }
+    }
+
+    /// The alert fires anew and its latest incident is open, or may be reopened. Nil if a new incident is needed.
+    private func rejoin(_ incident: IncidentRecord, _ facts: AlertFacts) -> IncidentDraft? {
+        guard incident.state.isOpen || incident.state == .resolved else { return nil }
+        // A drill never reopens what was real.
+        if facts.drill, !incident.drill { return nil }
+        var draft = IncidentDraft(incident)
+        let text = "fires again: \(facts.summary)"
+        if incident.state.isOpen { draft.record("alert-firing", by: Self.actor, text, at: facts.lastAt) }
+        draft.tell("updated")
+        // A late event may have been observed before the incident was resolved.
+        let time = max(facts.lastAt, incident.resolvedAt)
+        guard draft.restart(text, at: time, reopenWindow: reopenWindow) else { return nil }
+        draft.edit {
+            $0.alertsFiring += 1
+            add(facts, to: &$0)
+        }
+        draft.raise(facts.severity, facts.priority, drill: facts.drill, why: facts.rule, at: facts.lastAt)
+        return draft
+    }
+
+    private func open(_ facts: AlertFacts, recurs: UInt64, number: UInt64) -> IncidentDraft {
+        var incident = IncidentRecord(
+            number: number, state: .detected,
+            title: facts.summary.isEmpty ? "\(facts.service): \(facts.severity) alert" : facts.summary, services: [],
+            severity: facts.severity, priority: facts.priority, detectedAt: facts.firstAt)
+        incident.recurs = recurs
+        incident.labels = facts.labels
+        incident.drill = facts.drill
+        incident.alertsFiring = 1
+        incident.alertsTotal = 1
+        add(facts, to: &incident)
+        return IncidentDraft(opening: incident, why: facts.rule, at: facts.triagedAt)
+    }
+
+    private func add(_ facts: AlertFacts, to incident: inout IncidentRecord) {
+        incident.events += facts.events
+        if incident.runbook.isEmpty { incident.runbook = facts.runbook }
+        if !facts.service.isEmpty, !incident.services.contains(facts.service),
+            incident.services.count < Self.servicesMax
+        {
+            incident.services.append(facts.service)
+        }
+    }
+
+    // MARK: - Resolves
+
+    private func resolve(_ before: AlertRecord, _ incident: IncidentRecord?, _ facts: AlertFacts) -> Outcome {
+        var alert = before
+        guard alert.state.isOpen else { return Outcome(alert: alert) }
+        alert.state = .resolved
+        guard let incident else { return Outcome(alert: alert) }
+        var draft = IncidentDraft(incident)
+        draft.edit {
+            $0.events += facts.events
+            if $0.alertsFiring > 0 { $0.alertsFiring -= 1 }
+        }
+        guard incident.state.isOpen else { return Outcome(alert: alert, draft: draft) }
+        draft.record("alert-resolved", by: Self.actor, facts.summary, at: facts.lastAt)
+        draft.tell("updated")
+        var outcome = Outcome(alert: alert)
+        if draft.incident.alertsFiring == 0, resolvesAutomatically {
+            let time = max(facts.lastAt, incident.detectedAt, incident.acknowledgedAt, incident.mitigatedAt)
+            let cause = cause(of: draft.incident)
+            let context = TransitionContext(
+                actor: Self.actor, now: time, priority: incident.priority, cause: cause)
+            switch Lifecycle.plan(.resolve, from: incident.state, context: context) {
+            case .success(let steps):
+                draft.walk(steps, by: Self.actor, cause, at: time)
+                draft.edit { $0.cause = cause }
+            case .failure(let refusal):
+                outcome.refusals = [
+                    RefusalRecord(
+                        time: time, incident: incident.number, actor: Self.actor, action: "resolve", refusal: refusal)
+                ]
+            }
+        }
+        outcome.draft = draft
+        return outcome
+    }
+
+    private func cause(of incident: IncidentRecord) -> String {
+        if !incident.cause.isEmpty { return incident.cause }
+        if incident.mitigatedBy.isEmpty { return Self.resolvedByItself }
+        return Self.fix(by: incident.mitigatedBy)
+    }
+
+    /// "fixed by runbook restart-checkout", "mitigated by alice".
+    static func fix(by actor: String) -> String {
+        guard actor.hasPrefix("runbook:") else { return "mitigated by \(actor)" }
+        return "fixed by runbook \(actor.dropFirst("runbook:".count))"
+    }
+
+    // MARK: - Reports
+
+    /// What a responder's report does to its incident: a line on the timeline, and mitigation where a runbook verified it.
+    func decide(
+        _ report: Tocsin_V1_ResponseReport, incident: IncidentRecord, now: UInt64
+    ) -> (draft: IncidentDraft, refusals: [RefusalRecord]) {
+        let actor = report.actor.isEmpty ? "responder" : TextLimit.clip(report.actor, to: TextLimit.name)
+        let verb = report.verb.isEmpty ? "reported" : TextLimit.clip(report.verb, to: TextLimit.name)
+        let time = report.time == 0 ? now : min(max(report.time, incident.detectedAt), now)
+        var draft = IncidentDraft(incident)
+        var refusals: [RefusalRecord] = []
+        draft.record(verb, by: actor, TextLimit.clip(report.text, to: TextLimit.report), at: time)
+        guard report.mitigated else { return (draft, refusals) }
+        let fix = Self.fix(by: actor)
+        let context = TransitionContext(actor: actor, now: time, priority: incident.priority)
+        switch Lifecycle.plan(.mitigate, from: incident.state, context: context) {
+        case .success(let steps): draft.walk(steps, by: actor, fix, at: time, isProgram: true)
+        case .failure(let refusal):
+            // The check saw the service come back before the runbook had said that it did it.
+            if incident.state == .resolved, incident.cause == Self.resolvedByItself {
+                draft.edit { $0.cause = fix }
+                draft.record(
+                    "cause-changed", by: actor, fix, before: incident.cause, after: fix, at: time)
+                draft.tell("updated")
+            } else {
+                refusals = [
+                    RefusalRecord(
+                        time: time, incident: incident.number, actor: actor, action: "mitigate", refusal: refusal)
+                ]
+            }
+        }
+        draft.finish(at: time)
+        return (draft, refusals)
+    }
+}

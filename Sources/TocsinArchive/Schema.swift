@@ -1,0 +1,160 @@
+import GRDB
+
+/// The tables of the archive. A new version adds a migration; those that were released are never changed.
+enum Schema {
+    /// "TCSN" as SQLite's application id: tells an archive from some other program's database.
+    static let applicationID: Int32 = 0x5443_534E
+
+    /// Fates of an event. Written in the table: never renumbered.
+    enum Fate: Int64 {
+        case handled = 1
+        case suppressed = 2
+    }
+
+    /// Keys of `counters`.
+    enum Counter: String, CaseIterable {
+        /// Highest sequence of the stream that was applied.
+        case position
+        case handled
+        case suppressed
+        case redelivered
+    }
+
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1: incidents, alerts, timeline, events, outbox") { db in
+            try db.execute(sql: "PRAGMA application_id = \(applicationID)")
+            try db.execute(sql: tables)
+        }
+        return migrator
+    }
+
+    // Times are milliseconds since 1970, 0 where not reached. Services and labels are JSON. States, severities and priorities
+    // are the numbers of incident.proto; the state of an alert is a word, as there.
+    private static let tables = """
+        CREATE TABLE counters (
+            name TEXT NOT NULL PRIMARY KEY,
+            value INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE incidents (
+            number INTEGER PRIMARY KEY,
+            state INTEGER NOT NULL,
+            title TEXT NOT NULL,
+            services TEXT NOT NULL,
+            severity INTEGER NOT NULL,
+            priority INTEGER NOT NULL,
+            assignee TEXT NOT NULL,
+            detected_at INTEGER NOT NULL,
+            triaged_at INTEGER NOT NULL,
+            acknowledged_at INTEGER NOT NULL,
+            mitigated_at INTEGER NOT NULL,
+            resolved_at INTEGER NOT NULL,
+            closed_at INTEGER NOT NULL,
+            alerts_firing INTEGER NOT NULL,
+            alerts_total INTEGER NOT NULL,
+            events INTEGER NOT NULL,
+            cause TEXT NOT NULL,
+            runbook TEXT NOT NULL,
+            reopened INTEGER NOT NULL,
+            drill INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            entries INTEGER NOT NULL,
+            mitigated_by TEXT NOT NULL,
+            recurs INTEGER NOT NULL,
+            labels TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX incidents_by_urgency ON incidents (state > 5, severity DESC, number DESC);
+
+        CREATE TABLE alerts (
+            fingerprint TEXT NOT NULL PRIMARY KEY,
+            state TEXT NOT NULL,
+            service TEXT NOT NULL,
+            summary TEXT NOT NULL,
+            severity INTEGER NOT NULL,
+            first_at INTEGER NOT NULL,
+            last_at INTEGER NOT NULL,
+            events INTEGER NOT NULL,
+            episode INTEGER NOT NULL,
+            rule TEXT NOT NULL,
+            incident INTEGER NOT NULL,
+            labels TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        -- Every alert an incident ever had; alerts.incident is only the latest one of each alert.
+        CREATE TABLE incident_alerts (
+            incident INTEGER NOT NULL REFERENCES incidents (number),
+            fingerprint TEXT NOT NULL REFERENCES alerts (fingerprint),
+            PRIMARY KEY (incident, fingerprint)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE suppressions (
+            fingerprint TEXT NOT NULL PRIMARY KEY,
+            service TEXT NOT NULL,
+            summary TEXT NOT NULL,
+            rule TEXT NOT NULL,
+            events INTEGER NOT NULL,
+            first_at INTEGER NOT NULL,
+            last_at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE timeline (
+            incident INTEGER NOT NULL REFERENCES incidents (number),
+            sequence INTEGER NOT NULL,
+            time INTEGER NOT NULL,
+            actor TEXT NOT NULL,
+            verb TEXT NOT NULL,
+            text TEXT NOT NULL,
+            before TEXT NOT NULL,
+            after TEXT NOT NULL,
+            PRIMARY KEY (incident, sequence)
+        ) STRICT, WITHOUT ROWID;
+
+        -- What happened to each event (1 handled, 2 suppressed), and which reports were seen: delivered again, they do nothing.
+        CREATE TABLE events (
+            id TEXT NOT NULL PRIMARY KEY,
+            fate INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE reports (
+            id TEXT NOT NULL PRIMARY KEY,
+            incident INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        -- Every command and what it was answered (a CommandResponse, or a gRPC code and a sentence).
+        CREATE TABLE commands (
+            id TEXT NOT NULL PRIMARY KEY,
+            time INTEGER NOT NULL,
+            incident INTEGER NOT NULL,
+            actor TEXT NOT NULL,
+            action TEXT NOT NULL,
+            text TEXT NOT NULL,
+            waive_postmortem INTEGER NOT NULL,
+            code INTEGER NOT NULL,
+            message TEXT NOT NULL,
+            response BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        -- Transitions that were asked for, by people or by what runs on its own, and not made.
+        CREATE TABLE refused (
+            id INTEGER PRIMARY KEY,
+            time INTEGER NOT NULL,
+            incident INTEGER NOT NULL,
+            actor TEXT NOT NULL,
+            action TEXT NOT NULL,
+            code TEXT NOT NULL,
+            message TEXT NOT NULL
+        ) STRICT;
+
+        -- Changes the hub does not have yet, in order. `refused` is why it will never take one; such a row stays for a person.
+        CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            message_id TEXT NOT NULL UNIQUE,
+            subject TEXT NOT NULL,
+            severity INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            payload BLOB NOT NULL,
+            refused TEXT NOT NULL DEFAULT ''
+        ) STRICT;
+        """
+}

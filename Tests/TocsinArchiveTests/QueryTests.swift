@@ -1,0 +1,76 @@
+import Testing
+import TocsinProto
+
+@testable import TocsinArchive
+
+/// Goal: what a person sees. Method: a store with incidents of several services and severities.
+@Suite("Queries", .timeLimit(.minutes(1)))
+struct QueryTests {
+    private static func list(
+        _ archive: TestArchive, _ fill: (inout Tocsin_V1_ListIncidentsRequest) -> Void = { _ in }
+    ) async throws -> Tocsin_V1_ListIncidentsResponse {
+        var request = Tocsin_V1_ListIncidentsRequest()
+        fill(&request)
+        return try await archive.store.list(request)
+    }
+
+    /// 1 minor a, 2 critical b (resolved), 3 major a, 4 critical a, 5 minor b (dismissed).
+    private static func archive() async throws -> TestArchive {
+        let archive = try TestArchive()
+        try await archive.apply([
+            .alert(update("1", ["1"], .trigger, .minor, service: "a")),
+            .alert(update("2", ["2"], .trigger, .critical, service: "b")),
+            .alert(update("3", ["3"], .trigger, .major, service: "a")),
+            .alert(update("4", ["4"], .trigger, .critical, service: "a")),
+            .alert(update("5", ["5"], .trigger, .minor, service: "b")),
+            .alert(update("2", ["6"], .resolve, .critical, at: 60, service: "b")),
+        ])
+        _ = try await archive.store.command(command("c", .dismiss, "noise", number: 5), now: TestArchive.now)
+        return archive
+    }
+
+    @Test(
+        "open ones come first, then the worst, then the latest; closed, merged and dismissed ones only when asked for")
+    func order() async throws {
+        let archive = try await Self.archive()
+        #expect(try await Self.list(archive).incidents.map(\.number) == [4, 3, 1, 2])
+        let all = try await Self.list(archive) { $0.all = true }
+        #expect(all.incidents.map(\.number) == [4, 3, 1, 2, 5] && all.total == 5)
+    }
+
+    @Test("filters by service and severity, alone and together")
+    func filters() async throws {
+        let archive = try await Self.archive()
+        #expect(try await Self.list(archive) { $0.service = "b" }.incidents.map(\.number) == [2])
+        #expect(try await Self.list(archive) { $0.minimum = .major }.incidents.map(\.number) == [4, 3, 2])
+        let both = try await Self.list(archive) {
+            $0.service = "a"
+            $0.minimum = .critical
+        }
+        #expect(both.incidents.map(\.number) == [4] && both.total == 1)
+        #expect(try await Self.list(archive) { $0.service = "a'; DROP TABLE incidents; --" }.total == 0)
+        #expect(try await Self.list(archive) { $0.minimum = .UNRECOGNIZED(9) }.total == 0)
+    }
+
+    @Test("a limit cuts the list and not the total; the default is 100, the most 1,000")
+    func limits() async throws {
+        let archive = try TestArchive()
+        try await archive.apply((1...1100).map { .alert(update("f\($0)", ["e\($0)"], .trigger, .minor)) })
+        #expect(try await Self.list(archive).incidents.count == 100)
+        let two = try await Self.list(archive) { $0.limit = 2 }
+        #expect(two.incidents.map(\.number) == [1100, 1099] && two.total == 1100)
+        #expect(try await Self.list(archive) { $0.limit = .max }.incidents.count == 1000)
+    }
+
+    @Test("of a timeline that is too long the latest entries are shown")
+    func longTimeline() async throws {
+        let archive = try await Self.archive()
+        let note = String(repeating: "x", count: 16 << 10)
+        for index in 0..<40 {
+            _ = try await archive.store.command(command("n\(index)", .note, note), now: TestArchive.now)
+        }
+        let timeline = try await archive.store.get(1).timeline
+        #expect(timeline.last?.sequence == 42 && timeline.count == 32)
+        #expect(timeline.map(\.sequence) == timeline.map(\.sequence).sorted())
+    }
+}
