@@ -51,6 +51,9 @@ struct CheckRunner: Sendable {
         }
     }
 
+    /// What is on disk always includes whatever the hub may hold to be firing: that a condition fires is written before its
+    /// trigger is published, that it does not, after its resolve is. A crash between the two says something twice, and never
+    /// leaves an alert that nobody ends.
     private func take(
         _ observation: Observation, _ states: inout SavedStates, maker: EventMaker, file: StateFile<SavedStates>,
         pool: BlockingPool
@@ -58,13 +61,25 @@ struct CheckRunner: Sendable {
         let now = wallClockMs()
         let verdict = states[observation.aspect, default: ProbeState()].observe(observation, check: check, nowMs: now)
         guard verdict != .nothing else { return }
+        if verdict == .trigger { try await save(states, file, pool: pool) }
         try await outlet.deliver([try event(observation, verdict, maker: maker, now: now)])
+        if verdict == .resolve { try await save(states, file, pool: pool) }
+    }
+
+    private func save(_ states: SavedStates, _ file: StateFile<SavedStates>, pool: BlockingPool) async throws {
         let firing = states.filter { $0.value.firing != nil }
         do {
-            try await pool.run { _ in try file.save(firing) }
+            try await toItsEnd { try await pool.run { _ in try file.save(firing) } }
         } catch let error as StateFileError {
             logger.warning("\(error)")
+        } catch let error as BlockingPoolError {
+            logger.warning("the state is not saved: \(error)")
         }
+    }
+
+    /// Does what a cancellation must not leave half done.
+    private func toItsEnd(_ work: @escaping @Sendable () async throws -> Void) async throws {
+        try await Task { try await work() }.value
     }
 
     private func event(
@@ -100,7 +115,7 @@ struct CheckRunner: Sendable {
                     }
                     complained = false
                     if !batch.events.isEmpty { try await outlet.deliver(batch.events) }
-                    try await pool.run { _ in follower.save() }
+                    try await toItsEnd { try await pool.run { _ in follower.save() } }
                     if batch.atEnd { try await Task.sleep(for: check.interval) }
                     try Task.checkCancellation()
                 } catch let error as StateFileError {

@@ -1,5 +1,4 @@
-import Foundation
-import Glibc
+import FoundationEssentials
 import Logging
 import TocsinKit
 import TocsinSystem
@@ -26,9 +25,6 @@ extension DetectorConfiguration {
                     "\(place): another check has the same name, or one that differs only in special characters")
             }
             if check.service.isEmpty { problems.append("\(place): it has no service") }
-            if check.service.utf8.count > Limits.keyBytes {
-                problems.append("\(place): its service is longer than \(Limits.keyBytes) bytes")
-            }
             if check.interval < .milliseconds(10) { problems.append("\(place): the interval must be 10 ms or more") }
             if check.timeout <= .zero { problems.append("\(place): the timeout must be more than 0") }
             if check.failuresToTrigger < 1 || check.successesToResolve < 1 {
@@ -47,6 +43,9 @@ extension Check.Kind {
             var problems: [String] = []
             if !check.url.hasPrefix("http://") && !check.url.hasPrefix("https://") {
                 problems.append("\"\(check.url)\" is not an http or https URL")
+            }
+            if check.method.isEmpty || !check.method.utf8.allSatisfy({ (0x41...0x5A).contains($0) }) {
+                problems.append("\"\(check.method)\" is not an HTTP method; write it in capital letters, GET for instance")
             }
             if check.expectStatus.isEmpty { problems.append("no status is expected; give at least one") }
             return problems
@@ -86,7 +85,9 @@ public enum Detector {
         guard problems.isEmpty else { throw ConfigurationProblem(problems.joined(separator: "; ")) }
         let logs = configuration.checks.filter { if case .log = $0.kind { true } else { false } }.count
         // Logs have threads of their own, so that probes which wait for their timeouts do not hold them up.
-        let probePool = BlockingPool(threads: min(32, max(1, configuration.checks.count - logs)))
+        let probes = configuration.checks.count - logs
+        // Each waits for one thing at a time, so the queue never refuses one.
+        let probePool = BlockingPool(threads: min(32, max(1, probes)), queue: max(1024, probes))
         let logPool = BlockingPool(threads: min(4, max(1, logs)))
         let directory = configuration.spoolDirectory
         try await logPool.run { _ in

@@ -17,7 +17,7 @@ public struct DetectorConfiguration: Sendable {
 public struct Check: Sendable {
     /// Unique within the detector; the dedup key of its events.
     public var name: String
-    /// What the check is about; the key of its events, so that they stay in order.
+    /// What the check is about.
     public var service: String
     /// From the start of one probe to the start of the next. A log is read as it grows; there it is the poll interval.
     public var interval: Duration
@@ -180,7 +180,7 @@ public struct LogCheck: Sendable {
 public struct LogPattern: Sendable {
     /// The line must contain this, byte for byte. With `regex` as well it is tested first, which is much faster.
     public var contains: String?
-    /// The line must match this somewhere (Swift's regular expressions). Named groups become labels.
+    /// The line must match this somewhere (Swift's regular expressions). Named groups become labels, of at most 256 bytes.
     public var regex: String?
     /// Nil: the check's.
     public var severity: String?
@@ -188,8 +188,10 @@ public struct LogPattern: Sendable {
     public var service: String?
     /// The line says that the condition has ended.
     public var resolve: Bool
-    /// The dedup key; `{name}` stands for a named group of `regex`. Nil: triage makes a fingerprint. A resolving pattern
-    /// needs the same key as its trigger.
+    /// The dedup key; `{name}` stands for a named group of `regex`, nothing where that matched nothing. Nil: triage makes a
+    /// fingerprint. A resolving pattern needs the same key as its trigger, and the two stay in order only by that; lines
+    /// with a key are handled one after another, lines without by all triage workers at once, so give one only where it
+    /// is needed.
     public var dedupKey: String?
 
     /// With neither `contains` nor `regex` the pattern matches every line.

@@ -1,3 +1,4 @@
+import Crypto
 import Glibc
 import Logging
 import TocsinDomain
@@ -26,7 +27,7 @@ struct Outlet: Sendable {
     /// Returns when `messages` are durable, or were refused as malformed, which trying again cannot change (logged as an
     /// error, one by one).
     ///
-    /// - Throws: `CancellationError`.
+    /// - Throws: `CancellationError`; `ClientError.closed`, after which nothing will ever be taken.
     func deliver(_ messages: [Message]) async throws {
         var rest = messages
         var wait = firstWait
@@ -36,6 +37,8 @@ struct Outlet: Sendable {
                 return
             } catch let error as CancellationError {
                 throw error
+            } catch ClientError.closed {
+                throw ClientError.closed
             } catch {
                 try Task.checkCancellation()
                 if let index = Self.malformed(error), rest.indices.contains(index) {
@@ -57,6 +60,12 @@ struct Outlet: Sendable {
 }
 
 /// Makes the events of one check.
+///
+/// **Which events wait for each other.** The hub gives the messages of one key to the workers one at a time, each only after
+/// the one before is settled: that keeps a resolve behind its trigger, and costs a round trip for each message. So the key
+/// is the event's dedup key where it has one, as probes always do (check and aspect), and log patterns that say so; all
+/// other events have no key: the lines of a log are independent of each other and go to all workers at once. Log patterns
+/// of which one triggers and another resolves therefore need a dedup key in both.
 struct EventMaker: Sendable {
     let subject: String
     let source: String
@@ -106,7 +115,12 @@ struct EventMaker: Sendable {
         event.details = content.details
         return try Message(
             event, id: Array(content.id.utf8), subject: subject, severity: wireSeverity(content.severity),
-            key: content.service)
+            key: Self.routingKey(content.dedupKey))
+    }
+
+    /// The dedup key, or, where that is longer than a key may be, its SHA-256.
+    static func routingKey(_ dedupKey: String) -> String {
+        dedupKey.utf8.count <= Limits.keyBytes ? dedupKey : hexadecimal(SHA256.hash(data: Array(dedupKey.utf8)))
     }
 }
 
@@ -128,7 +142,7 @@ func hostName() -> String {
 func wallClockMs() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
-    return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+    return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
 }
 
 /// 16 random bytes in hexadecimal digits.

@@ -34,7 +34,7 @@ enum HostMetrics {
     static func memoryUsed(meminfo: String) -> Double? {
         func value(_ name: String) -> Double? {
             for line in meminfo.split(separator: "\n") where line.hasPrefix(name) {
-                return line.dropFirst(name.count).split(separator: " ").first.flatMap { Double($0) }
+                return line.dropFirst(name.count).split(separator: " ").first.flatMap { number($0) }
             }
             return nil
         }
@@ -44,7 +44,12 @@ enum HostMetrics {
 
     /// The one-minute average of /proc/loadavg.
     static func load(loadavg: String) -> Double? {
-        loadavg.split(separator: " ").first.flatMap { Double($0) }
+        loadavg.split(separator: " ").first.flatMap { number($0) }
+    }
+
+    /// Nil for what Swift reads as a number and is none: "nan", "inf".
+    private static func number(_ text: Substring) -> Double? {
+        Double(text).flatMap { $0.isFinite ? $0 : nil }
     }
 
     /// Percent of the file system at `path` that is in use, as `df` counts: of what ordinary users can use.
@@ -67,28 +72,33 @@ struct HostProber: Prober {
     let check: HostCheck
     let severity: String
     let pool: BlockingPool
+    /// Where the kernel's numbers are.
+    let proc: String
     private var cpuBefore: CPUTimes?
 
-    init(check: HostCheck, severity: String, pool: BlockingPool) {
+    init(check: HostCheck, severity: String, pool: BlockingPool, proc: String = "/proc") {
         self.check = check
         self.severity = severity
         self.pool = pool
+        self.proc = proc
     }
 
     mutating func probe() async throws -> [Observation] {
-        let (check, severity) = (check, severity)
+        let (check, severity, proc) = (check, severity, proc)
         let before = cpuBefore
-        let (observations, cpu) = try await pool.run { _ in Self.look(check, severity: severity, cpuBefore: before) }
+        let (observations, cpu) = try await pool.run { _ in
+            Self.look(check, severity: severity, proc: proc, cpuBefore: before)
+        }
         cpuBefore = cpu
         return observations
     }
 
     private static func look(
-        _ check: HostCheck, severity: String, cpuBefore: CPUTimes?
+        _ check: HostCheck, severity: String, proc: String, cpuBefore: CPUTimes?
     ) -> (observations: [Observation], cpu: CPUTimes?) {
         var observations: [Observation] = []
         func compare(_ aspect: String, _ what: String, _ value: Double?, above limit: Double, unit: String) {
-            let shown = value.map { "\(Double(Int($0 * 10)) / 10)\(unit)" } ?? "unknown"
+            let shown = value.map { "\(($0 * 10).rounded() / 10)\(unit)" } ?? "unknown"
             observations.append(
                 Observation(
                     aspect: aspect, healthy: value.map { $0 <= limit } ?? false, severity: severity,
@@ -97,7 +107,7 @@ struct HostProber: Prober {
         }
         var cpu: CPUTimes?
         if let limit = check.cpuAbove {
-            cpu = readText("/proc/stat").flatMap { CPUTimes(stat: $0) }
+            cpu = readText("\(proc)/stat").flatMap { CPUTimes(stat: $0) }
             // The first probe only takes the counters.
             if let cpu, let cpuBefore {
                 if let busy = cpu.busy(since: cpuBefore) { compare("cpu", "CPU use", busy, above: limit, unit: "%") }
@@ -106,11 +116,11 @@ struct HostProber: Prober {
             }
         }
         if let limit = check.memoryAbove {
-            let value = readText("/proc/meminfo").flatMap { HostMetrics.memoryUsed(meminfo: $0) }
+            let value = readText("\(proc)/meminfo").flatMap { HostMetrics.memoryUsed(meminfo: $0) }
             compare("memory", "Memory use", value, above: limit, unit: "%")
         }
         if let limit = check.loadAbove {
-            let value = readText("/proc/loadavg").flatMap { HostMetrics.load(loadavg: $0) }
+            let value = readText("\(proc)/loadavg").flatMap { HostMetrics.load(loadavg: $0) }
             compare("load", "The load average", value, above: limit, unit: "")
         }
         if let limit = check.diskAbove {

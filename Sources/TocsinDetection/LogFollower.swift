@@ -10,6 +10,8 @@ final class LogFollower: Sendable {
     static let batchEvents = 1000
     static let batchBytes = 2 << 20
     static let summaryBytes = 512
+    /// Chunks read in one call, whether or not a line in them matches: other logs wait for the same few threads.
+    static let chunksMax = 64
 
     private let maker: EventMaker
     private let file: StateFile<LogState>
@@ -20,6 +22,8 @@ final class LogFollower: Sendable {
         var tail: LogTail
         let matcher: LogMatcher
         var savedState: LogState?
+        /// The last save failed, which was said.
+        var saveFailed = false
     }
 
     /// Blocking: reads the state and opens the file.
@@ -48,8 +52,12 @@ final class LogFollower: Sendable {
         try work.withLock { work in
             var batch = Batch(events: [], atEnd: false)
             var bytes = 0
+            var chunks = 0
             let observedAt = wallClockMs()
-            while !cancelled.isSet && !batch.atEnd && batch.events.count < Self.batchEvents && bytes < Self.batchBytes {
+            while !cancelled.isSet && !batch.atEnd && chunks < Self.chunksMax && batch.events.count < Self.batchEvents
+                && bytes < Self.batchBytes
+            {
+                chunks += 1
                 // A new generation is on disk before events carry it: read again after a crash, they have the same ids. But
                 // the position is not written past events that are not delivered yet; `save` does it after that.
                 if work.tail.unsavedGeneration {
@@ -71,7 +79,7 @@ final class LogFollower: Sendable {
                             bytes += line.bytes.count
                             return batch.events.count < Self.batchEvents && bytes < Self.batchBytes
                         })
-                } catch  where !batch.events.isEmpty {
+                } catch where !batch.events.isEmpty {
                     // The position is past these events: they go out first, and the next call meets the error again.
                     break
                 }
@@ -95,8 +103,10 @@ final class LogFollower: Sendable {
         do {
             try file.save(work.tail.state)
             work.savedState = work.tail.state
+            work.saveFailed = false
         } catch {
-            logger.warning("\(error)")
+            if !work.saveFailed { logger.warning("\(error)") }
+            work.saveFailed = true
         }
     }
 
@@ -105,30 +115,23 @@ final class LogFollower: Sendable {
     ) throws -> Message {
         let check = maker.check
         var labels = maker.baseLabels
-        for capture in match.captures where !capture.value.isEmpty { labels[capture.name] = capture.value }
+        for capture in match.captures { labels[capture.name] = capture.value }
         var details = maker.baseDetails
         details["offset"] = String(line.offset)
         if line.bytes.count > Self.summaryBytes { details["line"] = text(line.bytes, limit: LogTail.lineLimit) }
         if line.truncated { details["truncated"] = "true" }
-        var dedupKey = match.pattern.dedupKey ?? ""
-        for capture in match.captures { dedupKey = replace("{\(capture.name)}", in: dedupKey, with: capture.value) }
         return try maker.message(
             EventMaker.Content(
                 id: "log-\(contentID)-\(String(line.offset, radix: 16))",
                 kind: match.pattern.resolve ? .resolve : .trigger,
                 service: match.pattern.service ?? check.service, summary: text(line.bytes, limit: Self.summaryBytes),
-                severity: match.pattern.severity ?? check.severity, dedupKey: dedupKey, labels: labels,
-                details: details,
-                observedAt: observedAt))
-    }
-
-    private func replace(_ placeholder: String, in text: String, with value: String) -> String {
-        text.contains("{")
-            ? text.split(separator: placeholder, omittingEmptySubsequences: false).joined(separator: value) : text
+                severity: match.pattern.severity ?? check.severity, dedupKey: match.dedupKey, labels: labels,
+                details: details, observedAt: observedAt))
     }
 }
 
-/// Where a check's state is kept: `<spool>/<kind>-<detector>-<check>.state`.
+/// Where a check's state is kept: `<spool>/<kind>.<detector>.<check>.state`. Dots, which tokens do not have, so that detectors
+/// which share a folder never share a file.
 func statePath(_ directory: String, _ kind: String, _ detector: String, _ check: String) -> String {
-    "\(directory)/\(kind)-\(fileToken(detector))-\(fileToken(check)).state"
+    "\(directory)/\(kind).\(fileToken(detector)).\(fileToken(check)).state"
 }

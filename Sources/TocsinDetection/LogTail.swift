@@ -25,6 +25,8 @@ struct LogState: Codable, Sendable, Equatable {
     var current: FilePosition?
     /// Files that were read to their end and rotated away; the last few, newest last.
     var finished: [FilePosition] = []
+    /// Rotated files that were not written to after this (nanoseconds since 1970) are from before the log was followed.
+    var since: UInt64 = 0
 }
 
 /// Follows a path through rotation and truncation, line by line. Blocking; used by one thread at a time.
@@ -58,6 +60,7 @@ struct LogTail: ~Copyable {
     private var descriptor: Int32 = -1
     private var buffer: UnsafeMutableRawBufferPointer
     private var quietSince: Duration?
+    private var saidMissing = false
     /// Identifies the file's content in event ids.
     private(set) var contentID = ""
 
@@ -67,15 +70,19 @@ struct LogTail: ~Copyable {
         self.rotateWait = rotateWait
         self.state = state ?? LogState()
         buffer = .allocate(byteCount: Self.chunkBytes, alignment: 16)
+        if state == nil {
+            self.state.since = ([path] + rotatedNames()).compactMap { Self.status($0)?.modified }.max() ?? 0
+        }
         if let current = state?.current {
             reopen(current)
-        } else if let file = Self.open(path) {
+        } else if state == nil, let file = Self.open(path) {
             var position = newPosition(file)
-            if state == nil && !fromStart { position.offset = endOfLastLine(file) }
+            if !fromStart { position.offset = endOfLastLine(file) }
             use(file, position)
-        } else if state == nil {
+        } else {
             // Written at once, so that a file which appears later is read from its start.
             unsavedGeneration = true
+            _ = openNext()
         }
     }
 
@@ -92,10 +99,23 @@ struct LogTail: ~Copyable {
         guard descriptor >= 0 else { return openNext() }
         guard let file = OpenFile(descriptor) else { throw readFailure() }
         if contentChanged(file), let position = state.current {
-            restart(file, after: position)
+            contentLost(position)
+            return true
+        }
+        if let position = state.current, position.offset == 0, position.modified < file.modified,
+            let older = rotated(position.modified...file.modified, after: file)
+        {
+            // Written to, copied and truncated since it was last looked at, and all before a line was read from it.
+            use(older.file, older.position)
             return true
         }
         state.current?.modified = file.modified
+        if state.current?.prefixLength == 0, file.size > 0 {
+            // What tells the content apart is on disk before events carry its generation; see `unsavedGeneration`.
+            extendPrefix()
+            unsavedGeneration = true
+            return true
+        }
         let taken = try takeLines(atEnd: false, body)
         if taken {
             quietSince = nil
@@ -127,13 +147,15 @@ struct LogTail: ~Copyable {
         return true
     }
 
+    /// Nothing more will be read from the file in use.
     private mutating func finish() {
         if let current = state.current {
             state.finished.removeAll { $0.inode == current.inode && $0.device == current.device }
             state.finished.append(current)
             state.finished.removeFirst(max(0, state.finished.count - Self.finishedMax))
         }
-        close(descriptor)
+        state.current = nil
+        if descriptor >= 0 { close(descriptor) }
         descriptor = -1
         quietSince = nil
     }
@@ -145,6 +167,8 @@ struct LogTail: ~Copyable {
         guard var position = state.current else { return false }
         let count = try readChunk(at: position.offset)
         guard count > 0, let base = buffer.baseAddress else { return false }
+        // What a full chunk ends with may go on after it.
+        let atEnd = atEnd && count < buffer.count
         var start = 0
         var more = true
         while more && start < count {
@@ -172,8 +196,8 @@ struct LogTail: ~Copyable {
             position.offset += UInt64(step)
         }
         guard start > 0 else { return false }
-        extendPrefix(&position)
         state.current = position
+        extendPrefix()
         return true
     }
 
@@ -196,17 +220,18 @@ struct LogTail: ~Copyable {
         return file.size < position.offset || !Self.holds(file, position)
     }
 
-    /// Whether the file begins with what was read from it.
+    /// Whether the file begins with what was seen at its beginning.
     private static func holds(_ file: OpenFile, _ position: FilePosition) -> Bool {
         position.prefixLength == 0 || hash(file, length: position.prefixLength) == position.prefixHash
     }
 
-    private func extendPrefix(_ position: inout FilePosition) {
-        let length = Int(min(position.offset, UInt64(Self.prefixBytes)))
-        guard length > position.prefixLength, let file = OpenFile(descriptor) else { return }
-        guard let value = Self.hash(file, length: length) else { return }
-        position.prefixLength = length
-        position.prefixHash = value
+    private mutating func extendPrefix() {
+        guard let position = state.current, position.prefixLength < Self.prefixBytes, let file = OpenFile(descriptor)
+        else { return }
+        let length = Int(min(file.size, UInt64(Self.prefixBytes)))
+        guard length > position.prefixLength, let value = Self.hash(file, length: length) else { return }
+        state.current?.prefixLength = length
+        state.current?.prefixHash = value
     }
 
     /// FNV-1a of the first `length` bytes, nil if there are fewer.
@@ -223,14 +248,15 @@ struct LogTail: ~Copyable {
     }
 
     private mutating func use(_ file: OpenFile, _ position: FilePosition) {
-        var position = position
         if descriptor >= 0 && descriptor != file.descriptor { close(descriptor) }
         descriptor = file.descriptor
-        extendPrefix(&position)
         state.current = position
+        extendPrefix()
         unsavedGeneration = true
         quietSince = nil
-        let identity = "\(path)\u{0}\(position.device)\u{0}\(position.inode)\u{0}\(position.generation)"
+        saidMissing = false
+        // Not of the inode: a copy made before the truncation has the same lines at the same offsets.
+        let identity = "\(path)\u{0}\(position.generation)"
         contentID = hexadecimal(SHA256.hash(data: Array(identity.utf8)).prefix(12))
     }
 
@@ -249,62 +275,82 @@ struct LogTail: ~Copyable {
     private mutating func reopen(_ position: FilePosition) {
         for name in [path] + rotatedNames() {
             guard let file = Self.open(name) else { continue }
-            if file.device == position.device, file.inode == position.inode {
-                if file.size >= position.offset, Self.holds(file, position) {
-                    use(file, position)
-                    return
-                }
-                if name == path {
-                    restart(file, after: position)
-                    return
-                }
+            if file.device == position.device, file.inode == position.inode, file.size >= position.offset,
+                Self.holds(file, position)
+            {
+                use(file, position)
+                return
             }
             close(file.descriptor)
         }
-        notices.append(
-            "the file that \(path) was until now is gone; what was written to it after byte \(position.offset) was not read"
-        )
-        state.finished.append(position)
-        state.current = nil
-        _ = openNext()
+        contentLost(position)
     }
 
-    /// `file` is the one that was followed, but its content is not: it was truncated. If that was done by copying first
-    /// (logrotate's `copytruncate`), the rest of what it held is in the copy, which is then read to its end before.
-    private mutating func restart(_ file: OpenFile, after position: FilePosition) {
-        for name in rotatedNames() where position.prefixLength > 0 {
+    /// What was followed is not in its file any more: that was truncated, or it is gone. If that was done by copying first
+    /// (logrotate's `copytruncate`), the rest is in the copy, which is then read to its end before all others.
+    private mutating func contentLost(_ position: FilePosition) {
+        for (name, status) in rotatedFiles(position.modified...UInt64.max) where position.prefixLength > 0 {
             guard let copy = Self.open(name) else { continue }
-            if copy.modified >= position.modified, copy.size > position.offset, Self.holds(copy, position) {
+            // One that was read to its end already still tells which of the other rotated files are younger.
+            if copy.isSame(status), copy.size >= position.offset, Self.holds(copy, position) {
                 var rest = position
                 rest.device = copy.device
                 rest.inode = copy.inode
-                notices.append("\(path) was truncated; reading the rest from its copy \(name)")
-                // `use` closes the descriptor in use; after a start there is none yet.
-                if descriptor != file.descriptor { close(file.descriptor) }
+                notices.append("\(path) was truncated; reading the rest of what it held from its copy \(name)")
                 use(copy, rest)
                 return
             }
             close(copy.descriptor)
         }
-        notices.append("\(path) was truncated or overwritten; reading it from its start")
-        use(file, newPosition(file))
+        notices.append(
+            "what \(path) held until now was truncated, overwritten or removed; what was written after byte \(position.offset) of it is not read"
+        )
+        finish()
+        _ = openNext()
     }
 
     private mutating func openNext() -> Bool {
-        guard let next = successor(of: nil) else { return false }
+        guard let next = successor(of: nil) else {
+            sayMissing()
+            return false
+        }
         use(next.file, next.position)
         return true
+    }
+
+    /// Says why there is nothing to read; once, until there was something.
+    private mutating func sayMissing() {
+        guard !saidMissing else { return }
+        saidMissing = true
+        var info = stat()
+        let isThere = stat(path, &info) == 0
+        if isThere && info.st_mode & S_IFMT != S_IFREG {
+            notices.append("\(path) is not a regular file, so it cannot be followed; waiting for one")
+        } else if !isThere && errno == ENOENT {
+            notices.append("\(path) does not exist yet; waiting for it")
+        } else if !isThere || access(path, R_OK) != 0 {
+            notices.append("\(path) cannot be opened: \(errorText(errno)); trying again")
+        }
     }
 
     /// What to read after `last` (nil: after the newest that was finished): the oldest rotated file written since then that was
     /// not read to its end, else the path.
     private func successor(of last: OpenFile?) -> (file: OpenFile, position: FilePosition)? {
-        let since = last?.modified ?? state.finished.last?.modified ?? UInt64.max
-        let younger = rotatedNames().compactMap { name -> (name: String, status: OpenFile)? in
-            guard let status = Self.status(name), status.modified >= since else { return nil }
-            return (name, status)
+        let since = last?.modified ?? state.finished.last?.modified ?? state.since &+ 1
+        if let next = rotated(since...UInt64.max, after: last) { return next }
+        guard let file = Self.open(path) else { return nil }
+        if let last, file.isSame(last) {
+            close(file.descriptor)
+            return nil
         }
-        for (name, status) in younger.sorted(by: { $0.status.modified < $1.status.modified }) {
+        return (file, unread(file) ?? known(file) ?? newPosition(file))
+    }
+
+    /// The oldest rotated file other than `last` that was last written to at one of these times and was not read to its end.
+    private func rotated(
+        _ times: ClosedRange<UInt64>, after last: OpenFile?
+    ) -> (file: OpenFile, position: FilePosition)? {
+        for (name, status) in rotatedFiles(times) {
             if let last, status.isSame(last) { continue }
             // The name may be another file's by now; then the next look finds out.
             guard let file = Self.open(name) else { continue }
@@ -314,12 +360,7 @@ struct LogTail: ~Copyable {
             }
             return (file, position)
         }
-        guard let file = Self.open(path) else { return nil }
-        if let last, file.isSame(last) {
-            close(file.descriptor)
-            return nil
-        }
-        return (file, unread(file) ?? known(file) ?? newPosition(file))
+        return nil
     }
 
     /// From where a rotated file is to be read; nil if it was read to its end.
@@ -332,6 +373,15 @@ struct LogTail: ~Copyable {
         state.finished.last {
             $0.device == file.device && $0.inode == file.inode && file.size >= $0.offset && Self.holds(file, $0)
         }
+    }
+
+    /// The rotated files last written to at one of these times, oldest first.
+    private func rotatedFiles(_ times: ClosedRange<UInt64>) -> [(name: String, status: OpenFile)] {
+        let files = rotatedNames().compactMap { name -> (name: String, status: OpenFile)? in
+            guard let status = Self.status(name), times.contains(status.modified) else { return nil }
+            return (name, status)
+        }
+        return files.sorted { $0.status.modified < $1.status.modified }
     }
 
     /// `<path>` with a number or date appended, as rotation does. Full paths.

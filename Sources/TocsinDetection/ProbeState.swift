@@ -19,12 +19,13 @@ struct ProbeState: Codable, Sendable, Equatable {
 
     /// The severity hint it was last triggered with; nil while it is not firing. This survives a restart.
     private(set) var firing: String?
-    /// When the last trigger was published, milliseconds since 1970.
-    private(set) var triggeredAt: UInt64 = 0
+    /// When the last trigger was published, milliseconds since 1970. 0 after a restart, so that a trigger which a crash kept
+    /// from being published follows at the first failure.
+    private var triggeredAt: UInt64 = 0
     private var failures = 0
     private var successes = 0
 
-    private enum CodingKeys: String, CodingKey { case firing, triggeredAt }
+    private enum CodingKeys: String, CodingKey { case firing }
 
     /// Takes an observation in. A trigger comes after enough failures in a row, at once when the severity changes, and again
     /// every repeat interval; a resolve after enough successes in a row.

@@ -14,6 +14,16 @@ struct HTTPProber: Prober {
     let severity: String
     let timeout: Duration
     let pool: BlockingPool
+    /// The URL as events show it.
+    private let shown: String
+
+    init(check: HTTPCheck, severity: String, timeout: Duration, pool: BlockingPool) {
+        self.check = check
+        self.severity = severity
+        self.timeout = timeout
+        self.pool = pool
+        shown = Self.withoutSecrets(check.url)
+    }
 
     func probe() async throws -> [Observation] {
         let request = HTTPRequest(
@@ -22,43 +32,51 @@ struct HTTPProber: Prober {
         do {
             return [judge(try await request.perform(on: pool))]
         } catch let error as HTTPError {
-            let details = ["url": check.url, "status": "no answer", "output": error.description]
-            return [
-                Observation(healthy: false, severity: severity, summary: "\(check.url): \(error)", details: details)
-            ]
+            let details = ["url": shown, "status": "no answer", "output": error.description]
+            return [Observation(healthy: false, severity: severity, summary: "\(shown): \(error)", details: details)]
         }
+    }
+
+    /// Without user, password and query: events are read by many.
+    static func withoutSecrets(_ url: String) -> String {
+        guard let scheme = url.range(of: "://") else { return url }
+        let rest = url[scheme.upperBound...]
+        let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        let host = authority.lastIndex(of: "@").map { authority[authority.index(after: $0)...] } ?? authority
+        let path = rest[authority.endIndex...].prefix { $0 != "?" && $0 != "#" }
+        return String(url[..<scheme.upperBound] + host + path)
     }
 
     func judge(_ response: HTTPResponse) -> Observation {
         var details = [
-            "url": check.url, "status": "\(response.status)", "latency_ms": "\(response.duration.milliseconds)",
+            "url": shown, "status": "\(response.status)", "latency_ms": "\(response.duration.milliseconds)",
         ]
         if !check.expectStatus.contains(where: { $0.contains(response.status) }) {
             details["output"] = response.body.withUnsafeBytes { text($0, limit: 512) }
             return Observation(
-                healthy: false, severity: severity, summary: "\(check.url) answers with status \(response.status)",
+                healthy: false, severity: severity, summary: "\(shown) answers with status \(response.status)",
                 details: details)
         }
         if let expected = check.expectBody, !contains(response.body, expected) {
             details["output"] = response.body.withUnsafeBytes { text($0, limit: 512) }
             return Observation(
                 healthy: false, severity: severity,
-                summary: "\(check.url) answers \(response.status), but without \"\(expected)\" in its body",
+                summary: "\(shown) answers \(response.status), but without \"\(expected)\" in its body",
                 details: details)
         }
         return Observation(
             healthy: true, severity: severity,
-            summary: "\(check.url) answers \(response.status) in \(response.duration.milliseconds) ms", details: details
+            summary: "\(shown) answers \(response.status) in \(response.duration.milliseconds) ms", details: details
         )
     }
 
     private func contains(_ body: [UInt8], _ expected: String) -> Bool {
+        if expected.isEmpty { return true }
         var expected = expected
         return expected.withUTF8 { needle in
-            body.withUnsafeBytes {
-                memmem(
-                    $0.baseAddress ?? UnsafeRawPointer(needle.baseAddress), $0.count, needle.baseAddress, needle.count)
-                    != nil
+            body.withUnsafeBytes { body in
+                guard let start = body.baseAddress else { return false }
+                return memmem(start, body.count, needle.baseAddress, needle.count) != nil
             }
         }
     }
@@ -100,23 +118,25 @@ struct CommandProber: Prober {
             return [judge(result)]
         } catch let error as SubprocessError {
             return [
-                observation(
-                    .unknown, summary: error.description, details: ["command": check.argv.joined(separator: " ")])
+                observation(.unknown, summary: error.description, details: ["command": program])
             ]
         }
     }
 
+    /// What events show of the command: its arguments may hold a password.
+    private var program: String { check.argv.first ?? "command" }
+
     func judge(_ result: Subprocess.Result) -> Observation {
         let output = PluginOutput(result.stdout.isEmpty ? result.stderr : result.stdout)
         var details = [
-            "command": check.argv.joined(separator: " "), "exit": result.outcome,
+            "command": program, "exit": result.outcome,
             "latency_ms": "\(result.duration.milliseconds)",
         ]
         if !output.performance.isEmpty { details["perfdata"] = output.performance }
         if !output.more.isEmpty { details["output"] = output.more }
         let status = result.timedOut ? .unknown : PluginStatus(exit: result.exit)
-        var summary = output.summary.isEmpty ? "\(check.argv.first ?? "command"): \(result.outcome)" : output.summary
-        if result.timedOut { summary = "\(check.argv.first ?? "command") \(result.outcome)" }
+        var summary = output.summary.isEmpty ? "\(program): \(result.outcome)" : output.summary
+        if result.timedOut { summary = "\(program) \(result.outcome)" }
         return observation(status, summary: summary, details: details)
     }
 
@@ -151,7 +171,8 @@ enum PluginStatus: String, Sendable {
     }
 }
 
-/// The output of a Nagios plugin: a first line `TEXT|PERFORMANCE DATA`, then more text.
+/// The output of a Nagios plugin, as its guidelines have it: a line `TEXT|PERFORMANCE DATA`; then more lines of text, of
+/// which one may again have a `|`, behind which all that follows is more performance data.
 struct PluginOutput: Equatable, Sendable {
     /// At most 512 bytes.
     var summary = ""
@@ -162,17 +183,30 @@ struct PluginOutput: Equatable, Sendable {
 
     init(_ bytes: [UInt8]) {
         let newline = bytes.firstIndex(of: UInt8(ascii: "\n")) ?? bytes.endIndex
-        let first = bytes[..<newline]
-        let bar = first.firstIndex(of: UInt8(ascii: "|")) ?? first.endIndex
-        summary = Self.trimmed(first[..<bar], limit: 512)
-        performance = Self.trimmed(first[bar...].dropFirst(), limit: 1024)
-        more = Self.trimmed(bytes[newline...].dropFirst(), limit: 4096)
+        let (first, data) = Self.split(bytes[..<newline])
+        let (rest, moreData) = Self.split(bytes[newline...].dropFirst())
+        summary = Self.text(first, limit: 512)
+        more = Self.text(rest, limit: 4096)
+        var all = Self.trimmed(data)
+        let second = Self.trimmed(moreData)
+        if !all.isEmpty && !second.isEmpty { all.append(UInt8(ascii: " ")) }
+        all += second.map { $0 == UInt8(ascii: "\n") ? UInt8(ascii: " ") : $0 }
+        performance = Self.text(all, limit: 1024)
     }
 
-    private static func trimmed(_ bytes: ArraySlice<UInt8>, limit: Int) -> String {
+    private static func split(_ bytes: ArraySlice<UInt8>) -> (before: ArraySlice<UInt8>, after: ArraySlice<UInt8>) {
+        let bar = bytes.firstIndex(of: UInt8(ascii: "|")) ?? bytes.endIndex
+        return (bytes[..<bar], bytes[bar...].dropFirst())
+    }
+
+    private static func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         let isSpace: (UInt8) -> Bool = { $0 == 0x20 || (0x09...0x0D).contains($0) }
         var slice = bytes.drop(while: isSpace)
         while let last = slice.last, isSpace(last) { slice.removeLast() }
-        return slice.withUnsafeBytes { text($0, limit: limit) }
+        return slice
+    }
+
+    private static func text(_ bytes: ArraySlice<UInt8>, limit: Int) -> String {
+        trimmed(bytes).withUnsafeBytes { TocsinDetection.text($0, limit: limit) }
     }
 }

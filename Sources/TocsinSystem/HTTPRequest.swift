@@ -1,5 +1,5 @@
 import CCurl
-import Synchronization
+import Glibc
 
 /// The answer to an `HTTPRequest`.
 public struct HTTPResponse: Sendable, Equatable {
@@ -43,7 +43,7 @@ public struct HTTPRequest: Sendable {
     }
 
     /// Sends the request and waits for the whole answer, whatever its status. TLS certificates are verified; only `http` and
-    /// `https` are spoken, also in redirects (at most 10).
+    /// `https` are spoken, also in redirects (at most 10). A proxy named in the environment is used, but never for this host.
     ///
     /// - Throws: `HTTPError` if there is no answer; `CancellationError`; `BlockingPoolError`.
     public func perform(on pool: BlockingPool) async throws -> HTTPResponse {
@@ -77,6 +77,11 @@ private final class Transfer {
         defer { failure.deallocate() }
         var list: UnsafeMutablePointer<curl_slist>?
         defer { curl_slist_free_all(list) }
+        guard !request.method.isEmpty, request.method.utf8.allSatisfy({ (0x41...0x5A).contains($0) }) else {
+            throw HTTPError(
+                code: CURLE_BAD_FUNCTION_ARGUMENT.rawValue,
+                description: "\"\(request.method)\" is not an HTTP method; write it in capital letters, GET for instance")
+        }
         // Without this curl waits up to a second for "100 Continue" before a larger body.
         for line in request.headers.map({ "\($0.key): \($0.value)" }) + ["Expect:"] {
             guard !line.utf8.contains(where: { $0 < 0x20 && $0 != 0x09 }) else {
@@ -111,6 +116,7 @@ private final class Transfer {
             tocsin_curl_set_string(handle, CURLOPT_URL, request.url),
             tocsin_curl_set_string(handle, CURLOPT_PROTOCOLS_STR, "http,https"),
             tocsin_curl_set_string(handle, CURLOPT_REDIR_PROTOCOLS_STR, "http,https"),
+            tocsin_curl_set_string(handle, CURLOPT_NOPROXY, Self.hostsWithoutProxy),
             tocsin_curl_set_string(handle, CURLOPT_USERAGENT, "tocsin"),
             // Signals would interrupt other threads.
             tocsin_curl_set_long(handle, CURLOPT_NOSIGNAL, 1),
@@ -153,9 +159,16 @@ private final class Transfer {
         }
     }
 
+    /// What the environment says, and this host: a proxy elsewhere would look at itself.
+    private static let hostsWithoutProxy: String = {
+        let given = [getenv("no_proxy"), getenv("NO_PROXY")].compactMap { $0.map { String(cString: $0) } }.first ?? ""
+        if given == "*" { return given }
+        return (given.isEmpty ? "" : given + ",") + "localhost,127.0.0.1,::1"
+    }()
+
     /// Keeps up to the limit. A smaller count than it was given ends the transfer.
     private func take(_ bytes: UnsafeRawBufferPointer) -> Int {
-        let room = request.bodyLimit - body.count
+        let room = max(0, request.bodyLimit - body.count)
         body.append(contentsOf: bytes.prefix(room))
         guard bytes.count <= room else {
             truncated = true

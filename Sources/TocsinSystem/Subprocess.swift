@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 
 /// What can be wrong before a command runs.
 public struct SubprocessError: Error, CustomStringConvertible {
@@ -34,7 +35,9 @@ public enum Subprocess {
     /// grandchildren go with it. After a normal end, what it left in the background lives on, and its output is no longer
     /// read. When the calling task is cancelled the group is killed and `CancellationError` thrown.
     ///
-    /// - Throws: `SubprocessError` if it could not be started; `CancellationError`; `BlockingPoolError`.
+    /// - Throws: `SubprocessError` if it could not be started, if not even SIGKILL ends it (it hangs in the kernel, on a
+    ///   dead network file system for instance), or if somebody else in this process took its exit status;
+    ///   `CancellationError`; `BlockingPoolError`.
     public static func run(
         _ argv: [String], environment: [String: String] = [:], stdin: [UInt8] = [], timeout: Duration,
         outputLimit: Int = 64 << 10, killGrace: Duration = .seconds(2), pool: BlockingPool
@@ -42,6 +45,22 @@ public enum Subprocess {
         try await pool.run { cancelled in
             let child = try RunningChild(argv, environment: environment, stdin: stdin, outputLimit: outputLimit)
             return try child.wait(timeout: timeout, killGrace: killGrace, cancelled: cancelled)
+        }
+    }
+}
+
+/// Children that SIGKILL did not end in time; looked at again before each start, so that they do not stay zombies.
+private enum Undead {
+    static let processes = Mutex<[pid_t]>([])
+    /// A command that hangs in the kernel hangs again next time: past so many nothing more is started.
+    static let processesMax = 64
+
+    /// Reaps those that have ended by now; how many are left.
+    static func reap() -> Int {
+        processes.withLock { processes in
+            // 0: not ended yet. An error: it is not ours any more.
+            processes.removeAll { waitpid($0, nil, WNOHANG) != 0 }
+            return processes.count
         }
     }
 }
@@ -68,6 +87,10 @@ private final class RunningChild {
         guard !(argv + environment.flatMap { [$0.key, $0.value] }).contains(where: { $0.utf8.contains(0) }) else {
             throw SubprocessError(description: "an argument or variable of \"\(program)\" has a NUL byte in it")
         }
+        guard Undead.reap() < Undead.processesMax else {
+            throw SubprocessError(
+                description: "\"\(program)\" is not started: \(Undead.processesMax) earlier commands hang and cannot be killed")
+        }
         var pipes: [(read: Int32, write: Int32)] = []
         func closeAll() {
             for pipe in pipes {
@@ -76,13 +99,12 @@ private final class RunningChild {
             }
         }
         for _ in 0..<3 {
-            var ends: [Int32] = [-1, -1]
-            guard pipe2(&ends, O_CLOEXEC) == 0 else {
+            guard let pipe = Self.pipe() else {
                 let code = errno
                 closeAll()
                 throw SubprocessError(description: "cannot make a pipe for \"\(program)\": \(errorText(code))")
             }
-            pipes.append((ends[0], ends[1]))
+            pipes.append(pipe)
         }
         let spawned = Self.spawn(
             argv, environment: environment, stdin: pipes[0].read, stdout: pipes[1].write, stderr: pipes[2].write)
@@ -101,6 +123,25 @@ private final class RunningChild {
             _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
         }
         if pending.isEmpty { closeInput() }
+    }
+
+    /// Both ends above 2, even if this process was started without its standard files: 0 to 2 are dealt out in the child one
+    /// after another, and must not be overwritten before their turn. Nil: see `errno`.
+    private static func pipe() -> (read: Int32, write: Int32)? {
+        var ends: [Int32] = [-1, -1]
+        guard pipe2(&ends, O_CLOEXEC) == 0 else { return nil }
+        for index in ends.indices where ends[index] <= 2 {
+            let low = ends[index]
+            ends[index] = fcntl(low, F_DUPFD_CLOEXEC, 3)
+            let code = errno
+            close(low)
+            guard ends[index] >= 0 else {
+                close(ends[1 - index])
+                errno = code
+                return nil
+            }
+        }
+        return (ends[0], ends[1])
     }
 
     private static func spawn(
@@ -152,28 +193,25 @@ private final class RunningChild {
     func wait(timeout: Duration, killGrace: Duration, cancelled: CancellationSignal) throws -> Subprocess.Result {
         let deadline = started + timeout
         var pause: Int32 = 1
-        while !hasExited() {
-            if cancelled.isSet {
-                terminate(grace: .zero)
-                throw CancellationError()
-            }
-            if monotonicNow() >= deadline {
-                let status = terminate(grace: killGrace)
-                return result(status, timedOut: true)
+        while !hasEnded() {
+            if cancelled.isSet || monotonicNow() >= deadline {
+                let ending = terminate(grace: killGrace, cancelled: cancelled)
+                if cancelled.isSet { throw CancellationError() }
+                return result(try status(ending), timedOut: true)
             }
             let moved = transfer(waitMs: pause)
             pause = moved ? 1 : min(20, pause * 2)
         }
         drain()
-        return result(reap(), timedOut: false)
+        return result(try status(reap()), timedOut: false)
     }
 
-    /// SIGTERM to the group, SIGKILL after `grace` or when the leader is gone. The leader is reaped last, so that its
-    /// process group cannot be anyone else's by then.
-    @discardableResult private func terminate(grace: Duration) -> Int32 {
+    /// SIGTERM to the group, SIGKILL after `grace`, when the leader is gone or on cancellation. The leader is reaped last,
+    /// so that its process group cannot be anyone else's by then.
+    private func terminate(grace: Duration, cancelled: CancellationSignal) -> Ending {
         kill(-pid, SIGTERM)
         let deadline = monotonicNow() + grace
-        while monotonicNow() < deadline && !hasExited() { _ = transfer(waitMs: 10) }
+        while monotonicNow() < deadline && !cancelled.isSet && !hasEnded() { _ = transfer(waitMs: 10) }
         kill(-pid, SIGKILL)
         drain()
         return reap()
@@ -194,17 +232,47 @@ private final class RunningChild {
             stdout: outputs[0].bytes, stderr: outputs[1].bytes, timedOut: timedOut, duration: monotonicNow() - started)
     }
 
-    /// Whether the child has ended; it stays a zombie until `reap`.
-    private func hasExited() -> Bool {
+    /// Whether the child has ended; it stays a zombie until `reap`. An error means that there is nothing to wait for.
+    private func hasEnded() -> Bool {
         var info = siginfo_t()
         let code = waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT)
         return code == 0 ? info.si_signo == SIGCHLD : errno != EINTR
     }
 
-    private func reap() -> Int32 {
-        var status: Int32 = 0
-        while waitpid(pid, &status, 0) == -1 && errno == EINTR {}
-        return status
+    private enum Ending {
+        case status(Int32)
+        /// SIGKILL has not ended it within `reapMax`.
+        case hangs
+        /// The errno of `waitpid`.
+        case lost(Int32)
+    }
+
+    /// How long a killed process may take to be gone: it first has to come back from the kernel.
+    private static let reapMax = Duration.seconds(3)
+
+    private func reap() -> Ending {
+        let deadline = monotonicNow() + Self.reapMax
+        while true {
+            var status: Int32 = 0
+            let code = waitpid(pid, &status, WNOHANG)
+            if code == pid { return .status(status) }
+            if code < 0 && errno != EINTR { return .lost(errno) }
+            guard monotonicNow() < deadline else {
+                Undead.processes.withLock { $0.append(pid) }
+                return .hangs
+            }
+            poll(nil, 0, 5)
+        }
+    }
+
+    private func status(_ ending: Ending) throws(SubprocessError) -> Int32 {
+        switch ending {
+        case .status(let status): return status
+        case .hangs:
+            throw SubprocessError(description: "process \(pid) hangs in the kernel: SIGKILL does not end it")
+        case .lost(let code):
+            throw SubprocessError(description: "the exit status of process \(pid) is lost: \(errorText(code))")
+        }
     }
 
     /// Writes to and reads from the child once; true if bytes moved. Waits at most `waitMs` for that.

@@ -7,7 +7,8 @@ public struct TCPError: Error, CustomStringConvertible {
 
 /// Opens TCP connections to see whether someone listens.
 public enum TCPConnection {
-    /// Connects to the first address of `host` that answers, and closes again. Returns how long it took.
+    /// Connects to the first address of `host` that answers, and closes again. Returns how long it took. Each address
+    /// gets its share of the time that is left, so that one which swallows everything does not hide the next.
     ///
     /// - Throws: `TCPError`; `CancellationError`; `BlockingPoolError`. The name lookup has its own, the resolver's, time limit.
     public static func attempt(
@@ -25,10 +26,20 @@ public enum TCPConnection {
             }
             var failure: Int32 = ETIMEDOUT
             var next = list
+            // A resolver that took all the time leaves a little to connect all the same.
+            let deadline = max(started + timeout, monotonicNow() + .milliseconds(100))
             while let address = next {
-                failure = try connect(address.pointee, deadline: started + timeout, cancelled: cancelled)
-                if failure == 0 { return monotonicNow() - started }
                 next = address.pointee.ai_next
+                var addressesLeft = 1
+                var other = next
+                while let one = other {
+                    addressesLeft += 1
+                    other = one.pointee.ai_next
+                }
+                let now = monotonicNow()
+                let share = max(.zero, deadline - now) / addressesLeft
+                failure = try connect(address.pointee, deadline: now + share, cancelled: cancelled)
+                if failure == 0 { return monotonicNow() - started }
             }
             throw TCPError(description: "cannot connect to \(host):\(port): \(errorText(failure))")
         }
