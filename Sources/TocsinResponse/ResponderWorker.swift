@@ -15,9 +15,12 @@ public struct ResponderProblem: Error, Sendable, CustomStringConvertible {
 /// responder when this one dies. A delivery is acknowledged when everything that it asked for is done or has failed, is
 /// in the ledger, and its reports are on the hub's disk. See `Ledger` for what runs exactly once and where that ends.
 public enum ResponderWorker {
-    static let runbookPool = "responder"
-    static let notificationPool = "notifier"
-    private static let filters = ["incident.>"]
+    /// The pool of the hub's configuration whose changes start runbooks.
+    public static let runbookPool = "responder"
+    /// The pool of the hub's configuration whose changes people are told of.
+    public static let notificationPool = "notifier"
+    /// What both pools take.
+    public static let filters = ["incident.>"]
     /// Notifications wait most of the time, for answers and between attempts.
     private static let notificationsAtOnce = 64
 
