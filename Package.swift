@@ -92,7 +92,10 @@ let package = Package(
         tests("TocsinArchiveTests", ["TocsinArchive", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire", sqlite, logging]),
         tests(
             "TocsinResponseTests",
-            ["TocsinResponse", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", "LoopbackServer", logging]),
+            [
+                "TocsinResponse", "TocsinHub", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire",
+                "LoopbackServer", logging,
+            ]),
         tests("EndToEndTests", ["TocsinProto", protobuf]),
     ]
 )

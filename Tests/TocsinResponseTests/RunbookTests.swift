@@ -242,6 +242,41 @@ struct RunbookTests {
         #expect(try hub.reports().last?.text.contains("not known whether it ran to its end; not repeated") == true)
     }
 
+    @Test("a crash between a step's failure and the end of its run continues nothing")
+    func failedBeforeCrash() async throws {
+        let folder = try TemporaryFolder()
+        let hub = FakeHub()
+        let ledger = try await Ledger.open(directory: folder.path, name: "responder-1", logger: quiet)
+        let run = "incident/42/1/restart"
+        try await ledger.record(.runStarted(run: run, steps: ["one", "two"], time: 100))
+        try await ledger.record(.stepStarted(run: run, step: 0))
+        try await ledger.record(
+            .stepFinished(run: run, step: 0, StepOutcome(succeeded: false, text: "step 1: exit code 9", time: 200)))
+        try await ledger.close()
+        let response = try await responder(
+            in: folder, hub: hub, runbooks: [runbook([shell("one", "true"), shell("two", "touch \(folder.path)/two")])])
+        try await response.runRunbooks(for: change(), lease: longLease)
+        #expect(!folder.has("two"))
+        #expect(try hub.verbs() == ["runbook-started", "runbook-step", "runbook-failed"])
+        #expect(try hub.reports().map(\.time) == [100, 200, 5_000])
+        #expect(try hub.reports().last?.text == "step 1: exit code 9")
+    }
+
+    @Test("a report whose first publication failed goes out with the flush")
+    func reporter() async throws {
+        let hub = FakeHub()
+        hub.fail(times: 1)
+        let reporter = Reporter { try await hub.publish($0) }
+        await reporter.add(Message(id: [1], subject: "a", payload: []))
+        try await reporter.flush()
+        #expect(hub.messages.map(\.id) == [[1]])
+        hub.fail(times: 2)
+        await reporter.add(Message(id: [2], subject: "a", payload: []))
+        await #expect(throws: FakeHub.Away.self) { try await reporter.flush() }
+        try await reporter.flush()
+        #expect(hub.messages.map(\.id) == [[1], [2]])
+    }
+
     @Test("a run whose runbook was changed in between is not continued")
     func changedRunbook() async throws {
         let folder = try TemporaryFolder()

@@ -64,6 +64,9 @@ final class TemporaryFolder: Sendable {
         String(decoding: try Data(contentsOf: URL(filePath: "\(path)/\(name)")), as: UTF8.self)
     }
 
+    /// An empty file.
+    func write(_ name: String) throws { try Data().write(to: URL(filePath: "\(path)/\(name)")) }
+
     func has(_ name: String) -> Bool { access("\(path)/\(name)", F_OK) == 0 }
 }
 
