@@ -46,8 +46,8 @@ extension Runbook {
         // Only with numbers that make sense can the sum be made.
         if problems.isEmpty, longestRun + Lease.reserve > visibility {
             problems.append(
-                "a run may take \(longestRun.milliseconds / 1000) s, with timeouts, waits and verification; together with "
-                    + "\(Lease.reserve.milliseconds / 1000) s for its reports that is more than the visibility time of "
+                "a run may take \(longestRun.milliseconds / 1000) s, with timeouts, waits and verification; "
+                    + "together with \(Lease.reserve.milliseconds / 1000) s for its reports that is more than the visibility time of "
                     + "\(visibility.milliseconds / 1000) s. Shorten it, or lengthen the visibility time of the pool")
         }
         return problems
@@ -101,8 +101,8 @@ extension NotificationTarget {
         }
         if problems.isEmpty, longest + Lease.reserve > visibility {
             problems.append(
-                "its attempts may take \(longest.milliseconds / 1000) s; with \(Lease.reserve.milliseconds / 1000) s for the "
-                    + "report that is more than the visibility time of \(visibility.milliseconds / 1000) s")
+                "its attempts may take \(longest.milliseconds / 1000) s; with \(Lease.reserve.milliseconds / 1000) s for "
+                    + "the report that is more than the visibility time of \(visibility.milliseconds / 1000) s")
         }
         return problems
     }

@@ -113,7 +113,8 @@ private final class LedgerFile: @unchecked Sendable {
     func closeAll() {
         abandon()
         if lock >= 0 {
-            // By closing alone it would stay locked as long as a child process that was just begun has not closed its copy.
+            // By closing alone it would stay locked as long as a child process that was just begun has not closed its
+            // copy.
             flock(lock, LOCK_UN)
             close(lock)
         }

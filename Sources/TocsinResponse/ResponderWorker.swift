@@ -27,8 +27,8 @@ public enum ResponderWorker {
     /// Works until its task is cancelled or the client is closed. Then it takes nothing more, lets commands that run go
     /// on for `configuration.stopGrace`, kills them after that, and returns; what was not finished is delivered again.
     ///
-    /// - Throws: `ResponderProblem` for a wrong configuration or a ledger that cannot be used, `ClientError` if a pool cannot
-    ///   be joined or the hub breaks the protocol.
+    /// - Throws: `ResponderProblem` for a wrong configuration or a ledger that cannot be used, `ClientError` if a pool
+    ///   cannot be joined or the hub breaks the protocol.
     public static func run(client: Client, configuration: ResponderConfiguration, logger: Logger) async throws {
         let problems = configuration.problems
         guard problems.isEmpty else { throw ResponderProblem(description: problems.joined(separator: "; ")) }
