@@ -65,12 +65,22 @@ let package = Package(
         ours("TocsinArchive", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", sqlite, logging]),
         ours("TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
 
+        // One YAML file made into the values of every role; and the processes of one machine kept running.
+        ours(
+            "TocsinConfiguration",
+            [
+                "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinArchive", "TocsinDetection", "TocsinTriage",
+                "TocsinResponse", "TocsinDomain", "TocsinSystem", "TocsinWire", yaml,
+            ]),
+        ours("TocsinSupervision", ["TocsinSystem", "CLinux"]),
+
         // Executables. Only `tocsin` is shipped.
         .executableTarget(
             name: "tocsin",
             dependencies: [
-                "TocsinHub", "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain",
-                "TocsinProto", "TocsinSystem", "TocsinWire", arguments, yaml, logging, protobuf,
+                "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinKit", "TocsinDetection", "TocsinTriage",
+                "TocsinArchive", "TocsinResponse", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", arguments,
+                logging, protobuf,
             ], swiftSettings: strict),
         .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
         .executableTarget(
@@ -96,6 +106,10 @@ let package = Package(
                 "TocsinResponse", "TocsinHub", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire",
                 "LoopbackServer", logging,
             ]),
+        tests(
+            "TocsinConfigurationTests",
+            ["TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinTriage", "TocsinResponse", "TocsinDomain"]),
+        tests("TocsinSupervisionTests", ["TocsinSupervision"]),
         tests("EndToEndTests", ["TocsinProto", protobuf]),
     ]
 )

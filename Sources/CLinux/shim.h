@@ -2,9 +2,13 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 
 // Functions of glibc (2.34 and later) that Swift's Glibc module does not show, because they need _GNU_SOURCE.
 int pipe2(int descriptors[2], int flags);
 int pthread_setname_np(pthread_t thread, const char *name);
 int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
 void *memmem(const void *haystack, size_t haystack_size, const void *needle, size_t needle_size);
+
+// Variadic in C, so not visible to Swift: the calling process gets `signal` when the thread that started it is gone.
+static inline int tocsin_signal_at_parent_death(int signal) { return prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0); }

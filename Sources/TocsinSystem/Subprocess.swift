@@ -169,23 +169,10 @@ private final class RunningChild {
             &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
         let arguments = CStrings(argv)
-        let variables = CStrings(merged(environment))
+        let variables = CStrings(mergedEnvironment(environment))
         var pid: pid_t = 0
         let code = posix_spawnp(&pid, argv[0], &actions, &attributes, arguments.pointers, variables.pointers)
         return code == 0 ? (pid, 0) : (nil, code)
-    }
-
-    /// This process's environment with `changes` over it, as `NAME=value`.
-    private static func merged(_ changes: [String: String]) -> [String] {
-        var result: [String] = []
-        var entry = environ
-        while let text = entry.pointee {
-            let variable = String(cString: text)
-            let name = variable.prefix { $0 != "=" }
-            if changes[String(name)] == nil { result.append(variable) }
-            entry += 1
-        }
-        return result + changes.map { "\($0.key)=\($0.value)" }
     }
 
     /// Moves bytes until the child has ended. Looks for its end at least every 20 ms, as a child may close its output and
@@ -324,23 +311,5 @@ private final class RunningChild {
     private func closeOutput(_ index: Int) {
         if outputs[index].descriptor >= 0 { close(outputs[index].descriptor) }
         outputs[index].descriptor = -1
-    }
-}
-
-/// A NULL-terminated array of C strings.
-private final class CStrings {
-    let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
-    private let count: Int
-
-    init(_ strings: [String]) {
-        count = strings.count
-        pointers = .allocate(capacity: strings.count + 1)
-        for (index, string) in strings.enumerated() { pointers[index] = strdup(string) }
-        pointers[strings.count] = nil
-    }
-
-    deinit {
-        for index in 0..<count { free(pointers[index]) }
-        pointers.deallocate()
     }
 }

@@ -1,0 +1,113 @@
+import FoundationEssentials
+import Glibc
+import Yams
+
+/// Reads `tocsin.yaml`. Blocks on the file: not for Swift's cooperative threads.
+public enum ConfigurationLoader {
+    /// The file that is used if it is there and no other is named.
+    public static let defaultFile = "tocsin.yaml"
+    /// Larger files are refused.
+    public static let bytesMax = 4 << 20
+
+    /// Reads `file`, or the default file if there is one, or nothing; then `overrides` (by key, such as `log.level`) win
+    /// over the file, and the file over the defaults.
+    ///
+    /// - Throws: `ConfigurationError` with everything that is wrong.
+    public static func load(
+        file: String?, overrides: [String: Override] = [:], workingFolder: String = currentFolder()
+    ) throws(ConfigurationError) -> Configuration {
+        let path = Paths.absolute(file ?? defaultFile, under: workingFolder)
+        guard let text = try read(path, shownAs: file ?? defaultFile, isRequired: file != nil) else {
+            return try parse("", file: nil, path: nil, overrides: overrides, workingFolder: workingFolder)
+        }
+        return try parse(
+            text, file: file ?? defaultFile, path: path, overrides: overrides, workingFolder: workingFolder)
+    }
+
+    /// Reads `text` as if it were in the file at `path`, called `file` in problems.
+    public static func parse(
+        _ text: String, file: String?, path: String?, overrides: [String: Override] = [:], workingFolder: String
+    ) throws(ConfigurationError) -> Configuration {
+        let document = Document(
+            file: file, folder: path.map(Paths.folder) ?? workingFolder, workingFolder: workingFolder,
+            overrides: overrides, isExplaining: false)
+        let configuration = Schema.read(Section(document, path: "", node: try compose(text, file: file)), file: path)
+        guard document.problems.isEmpty else {
+            throw ConfigurationError(document.problems.enumerated().sorted(by: isBefore).map(\.element))
+        }
+        return configuration
+    }
+
+    /// Every key there is, with its type, default and purpose.
+    public static func explain() -> [Setting] {
+        let document = Document(file: nil, folder: ".", workingFolder: ".", overrides: [:], isExplaining: true)
+        _ = Schema.read(Section(document, path: "", node: nil), file: nil)
+        return document.settings
+    }
+
+    public static func currentFolder() -> String { FileManager.default.currentDirectoryPath }
+
+    /// In the order of the file; what is not about a place in it comes first.
+    private static func isBefore(_ a: (offset: Int, element: Problem), _ b: (offset: Int, element: Problem)) -> Bool {
+        func position(_ problem: Problem) -> Position {
+            if case .file(_, let position?) = problem.source { position } else { Position(line: 0, column: 0) }
+        }
+        let (first, second) = (position(a.element), position(b.element))
+        return first == second ? a.offset < b.offset : first < second
+    }
+
+    private static func read(
+        _ path: String, shownAs name: String, isRequired: Bool
+    ) throws(ConfigurationError) -> String? {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            if errno == ENOENT && !isRequired { return nil }
+            throw failure(name, "cannot be read: \(String(cString: strerror(errno)))")
+        }
+        guard status.st_size <= bytesMax else {
+            throw failure(name, "has \(status.st_size) bytes; at most \(SizeText.format(bytesMax)) are read")
+        }
+        let data: Data
+        do { data = try Data(contentsOf: URL(filePath: path)) } catch {
+            throw failure(name, "cannot be read: \(error)")
+        }
+        guard let text = String(validating: data, as: UTF8.self) else {
+            throw failure(name, "is not UTF-8 text")
+        }
+        return text
+    }
+
+    private static func failure(_ name: String, _ message: String) -> ConfigurationError {
+        ConfigurationError([Problem(.file(name, nil), message)])
+    }
+
+    private static func compose(_ text: String, file: String?) throws(ConfigurationError) -> Node? {
+        do {
+            return try Yams.compose(yaml: text, .default, .default, .utf8)
+        } catch let error as YamlError {
+            throw ConfigurationError([problem(error, file: file ?? defaultFile)])
+        } catch {
+            throw failure(file ?? defaultFile, "cannot be read as YAML: \(error)")
+        }
+    }
+
+    private static func problem(_ error: YamlError, file: String) -> Problem {
+        func at(_ mark: Mark, _ message: String) -> Problem {
+            Problem(.file(file, Position(line: mark.line, column: mark.column)), message)
+        }
+        switch error {
+        case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
+            .composer(let context, let problem, let mark, _):
+            let before = context.map { "\($0.text) that began in line \($0.mark.line), " } ?? ""
+            return at(mark, "not valid YAML: \(before)\(problem)")
+        case .duplicatedKeysInMapping(let duplicates, let context):
+            let keys = duplicates.map { "\"\($0.prefix(60))\"" }.joined(separator: ", ")
+            return at(context.mark, "the key \(keys) is there more than once; keep one")
+        case .reader(let problem, let offset, _, _):
+            return Problem(
+                .file(file, nil), "not valid YAML: \(problem)" + (offset.map { " at character \($0)" } ?? ""))
+        case .no, .memory, .writer, .emitter, .representer, .dataCouldNotBeDecoded:
+            return Problem(.file(file, nil), "cannot be read as YAML: \(error)")
+        }
+    }
+}

@@ -1,0 +1,93 @@
+import TocsinResponse
+import TocsinWire
+
+extension Schema {
+    static func readHub(
+        _ section: Section, endpoint: String, data: String, responders: ResponderSettings
+    ) -> HubSettings {
+        let before = section.document.problems.count
+        // Who says with a flag or in the environment where the hub is means the hub itself too.
+        let isOverridden = section.document.overrides["endpoint"] != nil
+        let listed = section.list(
+            "endpoints", .endpoint, absent: "[\(endpoint)]", "What the hub binds. Default: endpoint.")
+        if let listed, listed.isEmpty { section.report("endpoints", "give at least one, or leave the key out") }
+        let directory = section.path("directory", default: "\(data)/hub", "Folder of the journal.")
+        let heartbeat = section.read(
+            "heartbeat", .duration(atLeast: .milliseconds(100)), default: .seconds(2),
+            "Both sides say something at least this often; three times this without a word is a lost peer.")
+        let aging = section.read(
+            "aging", .duration, default: .seconds(30),
+            "A message that has waited this long gets every eighth turn, whatever its severity.")
+        let dedupWindow = section.read(
+            "dedup_window", .duration(atLeast: .seconds(1)), default: .seconds(120),
+            "A message id seen within this time is acknowledged and not stored again.")
+        let segmentBytes = section.read(
+            "segment", .size(atLeast: 1 << 20), default: 64 << 20, "Size of one file of the journal.")
+        let retainBytes = section.read(
+            "retain", .size(atLeast: 0), default: 256 << 20,
+            "How much is kept of what every pool has settled, for taps that replay.")
+        let subjects = section.list(
+            "subjects", .filter, default: [], "Subjects that are accepted though no pool takes them.")
+        let settings = HubSettings(
+            endpoints: isOverridden ? [endpoint] : listed ?? [endpoint], directory: directory, heartbeat: heartbeat,
+            aging: aging, dedupWindow: dedupWindow, segmentBytes: segmentBytes, retainBytes: retainBytes,
+            subjects: subjects, pools: pools(section, responders))
+        // What is wrong with a single value has been reported already, with its place.
+        guard section.document.problems.count == before else { return settings }
+        do throws(WireError) {
+            try settings.options(software: "").problems.forEach(section.report)
+        } catch { section.report(error.message) }
+        return settings
+    }
+
+    /// The pools of the roles, which are always there, and those of the file. A pool of the file with the name of a
+    /// standard one changes its limits.
+    private static func pools(_ section: Section, _ responders: ResponderSettings) -> [PoolSettings] {
+        var pools = [
+            PoolSettings(name: "triage", filters: ["event.>"]),
+            PoolSettings(name: "archive", filters: ["alert.>", "response.>"]),
+            PoolSettings(name: "responder", filters: ["incident.>"], visibility: responders.visibility),
+            PoolSettings(name: "notifier", filters: ["incident.>"], visibility: responders.visibility),
+        ]
+        let standard = pools
+        var seen: Set<String> = []
+        let listed: [Void]? = section.sections(
+            "pools", "Pools besides triage, archive, responder and notifier; or limits of these."
+        ) {
+            section in
+            let name = section.require("name", .word, placeholder: "", "Letters, digits, '_' and '-'.")
+            let known = standard.first { $0.name == name }
+            let filters = section.list(
+                "filters", .filter, absent: known.map { "\($0.filters)" } ?? "required",
+                "Subjects its workers get: '*' is one token, '>' the rest.")
+            let visibility = section.read(
+                "visibility", .duration(atLeast: .milliseconds(100)), default: known?.visibility ?? .seconds(30),
+                "A message that is not settled for this long is given to another worker.")
+            let attempts = section.read(
+                "max_attempts", .integer(1...255), default: known?.maxAttempts ?? 5,
+                "After as many deliveries without success a message becomes a dead letter.")
+            let fromStart = section.read(
+                "from_start", .flag, default: known?.fromStart ?? false,
+                "A new pool begins with what the journal still holds.")
+            if !name.isEmpty, let problem = Subject.problem(inPoolName: name) { section.report("name", problem) }
+            if !name.isEmpty, !seen.insert(name).inserted {
+                section.report("name", "another pool is called \"\(name)\"")
+            }
+            if visibility > .seconds(86_400) { section.report("visibility", "at most 24h are possible") }
+            if let filters, let known, filters != known.filters {
+                section.report("filters", "those of the pool \"\(name)\" are given by its role; leave them out")
+            } else if filters?.isEmpty ?? (known == nil) {
+                section.report("\"filters\" is missing; say which subjects the pool takes, such as [event.>]")
+            }
+            pools.removeAll { $0.name == name }
+            pools.append(
+                PoolSettings(
+                    name: name, filters: filters ?? known?.filters ?? [], visibility: visibility, maxAttempts: attempts,
+                    fromStart: fromStart))
+        }
+        if let listed, pools.count > Limits.pools {
+            section.report("pools", "\(listed.count) pools; with the standard ones there may be \(Limits.pools)")
+        }
+        return pools
+    }
+}

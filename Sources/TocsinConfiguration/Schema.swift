@@ -1,0 +1,69 @@
+import TocsinArchive
+import TocsinDetection
+import TocsinDomain
+import TocsinResponse
+import TocsinTriage
+
+/// What may be in the file. Each function reads one section; the keys are documented where they are read.
+enum Schema {
+    static let defaultEndpoint = "tcp://127.0.0.1:7117"
+
+    static func read(_ root: Section, file: String?) -> Configuration {
+        let isEndpointSet = root.has("endpoint") || root.document.overrides["endpoint"] != nil
+        var endpoint = root.read(
+            "endpoint", .endpoint, default: defaultEndpoint,
+            "Where clients and workers find the hub. Default: the first of hub.endpoints, if that is set.")
+        let data = root.path(
+            "data", default: "tocsin-data",
+            "Folder under which every process keeps what must survive it. In the file, relative to the file.")
+        let log = root.section("log", readLog)
+        let responders = root.section("responders") { readResponders($0, data: data) }
+        let hub = root.section("hub") {
+            readHub($0, endpoint: endpoint, data: data, responders: responders)
+        }
+        if !isEndpointSet, let first = hub.endpoints.first { endpoint = reachable(first) }
+        let detectors = readDetectors(root, data: data)
+        let (triage, triageWorkers) = root.section("triage", readTriage)
+        let archiver = root.section("archiver") { readArchiver($0, data: data) }
+        root.finish()
+        return Configuration(
+            file: file, endpoint: endpoint, data: data, log: log, hub: hub, detectors: detectors, triage: triage,
+            triageWorkers: triageWorkers, responders: responders, archiver: archiver,
+            settings: root.document.settings)
+    }
+
+    /// What a client on this machine connects to, for an endpoint that is bound on all interfaces.
+    private static func reachable(_ endpoint: String) -> String {
+        for wildcard in ["tcp://*:", "tcp://0.0.0.0:"] where endpoint.hasPrefix(wildcard) {
+            return "tcp://127.0.0.1:" + endpoint.dropFirst(wildcard.count)
+        }
+        return endpoint
+    }
+
+    private static func readLog(_ section: Section) -> LogSettings {
+        let level = section.read(
+            "level", .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"]), default: "info",
+            "What is not logged: everything below this.")
+        let format = section.read(
+            "format", .choice(LogSettings.Format.allCases.map(\.rawValue)), default: "logfmt",
+            "How a line of the log is written, on standard error.")
+        return LogSettings(level: level, format: LogSettings.Format(rawValue: format) ?? .logfmt)
+    }
+
+    private static func readArchiver(_ section: Section, data: String) -> ArchiveConfiguration {
+        ArchiveConfiguration(
+            name: "archiver",
+            databasePath: section.path(
+                "database", default: "\(data)/archive/archive.db", "The SQLite file of incidents."),
+            reopenWindow: section.read(
+                "reopen_window", .duration, default: .seconds(24 * 3600),
+                "An alert that fires again this soon after its incident was resolved reopens it; later it is a new one."
+            ),
+            resolvesAutomatically: section.read(
+                "resolve_automatically", .flag, default: true, "An incident is resolved when its last alert is."),
+            credit: section.read(
+                "credit", .integer(1...65_536), default: 2048, "Messages it holds at the same time."),
+            batchMax: section.read(
+                "batch", .integer(1...10_000), default: 1024, "Messages in one transaction, at most."))
+    }
+}

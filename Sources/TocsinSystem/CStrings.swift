@@ -1,0 +1,32 @@
+import Glibc
+
+/// A NULL-terminated array of C strings.
+package final class CStrings {
+    package let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    private let count: Int
+
+    package init(_ strings: [String]) {
+        count = strings.count
+        pointers = .allocate(capacity: strings.count + 1)
+        for (index, string) in strings.enumerated() { pointers[index] = strdup(string) }
+        pointers[strings.count] = nil
+    }
+
+    deinit {
+        for index in 0..<count { free(pointers[index]) }
+        pointers.deallocate()
+    }
+}
+
+/// This process's environment with `changes` over it, as `NAME=value`.
+package func mergedEnvironment(_ changes: [String: String]) -> [String] {
+    var result: [String] = []
+    var entry = environ
+    while let text = entry.pointee {
+        let variable = String(cString: text)
+        let name = variable.prefix { $0 != "=" }
+        if changes[String(name)] == nil { result.append(variable) }
+        entry += 1
+    }
+    return result + changes.map { "\($0.key)=\($0.value)" }
+}

@@ -1,0 +1,151 @@
+import ArgumentParser
+import TocsinProto
+
+struct DeadLettersCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dlq", abstract: "Look at messages that could not be handled, and try them again.",
+        subcommands: [DeadLetterList.self, DeadLetterShow.self, DeadLetterRetry.self],
+        defaultSubcommand: DeadLetterList.self)
+}
+
+struct DeadLetterList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "list", abstract: "List dead letters.")
+
+    @Option(help: "Only of this pool.") var pool: String?
+    @Option(help: "At most this many, 1 to 10000.") var limit = 100
+    @OptionGroup var options: ClientOptionGroup
+
+    func validate() throws {
+        guard (1...10_000).contains(limit) else { throw ValidationError("--limit is from 1 to 10000") }
+    }
+
+    func run() async throws {
+        let (pool, limit) = (pool ?? "", UInt32(limit))
+        let letters = try await HubSession.with(options) { try await $0.deadLetters(pool: pool, limit: limit) }
+        switch options.output.format {
+        case .json: Terminal.print(json: ["dead_letters": .array(letters.map(\.json))])
+        case .text:
+            if letters.isEmpty {
+                Terminal.say("no dead letters")
+                return
+            }
+            var table = Table(columns: [
+                .left("POOL"), .right("SEQUENCE"), .right("ATTEMPTS"), .right("AGE"), .left("SUBJECT"),
+                .flexible("REASON"),
+            ])
+            for letter in letters {
+                table.add(
+                    letter.pool, "\(letter.sequence)", "\(letter.attempts)", TimeText.age(since: letter.time),
+                    letter.content?.subject ?? "unreadable", letter.reason)
+            }
+            Terminal.print(table)
+        }
+    }
+}
+
+struct DeadLetterShow: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Show one dead letter with its content.")
+
+    /// The most that are looked through.
+    private static let limit: UInt32 = 100_000
+
+    @Argument(help: "The pool that gave it up.") var pool: String
+    @Argument(help: "Its sequence number.") var sequence: UInt64
+    @OptionGroup var options: ClientOptionGroup
+
+    func run() async throws {
+        let pool = pool
+        let letters = try await HubSession.with(options) { try await $0.deadLetters(pool: pool, limit: Self.limit) }
+        guard let letter = letters.first(where: { $0.sequence == sequence }) else {
+            throw Failure(.notFound, "pool \"\(pool)\" has no dead letter \(sequence); see `tocsin dlq list`")
+        }
+        switch options.output.format {
+        case .json: Terminal.print(json: letter.json)
+        case .text:
+            Terminal.print(
+                "\(letter.pool.printable) \(letter.sequence): given up \(TimeText.local(letter.time)) after "
+                    + "\(letter.attempts) attempts: \(letter.reason.printable)")
+            Terminal.print(json: letter.message)
+        }
+    }
+}
+
+struct DeadLetterRetry: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "retry", abstract: "Give dead letters to their pool again.",
+        discussion: "Without sequence numbers, all of the pool.")
+
+    @Argument(help: "The pool that gave them up.") var pool: String
+    @Argument(help: "Sequence numbers.") var sequences: [UInt64] = []
+    @OptionGroup var options: ClientOptionGroup
+
+    func run() async throws {
+        var request = Tocsin_V1_RetryDeadLettersRequest()
+        request.pool = pool
+        request.sequences = sequences
+        let question = request
+        let response = try await HubSession.with(options) {
+            try await $0.call(.broker, "RetryDeadLetters", question, as: Tocsin_V1_RetryDeadLettersResponse.self)
+        }
+        switch options.output.format {
+        case .json: Terminal.print(json: ["retried": .unsigned(UInt64(response.retried))])
+        case .text: Terminal.print("\(response.retried) given to pool \(pool.printable) again")
+        }
+        if response.retried == 0 {
+            throw Failure(.notFound, "pool \"\(pool)\" has no such dead letters; see `tocsin dlq list`")
+        }
+    }
+}
+
+extension HubSession {
+    fileprivate func deadLetters(pool: String, limit: UInt32) async throws -> [Tocsin_V1_DeadLetter] {
+        var request = Tocsin_V1_DeadLettersRequest()
+        request.pool = pool
+        request.limit = limit
+        let response = try await call(.broker, "ListDeadLetters", request, as: Tocsin_V1_DeadLettersResponse.self)
+        return response.letters
+    }
+}
+
+extension Tocsin_V1_DeadLetter {
+    /// Nil for bytes that cannot be read, which is a reason to be here.
+    fileprivate var content: Tocsin_V1_Envelope? {
+        do { return try Tocsin_V1_Envelope(serializedBytes: envelope) } catch { return nil }
+    }
+
+    fileprivate var json: JSON {
+        [
+            "pool": .string(pool), "sequence": .unsigned(sequence), "attempts": .unsigned(UInt64(attempts)),
+            "reason": .string(reason), "time": TimeText.json(time), "message": message,
+        ]
+    }
+
+    fileprivate var message: JSON {
+        guard let content else { return ["unreadable": .string(hexadecimal(Array(envelope.prefix(256))))] }
+        return [
+            "subject": .string(content.subject), "severity": .string(content.severity.name), "key": .text(content.key),
+            "type": .text(content.type), "published_at": TimeText.json(content.publishedAt),
+            "headers": .table(content.headers), "payload": content.payloadJSON,
+        ]
+    }
+}
+
+extension Tocsin_V1_Envelope {
+    /// The payload of the types that are known; of others only its size.
+    fileprivate var payloadJSON: JSON {
+        do {
+            switch type {
+            case Tocsin_V1_Event.protoMessageName: return try Tocsin_V1_Event(serializedBytes: payload).json
+            case Tocsin_V1_AlertUpdate.protoMessageName: return try Tocsin_V1_AlertUpdate(serializedBytes: payload).json
+            case Tocsin_V1_IncidentChange.protoMessageName:
+                return try Tocsin_V1_IncidentChange(serializedBytes: payload).json
+            case Tocsin_V1_ResponseReport.protoMessageName:
+                return try Tocsin_V1_ResponseReport(serializedBytes: payload).json
+            default: return ["bytes": .unsigned(UInt64(payload.count))]
+            }
+        } catch {
+            return ["bytes": .unsigned(UInt64(payload.count)), "unreadable": .string("\(error)")]
+        }
+    }
+}

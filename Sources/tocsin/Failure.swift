@@ -1,0 +1,107 @@
+import ArgumentParser
+import TocsinConfiguration
+import TocsinKit
+
+/// How the program ends. Few, stable, and after sysexits.h where that has a word.
+enum ExitCodes: Int32, CaseIterable {
+    case success = 0
+    case refused = 1
+    case usage = 64
+    case notFound = 66
+    case unavailable = 69
+    case internalError = 70
+    case cannotStart = 73
+    case timedOut = 75
+    case configuration = 78
+    case interrupted = 130
+
+    var meaning: String {
+        switch self {
+        case .success: "It was done."
+        case .refused: "The hub or the archive refused it; the message says why. Nothing was changed."
+        case .usage: "The command line was not understood."
+        case .notFound: "There is no such incident, dead letter or pool."
+        case .unavailable: "The hub, or the process that answers, could not be reached. Nothing was changed."
+        case .internalError: "A fault in Tocsin itself."
+        case .cannotStart: "A process cannot start: the port is taken, or the data folder is in use or not writable."
+        case .timedOut: "No answer in time; it is not known whether it was done. Doing it again is safe."
+        case .configuration: "The configuration is wrong; the message gives file, line and column."
+        case .interrupted: "Stopped at once by a second Ctrl-C (143: by a second SIGTERM)."
+        }
+    }
+}
+
+/// Why a command ends without success: one message that says what, on what, and what to do next.
+struct Failure: Error {
+    var code: ExitCodes
+    var message: String
+
+    init(_ code: ExitCodes, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    /// Nil for what ArgumentParser reports itself.
+    init?(_ error: any Error) {
+        switch error {
+        case let failure as Failure: self = failure
+        case let error as ConfigurationError:
+            let count = error.problems.count
+            self.init(
+                .configuration,
+                "the configuration has \(count == 1 ? "a problem" : "\(count) problems"):\n\(error.description)")
+        case let error as ClientError: self.init(clientError: error)
+        case is CancellationError: self.init(.interrupted, "stopped")
+        case is ExitCode, is ValidationError, is CleanExit: return nil
+        default:
+            // Errors of parsing have types of their own, which are not public.
+            if Tocsin.exitCode(for: error) != .failure { return nil }
+            self.init(.internalError, "\(error)")
+        }
+    }
+
+    private init(clientError error: ClientError) {
+        switch error {
+        case .refused(_, let message, _): self.init(.refused, "the hub refused it: \(message)")
+        case .timedOut(let message): self.init(.timedOut, message)
+        case .call(let code, let message): self.init(callCode: code, message)
+        case .spoolFull, .spoolFailed: self.init(.cannotStart, error.description)
+        case .badOption(let message): self.init(.usage, message)
+        case .protocolViolation(let message):
+            self.init(.internalError, "the hub said what this version does not understand: \(message)")
+        case .closed: self.init(.unavailable, "the connection was closed")
+        }
+    }
+
+    /// From a gRPC status code.
+    init(callCode code: UInt32, _ message: String) {
+        switch code {
+        case 5: self.init(.notFound, message)
+        case 4: self.init(.timedOut, message)
+        case 12, 14: self.init(.unavailable, message)
+        case 2, 13, 15: self.init(.internalError, message)
+        default: self.init(.refused, message)
+        }
+    }
+}
+
+struct ExitCodesCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "exit-codes", abstract: "List the exit codes and what they mean.",
+        discussion: ExitCodes.allCases.map { "\($0.rawValue)  \($0.meaning)" }.joined(separator: "\n"))
+
+    @OptionGroup var output: OutputOptions
+
+    func run() {
+        switch output.format {
+        case .json:
+            Terminal.print(
+                json: .array(
+                    ExitCodes.allCases.map { ["code": .integer(Int64($0.rawValue)), "meaning": .string($0.meaning)] }))
+        case .text:
+            var table = Table(columns: [.right("CODE"), .left("MEANING")])
+            for code in ExitCodes.allCases { table.add("\(code.rawValue)", code.meaning) }
+            Terminal.print(table)
+        }
+    }
+}

@@ -1,0 +1,210 @@
+import ArgumentParser
+import TocsinConfiguration
+import TocsinKit
+import TocsinProto
+import TocsinWire
+
+struct ReportCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "report", abstract: "Report that something is wrong, or that it is over.",
+        discussion: "Returns when the report is on the hub's disk and, unless --no-wait, says which incident it became."
+    )
+
+    @Argument(help: "One line for a person.") var summary: String
+    @Option(name: .shortAndLong, help: "What it is about.") var service: String
+    @Option(
+        name: [.customShort("S"), .long], help: "How bad it is: critical, major, minor, info, or another usual name.")
+    var severity: SeverityArgument?
+    @Option(help: "What tells this condition apart from others of the service; a --resolve with the same key ends it.")
+    var key: String?
+    @Option(help: "Who saw it. Default: cli:<person>.") var source: String?
+    @Option(name: .shortAndLong, help: ArgumentHelp("Identity; may be given again.", valueName: "name=value"))
+    var label: [PairArgument] = []
+    @Option(name: .shortAndLong, help: ArgumentHelp("Evidence; may be given again.", valueName: "name=value"))
+    var detail: [PairArgument] = []
+    @Flag(help: "The condition is over.") var resolve = false
+    @Flag(help: "An exercise: it is handled, and not counted.") var drill = false
+    @Flag(inversion: .prefixedNo, help: "Wait for the incident's number.") var wait = true
+    @OptionGroup var actor: ActorOptions
+    @OptionGroup var options: ClientOptionGroup
+
+    func validate() throws {
+        if summary.allSatisfy(\.isWhitespace) {
+            throw ValidationError("the summary is empty; say in one line what is wrong")
+        }
+        if service.allSatisfy(\.isWhitespace) { throw ValidationError("the service is empty; say what it is about") }
+        guard service.utf8.count <= Limits.keyBytes else {
+            throw ValidationError(
+                "the service has \(service.utf8.count) bytes; at most \(Limits.keyBytes) are possible")
+        }
+    }
+
+    func run() async throws {
+        let event = event()
+        let message = try Message(
+            event, id: Array(event.id.utf8), subject: "event.cli.\(Subject.token(actor.name))",
+            severity: severity.flatMap { WireSeverity(rawValue: $0.value.rawValue) } ?? .major, key: service)
+        let waits = wait
+        let outcome = try await HubSession.with(options) { session in
+            let follow = waits ? try await ReportFollower(session: session, event: event) : nil
+            try await publish(message, session)
+            return try await follow?.outcome() ?? .stored
+        }
+        show(outcome, event: event)
+    }
+
+    private func event() -> Tocsin_V1_Event {
+        var event = Tocsin_V1_Event()
+        event.id = hexadecimal(MessageID.random())
+        event.kind = resolve ? .resolve : .trigger
+        event.source = source ?? "cli:\(actor.name)"
+        event.service = service
+        event.summary = summary
+        event.severityHint = severity?.value.name ?? ""
+        event.dedupKey = key ?? ""
+        event.observedAt = TimeText.now()
+        event.labels = Dictionary(label.map { ($0.name, $0.value) }) { $1 }
+        event.details = Dictionary(detail.map { ($0.name, $0.value) }) { $1 }
+        event.details["reported_by"] = event.details["reported_by"] ?? actor.name
+        event.drill = drill
+        return event
+    }
+
+    private func publish(_ message: Message, _ session: HubSession) async throws {
+        do {
+            try await session.client.publish([message])
+        } catch ClientError.timedOut {
+            throw Failure(
+                .timedOut,
+                "the hub at \(session.endpoint) did not say within \(DurationText.format(session.timeout)) that the report "
+                    + "is safe; report it again")
+        }
+    }
+
+    private func show(_ outcome: ReportOutcome, event: Tocsin_V1_Event) {
+        switch options.output.format {
+        case .json:
+            var pairs: [(String, JSON)] = [("event_id", .string(event.id)), ("stored", .bool(true))]
+            pairs.append(("outcome", .string(outcome.name)))
+            if case .incident(let incident) = outcome {
+                pairs.append(("incident", .unsigned(incident.number)))
+                pairs.append(("state", .string(incident.state.name)))
+                pairs.append(("severity", .string(incident.severity.name)))
+            } else {
+                pairs.append(("incident", .null))
+            }
+            Terminal.print(json: .object(pairs))
+        case .text:
+            switch outcome {
+            case .stored: Terminal.print("reported as event \(event.id)")
+            case .pending:
+                Terminal.print("reported as event \(event.id)")
+                Terminal.say(
+                    "the report is safe, but it has no incident yet; `tocsin status` shows whether triage and archiver work"
+                )
+            case .noIncident:
+                Terminal.print("reported as event \(event.id)")
+                Terminal.say("there was no open alert that it could end")
+            case .suppressed(let rule):
+                Terminal.print("reported as event \(event.id), suppressed")
+                Terminal.say("triage recorded it and troubles nobody: \(rule.printable)")
+            case .incident(let incident):
+                Terminal.print(
+                    "\(shown(incident.number)) \(incident.state.name) \(incident.severity.name) \(incident.priority.name): "
+                        + incident.title.printable)
+            }
+        }
+    }
+}
+
+/// What became of a report.
+enum ReportOutcome: Sendable {
+    /// It is safe; nobody asked further.
+    case stored
+    /// It is safe; no more was known in time.
+    case pending
+    /// It said that something is over which had not begun.
+    case noIncident
+    case suppressed(rule: String)
+    case incident(Tocsin_V1_Incident)
+
+    var name: String {
+        switch self {
+        case .stored: "stored"
+        case .pending: "pending"
+        case .noIncident: "no_incident"
+        case .suppressed: "suppressed"
+        case .incident: "incident"
+        }
+    }
+}
+
+/// Follows one event: sees in a tap which alert triage made of it, then asks the archive for the incident of that alert.
+struct ReportFollower {
+    private static let incidentsLookedAt: UInt32 = 50
+
+    private let session: HubSession
+    private let eventID: String
+    private let observedAt: UInt64
+    private let tap: Tap
+    private let deadline: ContinuousClock.Instant
+
+    /// To be made before the event is published, so that nothing is missed.
+    init(session: HubSession, event: Tocsin_V1_Event) async throws {
+        self.session = session
+        eventID = event.id
+        observedAt = event.observedAt
+        deadline = .now + session.timeout
+        tap = try await session.client.tap(["alert.>"])
+    }
+
+    func outcome() async throws -> ReportOutcome {
+        guard let update = try await alertUpdate() else { return .pending }
+        if update.disposition == .suppressed { return .suppressed(rule: update.rule) }
+        while ContinuousClock.now < deadline {
+            do {
+                if let incident = try await incident(of: update) { return .incident(incident) }
+            } catch let failure as Failure where failure.code == .unavailable || failure.code == .timedOut {
+                return .pending
+            }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        return update.kind == .resolve ? .noIncident : .pending
+    }
+
+    /// The update that carries the event; nil if it does not come in time.
+    private func alertUpdate() async throws -> Tocsin_V1_AlertUpdate? {
+        let timer = Task {
+            // Cancelled as soon as the update is there; the tap is closed either way.
+            try? await Task.sleep(until: deadline, clock: .continuous)
+            await tap.close()
+        }
+        defer { timer.cancel() }
+        for try await item in tap {
+            guard case .message(let message, _) = item else { continue }
+            let update = try message.decode(Tocsin_V1_AlertUpdate.self)
+            if update.events.contains(where: { $0.id == eventID }) { return update }
+        }
+        return nil
+    }
+
+    private func incident(of update: Tocsin_V1_AlertUpdate) async throws -> Tocsin_V1_Incident? {
+        var list = Tocsin_V1_ListIncidentsRequest()
+        list.all = true
+        list.service = update.service
+        list.limit = Self.incidentsLookedAt
+        let response = try await session.call(.incidents, "List", list, as: Tocsin_V1_ListIncidentsResponse.self)
+        // The newest one of a recurring alert.
+        for incident in response.incidents.sorted(by: { $0.number > $1.number }) {
+            var get = Tocsin_V1_GetIncidentRequest()
+            get.number = incident.number
+            let found = try await session.call(.incidents, "Get", get, as: Tocsin_V1_GetIncidentResponse.self)
+            guard let alert = found.alerts.first(where: { $0.fingerprint == update.fingerprint }) else { continue }
+            // Until the archive has the event, a closed incident is an earlier one, and an open one not yet resolved.
+            let isOpen = found.incident.state.domain?.isOpen == true
+            let isApplied = alert.lastAt >= observedAt
+            return isApplied || (isOpen && update.kind != .resolve) ? found.incident : nil
+        }
+        return nil
+    }
+}

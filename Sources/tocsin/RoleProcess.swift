@@ -1,0 +1,68 @@
+import ArgumentParser
+import Glibc
+import Logging
+import TocsinConfiguration
+import TocsinKit
+import TocsinSupervision
+
+/// For commands that are a process of the system.
+struct RoleOptions: ParsableArguments {
+    @Option(help: "The name of this process, in logs and in the hub's status.")
+    var name: String?
+    @OptionGroup var configuration: ConfigurationOptions
+}
+
+/// What the worker processes have in common: configuration, log, client, and an end in good order.
+enum RoleProcess {
+    /// Configuration and log of the process; called first.
+    static func begin(_ options: RoleOptions, defaultName: String) async throws -> (Configuration, name: String, Logger)
+    {
+        let configuration = try await options.configuration.load()
+        let name = options.name ?? defaultName
+        return (configuration, name, configuration.log.logger(process: name))
+    }
+
+    /// Runs `work` with a client until it returns or the process is asked to stop, which cancels it.
+    static func run(
+        _ configuration: Configuration, role: String, name: String, logger: Logger, spool: String? = nil,
+        patience: Duration = .seconds(20),
+        _ work: @escaping @Sendable (Client) async throws -> Void
+    ) async throws {
+        let client = try Client(
+            ClientOptions(
+                endpoint: configuration.endpoint, name: name, role: role, software: "tocsin \(Tocsin.version)",
+                spoolDirectory: spool), logger: logger)
+        let task = Task {
+            // Who spools works without a hub; everybody else has nothing to do until it is there.
+            if spool == nil { try await awaitHub(client, configuration.endpoint, logger) }
+            SupervisedProcess.sayReady()
+            try await work(client)
+        }
+        Signals.onStop(patience: patience) {
+            logger.info("stopping")
+            task.cancel()
+        }
+        let result = await task.result
+        await client.close()
+        do {
+            try result.get()
+        } catch is CancellationError {
+            return
+        } catch {
+            logger.error("\(role) ended: \(error)")
+            throw error
+        }
+    }
+
+    private static func awaitHub(_ client: Client, _ endpoint: String, _ logger: Logger) async throws {
+        while true {
+            do {
+                try await client.ready(within: .seconds(10))
+                return
+            } catch ClientError.timedOut {
+                try Task.checkCancellation()
+                logger.warning("waiting for the hub", metadata: ["endpoint": "\(endpoint)"])
+            }
+        }
+    }
+}

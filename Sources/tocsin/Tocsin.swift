@@ -1,0 +1,57 @@
+import ArgumentParser
+import Glibc
+import TocsinConfiguration
+
+/// The whole command line.
+struct Tocsin: AsyncParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "tocsin",
+        abstract: "Incident management on its own message broker.",
+        discussion: """
+            Try it: `tocsin up` in one terminal, and in another `tocsin report "Checkout is down" --service checkout \
+            --severity critical`, `tocsin list`, `tocsin watch`.
+
+            Data goes to standard output, talk to standard error. `tocsin exit-codes` lists the exit codes.
+            """,
+        version: version,
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Incidents:",
+                subcommands: [
+                    ReportCommand.self, ListCommand.self, ShowCommand.self, AcknowledgeCommand.self, AssignCommand.self,
+                    NoteCommand.self, InvestigateCommand.self, MitigateCommand.self, ResolveCommand.self,
+                    CloseCommand.self,
+                    DismissCommand.self, ReopenCommand.self, WatchCommand.self,
+                ]),
+            CommandGroup(
+                name: "The system:",
+                subcommands: [
+                    StatusCommand.self, DeadLettersCommand.self, ConfigCommand.self, ExitCodesCommand.self,
+                ]),
+            CommandGroup(
+                name: "Processes:",
+                subcommands: [
+                    UpCommand.self, HubCommand.self, DetectorCommand.self, TriageCommand.self, ResponderCommand.self,
+                    ArchiverCommand.self,
+                ]),
+        ])
+
+    /// Runs what the arguments say and ends the process with the exit code that belongs to how it went.
+    static func runToEnd() async {
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+            Glibc.exit(ExitCodes.success.rawValue)
+        } catch {
+            guard let failure = Failure(error) else { exit(withError: error) }
+            Terminal.say("tocsin: \(failure.message)")
+            Glibc.exit(failure.code.rawValue)
+        }
+    }
+}

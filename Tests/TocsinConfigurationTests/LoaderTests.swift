@@ -1,0 +1,198 @@
+import Testing
+import TocsinDetection
+import TocsinDomain
+import TocsinTriage
+
+@testable import TocsinConfiguration
+
+@Suite("A configuration becomes the values of every role")
+struct LoaderTests {
+    private func parse(_ text: String, overrides: [String: Override] = [:]) throws -> Configuration {
+        try ConfigurationLoader.parse(
+            text, file: "t.yaml", path: "/etc/tocsin/t.yaml", overrides: overrides, workingFolder: "/home/me")
+    }
+
+    @Test("nothing at all is a whole system", arguments: ["", "# only a comment\n", "hub:\ntriage: ~\n"])
+    func empty(text: String) throws {
+        let configuration = try parse(text)
+        #expect(configuration.endpoint == "tcp://127.0.0.1:7117")
+        #expect(configuration.hub.endpoints == ["tcp://127.0.0.1:7117"])
+        #expect(configuration.data == "/etc/tocsin/tocsin-data")
+        #expect(configuration.hub.directory == "/etc/tocsin/tocsin-data/hub")
+        #expect(configuration.archiver.databasePath == "/etc/tocsin/tocsin-data/archive/archive.db")
+        #expect(configuration.triageWorkers == 2)
+        #expect(configuration.detectors.map(\.name) == ["local"])
+        #expect(configuration.detectors.first?.problems == [])
+        #expect(configuration.hub.pools.map(\.name) == ["triage", "archive", "responder", "notifier"])
+        #expect(try configuration.hub.options(software: "test").problems == [])
+    }
+
+    @Test("every kind of check is read with all that was said")
+    func checks() throws {
+        let configuration = try parse(
+            """
+            detectors:
+              - name: d
+                checks:
+                  - name: web
+                    service: shop
+                    interval: 250ms
+                    severity: SEV2
+                    labels: {zone: a}
+                    failures_to_trigger: 3
+                    repeat: 1m
+                    http: {url: "http://h/", expect_status: [200-204, 301], headers: {Authorization: secret}}
+                  - {name: port, service: s, tcp: {host: db, port: 5432}}
+                  - {name: plugin, service: s, command: {argv: [check_disk, -w, 10%]}}
+                  - {name: machine, service: s, host: {cpu: 90, disk: 95.5, disk_paths: [/, /var]}}
+                  - name: log
+                    service: s
+                    log:
+                      path: app.log
+                      from_start: true
+                      patterns: [{contains: ERROR, severity: error}, {regex: 'took (?<ms>\\d+)', resolve: true}]
+            """)
+        let detector = try #require(configuration.detectors.first)
+        #expect(detector.spoolDirectory == "/etc/tocsin/tocsin-data/detectors/d")
+        #expect(detector.checks.map(\.name) == ["web", "port", "plugin", "machine", "log"])
+        let web = detector.checks[0]
+        #expect(web.interval == .milliseconds(250))
+        #expect(web.severity == "major")
+        #expect(web.labels == ["zone": "a"])
+        #expect(web.failuresToTrigger == 3)
+        #expect(web.repeatInterval == .seconds(60))
+        guard case .http(let http) = web.kind, case .tcp(let tcp) = detector.checks[1].kind,
+            case .command(let command) = detector.checks[2].kind, case .host(let host) = detector.checks[3].kind,
+            case .log(let log) = detector.checks[4].kind
+        else {
+            Issue.record("the kinds are not those of the file")
+            return
+        }
+        #expect(http.expectStatus == [200...204, 301...301])
+        #expect(tcp.host == "db" && tcp.port == 5432)
+        #expect(command.argv == ["check_disk", "-w", "10%"])
+        #expect(host.cpuAbove == 90 && host.diskAbove == 95.5 && host.memoryAbove == nil)
+        #expect(host.diskPaths == ["/", "/var"])
+        #expect(log.path == "/etc/tocsin/app.log")
+        #expect(log.patterns.map(\.severity) == ["major", nil])
+        #expect(detector.checks[4].interval == .milliseconds(250))
+    }
+
+    @Test("triage rules, services and matrix are read")
+    func triage() throws {
+        let configuration = try parse(
+            """
+            triage:
+              workers: 3
+              default_severity: warning
+              services: {shop: {tier: 1, impact: high, owner: shop-team}}
+              matrix: {low: [P3, P4, P5]}
+              rules:
+                - name: down
+                  match: {services: ["shop*"], labels: {zone: "a?"}, subjects: [event.http.>]}
+                  severity: critical
+                  by: [service, "label:zone"]
+                  runbook: restart
+                - {name: noise, match: {summary_contains: [chatter]}, suppress: it is only chatter}
+            """)
+        #expect(configuration.triageWorkers == 3)
+        #expect(configuration.triage.defaultSeverity == .minor)
+        #expect(configuration.triage.services == ["shop": ServiceEntry(tier: 1, impact: .high, owner: "shop-team")])
+        #expect(configuration.triage.matrix[impact: .low, urgency: .low] == .p5)
+        #expect(configuration.triage.matrix[impact: .high, urgency: .high] == .p1)
+        let rule = try #require(configuration.triage.rules.first)
+        #expect(rule.severity == .critical)
+        #expect(rule.by == [.service, .label("zone")])
+        #expect(rule.match.labels == ["zone": "a?"])
+        #expect(configuration.triage.rules.last?.suppress == "it is only chatter")
+    }
+
+    @Test("runbooks and notifications are read, and each responder has its own folder")
+    func responders() throws {
+        let configuration = try parse(
+            """
+            responders:
+              visibility: 20m
+              runbooks:
+                - name: restart
+                  match: {services: [shop], minimum_severity: major}
+                  steps:
+                    - {name: stop, command: [systemctl, stop, shop]}
+                    - {name: start, command: [systemctl, start, shop], timeout: 2m, idempotent: false}
+                  verify: {http: {url: "http://h/"}, attempts: 20, interval: 250ms}
+              notifications:
+                - {name: ops, webhook: {url: "http://hook/secret"}, minimum_severity: critical}
+                - {name: log, command: [logger, -t, tocsin]}
+            """)
+        let responder = configuration.responders.configuration(name: "responder-7")
+        #expect(responder.directory == "/etc/tocsin/tocsin-data/responders/responder-7")
+        #expect(responder.problems == [])
+        let runbook = try #require(responder.runbooks.first)
+        #expect(runbook.steps.map(\.timeout) == [.seconds(60), .seconds(120)])
+        #expect(runbook.steps.map(\.idempotent) == [true, false])
+        #expect(runbook.verify?.attempts == 20)
+        #expect(responder.notifications.map(\.minimumSeverity) == [.critical, .minor])
+        let pool = configuration.hub.pools.first { $0.name == "responder" }
+        #expect(pool?.visibility == .seconds(1200))
+    }
+
+    @Test("flag wins over file and file over default, and each value tells where it is from")
+    func precedence() throws {
+        let overrides = [
+            "log.level": Override("debug", from: .flag("--log-level")),
+            "data": Override("elsewhere", from: .environment("TOCSIN_DATA")),
+        ]
+        let configuration = try parse("log:\n  level: error\n  format: json\ndata: here\n", overrides: overrides)
+        #expect(configuration.log == LogSettings(level: "debug", format: .json))
+        // A relative path that was typed is relative to where it was typed.
+        #expect(configuration.data == "/home/me/elsewhere")
+        func source(_ key: String) -> String? { configuration.settings.first { $0.key == key }?.source.description }
+        #expect(source("log.level") == "--log-level")
+        #expect(source("data") == "TOCSIN_DATA")
+        #expect(source("log.format") == "t.yaml:3:11")
+        #expect(source("hub.heartbeat") == "default")
+    }
+
+    @Test("clients find the hub where it was told to be")
+    func endpoints() throws {
+        let listed = "hub:\n  endpoints: [\"tcp://*:9000\", \"ipc:///run/t\"]\n"
+        #expect(try parse(listed).endpoint == "tcp://127.0.0.1:9000")
+        #expect(try parse("endpoint: tcp://10.0.0.1:9\n" + listed).endpoint == "tcp://10.0.0.1:9")
+        #expect(try parse("endpoint: tcp://10.0.0.1:9\n").hub.endpoints == ["tcp://10.0.0.1:9"])
+        let overridden = try parse(
+            listed, overrides: ["endpoint": Override("ipc:///tmp/x", from: .flag("--endpoint"))])
+        #expect(overridden.endpoint == "ipc:///tmp/x")
+        #expect(overridden.hub.endpoints == ["ipc:///tmp/x"])
+    }
+
+    @Test("every key that is read is explained, with a type and a sentence")
+    func explained() throws {
+        let explained = ConfigurationLoader.explain()
+        let keys = explained.map(\.key)
+        #expect(Set(keys).count == keys.count)
+        #expect(explained.allSatisfy { $0.documentation.hasSuffix(".") && !$0.type.isEmpty && !$0.value.isEmpty })
+        for setting in try parse("").settings {
+            #expect(keys.contains(setting.key), "\(setting.key) is read and not explained")
+        }
+        for key in [
+            "detectors[].checks[].http.url", "triage.rules[].match.labels", "responders.runbooks[].verify.command",
+        ] {
+            #expect(keys.contains(key))
+        }
+    }
+
+    @Test("secrets are marked, so that showing the configuration does not give them away")
+    func secrets() throws {
+        let configuration = try parse(
+            """
+            responders:
+              notifications:
+                - {name: ops, webhook: {url: "http://hook/token", headers: {Authorization: Bearer x}}}
+            """)
+        let secret = configuration.settings.filter(\.isSecret).map(\.key)
+        #expect(
+            secret == [
+                "responders.notifications[0].webhook.url", "responders.notifications[0].webhook.headers",
+            ])
+    }
+}
