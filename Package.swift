@@ -110,6 +110,8 @@ let package = Package(
             "TocsinConfigurationTests",
             ["TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinTriage", "TocsinResponse", "TocsinDomain"]),
         tests("TocsinSupervisionTests", ["TocsinSupervision"]),
-        tests("EndToEndTests", ["TocsinProto", protobuf]),
+        tests("TocsinCommandTests", ["tocsin"]),
+        // The executable is not linked; it is there so that it is built before it is run.
+        tests("EndToEndTests", ["tocsin", "TocsinSystem"]),
     ]
 )

@@ -105,7 +105,7 @@ struct ShowCommand: AsyncParsableCommand {
         ]
         for (name, time) in stamps where time > 0 {
             let after = time > incident.detectedAt ? time - incident.detectedAt : 0
-            facts.append((name, "\(TimeText.local(time)), after \(TimeText.span(milliseconds: after))"))
+            facts.append((name, "\(TimeText.local(time)), after \(TimeText.took(milliseconds: after))"))
         }
         if !incident.cause.isEmpty { facts.append(("cause", incident.cause)) }
         if !incident.runbook.isEmpty { facts.append(("runbook", incident.runbook)) }
@@ -118,7 +118,7 @@ struct ShowCommand: AsyncParsableCommand {
         }
         Terminal.print("")
         var alerts = Table(columns: [
-            .left("ALERT"), .left("SEVERITY"), .left("SERVICE"), .right("EVENTS"), .right("LAST"), .left("RULE"),
+            .left("ALERT"), .left("SEVERITY"), .left("SERVICE"), .right("EVENTS"), .right("LAST"), .flexible("RULE"),
             .flexible("SUMMARY"),
         ])
         for alert in response.alerts {

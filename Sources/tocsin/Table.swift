@@ -67,10 +67,12 @@ struct Table {
         }
         guard let limit else { return widths }
         var excess = widths.reduce(0, +) + Self.gap.count * (widths.count - 1) - limit
-        for index in columns.indices.reversed() where columns[index].isFlexible && excess > 0 {
-            let cut = min(excess, max(0, widths[index] - Self.narrowest))
-            widths[index] -= cut
-            excess -= cut
+        // The widest gives first, so that no column vanishes for another.
+        while excess > 0 {
+            let flexible = columns.indices.filter { columns[$0].isFlexible && widths[$0] > Self.narrowest }
+            guard let widest = flexible.max(by: { widths[$0] < widths[$1] }) else { break }
+            widths[widest] -= 1
+            excess -= 1
         }
         return widths
     }

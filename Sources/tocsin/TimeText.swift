@@ -48,6 +48,12 @@ enum TimeText {
         }
     }
 
+    /// How long something took: `0.5s`, `12.0s`, and above a minute as `span` has it.
+    static func took(milliseconds: UInt64) -> String {
+        milliseconds < 60_000
+            ? "\(milliseconds / 1000).\(milliseconds % 1000 / 100)s" : span(milliseconds: milliseconds)
+    }
+
     private static func format(_ pattern: String, _ parts: tm) -> String {
         var parts = parts
         var buffer = [CChar](repeating: 0, count: 64)

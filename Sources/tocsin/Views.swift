@@ -69,10 +69,12 @@ extension Tocsin_V1_TimelineEntry {
         ]
     }
 
-    /// What happened, without when and by whom.
+    /// What happened, without when and by whom: `acknowledged (was triaged)`.
     var sentence: String {
-        let change = before.isEmpty && after.isEmpty ? "" : before.isEmpty ? " → \(after)" : " \(before) → \(after)"
-        return verb + change + (text.isEmpty ? "" : ": \(text)")
+        var sentence = verb
+        if !after.isEmpty && after != verb { sentence += " → \(after)" }
+        if !before.isEmpty { sentence += " (was \(before))" }
+        return sentence + (text.isEmpty ? "" : ": \(text)")
     }
 }
 
