@@ -99,7 +99,9 @@ let package = Package(
             "TocsinDetectionTests",
             ["TocsinDetection", "TocsinKit", "TocsinProto", "TocsinSystem", "TocsinWire", "LoopbackServer", logging]),
         tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire"]),
-        tests("TocsinArchiveTests", ["TocsinArchive", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire", sqlite, logging]),
+        tests(
+            "TocsinArchiveTests",
+            ["TocsinArchive", "TocsinHub", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire", sqlite, logging]),
         tests(
             "TocsinResponseTests",
             [

@@ -117,14 +117,9 @@ final class ArchiveStore: Sendable {
     func close() throws(ArchiveError) {
         guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
         do {
-            // So that the one file is all of it, for who copies it. What stays in the log is not lost: the next open reads it.
-            _ = try database.writeWithoutTransaction { try $0.checkpoint(.truncate) }
-        } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY || error.resultCode == .SQLITE_FULL {
-            // Another program reads, or there is no room.
-        } catch {
-            throw Self.archiveError(error, path: path)
-        }
-        do {
+            // So that the one file is all of it, for who copies it. If another program reads, what stays in the log is not lost:
+            // the next open finds it.
+            try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
             try database.close()
         } catch {
             throw Self.archiveError(error, path: path)
