@@ -177,7 +177,8 @@ final class Section {
     private func note(_ key: String, _ type: String, _ value: String, _ source: Source, _ doc: String, secret: Bool) {
         document.note(
             Setting(
-                key: path(of: key), type: type, value: value.isEmpty ? "\"\"" : value, source: source, documentation: doc, isSecret: secret))
+                key: path(of: key), type: type, value: value.isEmpty ? "\"\"" : value, source: source,
+                documentation: doc, isSecret: secret))
     }
 
     /// The value of `key`, or its default.

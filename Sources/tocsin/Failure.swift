@@ -1,6 +1,9 @@
 import ArgumentParser
+import TocsinArchive
 import TocsinConfiguration
+import TocsinDetection
 import TocsinKit
+import TocsinResponse
 
 /// How the program ends. Few, stable, and after sysexits.h where that has a word.
 enum ExitCodes: Int32, CaseIterable {
@@ -51,6 +54,9 @@ struct Failure: Error {
                 .configuration,
                 "the configuration has \(count == 1 ? "a problem" : "\(count) problems"):\n\(error.description)")
         case let error as ClientError: self.init(clientError: error)
+        case let error as ArchiveError: self.init(error.code == .other ? .internalError : .cannotStart, error.message)
+        // A configuration is checked when it is read; what is left for these is folders and files.
+        case is ResponderProblem, is ConfigurationProblem: self.init(.cannotStart, "\(error)")
         case is CancellationError: self.init(.interrupted, "stopped")
         case is ExitCode, is ValidationError, is CleanExit: return nil
         default:

@@ -130,7 +130,8 @@ struct ShowCommand: AsyncParsableCommand {
         }
         Terminal.print(alerts)
         Terminal.print("")
-        var timeline = Table(columns: [.left("TIME"), .left("WHO"), .flexible("WHAT")])
+        // What happened is read to its end here; the terminal breaks the line.
+        var timeline = Table(columns: [.left("TIME"), .left("WHO"), .left("WHAT")])
         for entry in response.timeline { timeline.add(TimeText.local(entry.time), entry.actor, entry.sentence) }
         Terminal.print(timeline)
     }

@@ -49,8 +49,9 @@ enum RoleProcess {
         } catch is CancellationError {
             return
         } catch {
-            logger.error("\(role) ended: \(error)")
-            throw error
+            // Into the log, where it is seen which process says it; the code alone is left for whoever started it.
+            logger.error("\(role) cannot go on: \(error)")
+            throw ExitCode((Failure(error)?.code ?? .internalError).rawValue)
         }
     }
 

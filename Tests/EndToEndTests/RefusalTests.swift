@@ -70,7 +70,8 @@ struct RefusalTests {
     @Test("a hub without an archiver: the report is safe, and asking says who is missing")
     func archiverAway() async throws {
         try await Workplace.with { place async throws in
-            _ = try place.start("hub")
+            let hub = try place.start("hub")
+            try await wait(until: "the hub is ready") { hub.errors.contains("the hub is ready") }
             let report = try await place.run("report", "Something", "--service", "s", "--timeout", "1s")
             #expect(report.code == 0)
             #expect(report.output.hasPrefix("reported as event "))
