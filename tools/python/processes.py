@@ -99,8 +99,8 @@ class Processes:
 
 
 @contextlib.contextmanager
-def workplace(name, parent=None):
-    """A temporary directory and the processes in it. Kept when something fails, and said where."""
+def workplace(name, parent=None, keep=False):
+    """A temporary directory and the processes in it. Kept when asked or when something fails, and said where."""
     directory = tempfile.mkdtemp(prefix=f"{name}-", dir=parent)
     processes = Processes(directory)
 
@@ -116,4 +116,7 @@ def workplace(name, parent=None):
         say(f"{name}: logs and data are kept in {directory}")
         raise
     processes.stop_all()
-    shutil.rmtree(directory)
+    if keep:
+        say(f"{name}: logs and data are kept in {directory}")
+    else:
+        shutil.rmtree(directory)
