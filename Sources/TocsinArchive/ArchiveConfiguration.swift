@@ -1,3 +1,5 @@
+import TocsinDomain
+
 /// What one archiver process does. Plain values: whoever reads the configuration file fills them in.
 public struct ArchiveConfiguration: Sendable {
     /// Shown in logs, and to a standby in the lock file.
@@ -11,6 +13,8 @@ public struct ArchiveConfiguration: Sendable {
     public var reopenWindow: Duration
     /// Whether an incident is resolved when its last alert is.
     public var resolvesAutomatically: Bool
+    /// An alert that is at least this bad opens an incident; others are recorded only.
+    public var incidentSeverity: Severity
     /// Messages that may be with this worker and not settled.
     public var credit: Int
     /// Messages in one transaction, at most.
@@ -18,18 +22,21 @@ public struct ArchiveConfiguration: Sendable {
 
     public init(
         name: String, databasePath: String, pool: String = "archive", reopenWindow: Duration = .seconds(24 * 3600),
-        resolvesAutomatically: Bool = true, credit: Int = 2048, batchMax: Int = 1024
+        resolvesAutomatically: Bool = true, incidentSeverity: Severity = .minor, credit: Int = 2048,
+        batchMax: Int = 1024
     ) {
         self.name = name
         self.databasePath = databasePath
         self.pool = pool
         self.reopenWindow = reopenWindow
         self.resolvesAutomatically = resolvesAutomatically
+        self.incidentSeverity = incidentSeverity
         self.credit = credit
         self.batchMax = batchMax
     }
 
     var policy: IncidentPolicy {
-        IncidentPolicy(reopenWindow: reopenWindow, resolvesAutomatically: resolvesAutomatically)
+        IncidentPolicy(
+            reopenWindow: reopenWindow, resolvesAutomatically: resolvesAutomatically, minimumSeverity: incidentSeverity)
     }
 }

@@ -78,7 +78,7 @@ private struct BatchWriter {
     private mutating func apply(_ update: Tocsin_V1_AlertUpdate) throws -> String? {
         if update.fingerprint.isEmpty { return "the alert update \(update.id) has no fingerprint" }
         if update.events.isEmpty { return "the alert update \(update.id) carries no event" }
-        let isSuppressed = update.disposition == .suppressed
+        let isSuppressed = try update.disposition == .suppressed && !ends(update)
         let fresh = try recordEvents(of: update, fate: isSuppressed ? .suppressed : .handled)
         if fresh.isEmpty { return nil }
         let facts = AlertFacts(update, fresh: fresh, now: now)
@@ -88,6 +88,12 @@ private struct BatchWriter {
             try decide(facts)
         }
         return nil
+    }
+
+    /// Whether it says that a firing alert is over. A rule may keep an alert from being raised; kept from ending, it would
+    /// fire for ever.
+    private mutating func ends(_ update: Tocsin_V1_AlertUpdate) throws -> Bool {
+        try update.kind == .resolve && alert(update.fingerprint)?.state.isOpen ?? false
     }
 
     /// Gives each event its fate. Returns the indices of those that had none.
@@ -120,7 +126,7 @@ private struct BatchWriter {
     }
 
     private mutating func decide(_ facts: AlertFacts) throws {
-        let alert = try alerts.find(facts.fingerprint) { try AlertRecord.find($0, in: db) }
+        let alert = try alert(facts.fingerprint)
         let incident = try alert.flatMap { $0.incident == 0 ? nil : try find($0.incident) }
         let outcome = policy.decide(facts, alert: alert, incident: incident, newNumber: nextNumber)
         alerts.put(outcome.alert, for: facts.fingerprint)
@@ -147,6 +153,10 @@ private struct BatchWriter {
         keep(draft)
         refusals += refused
         return nil
+    }
+
+    private mutating func alert(_ fingerprint: String) throws -> AlertRecord? {
+        try alerts.find(fingerprint) { try AlertRecord.find($0, in: db) }
     }
 
     private mutating func find(_ number: UInt64) throws -> IncidentRecord? {

@@ -68,6 +68,25 @@ extension ArchiveStore {
         }
     }
 
+    /// What became of one event, and the latest incident of its alert.
+    func trace(_ request: Tocsin_V1_TraceRequest) async throws -> Tocsin_V1_TraceResponse {
+        try await read { db in
+            var response = Tocsin_V1_TraceResponse()
+            let statement = try db.cachedStatement(sql: "SELECT fate FROM events WHERE id = ?")
+            switch try Int64.fetchOne(statement, arguments: [request.eventID]).flatMap(Schema.Fate.init) {
+            case nil: return response
+            case .handled: response.fate = .handled
+            case .suppressed: response.fate = .suppressed
+            }
+            if let alert = try AlertRecord.find(request.fingerprint, in: db),
+                let incident = try IncidentRecord.find(alert.incident, in: db)
+            {
+                response.incident = incident.proto
+            }
+            return response
+        }
+    }
+
     /// In order; the latest that fit.
     private static func timeline(of number: UInt64, in db: Database) throws -> [Tocsin_V1_TimelineEntry] {
         let rows = try Row.fetchCursor(

@@ -9,6 +9,8 @@ import TocsinProto
 struct IncidentPolicy: Sendable, Equatable {
     var reopenWindow: Duration
     var resolvesAutomatically: Bool
+    /// An alert that is less bad than this opens no incident and reopens none: it is recorded, and needs nobody.
+    var minimumSeverity = Severity.minor
 
     /// The cause where nobody stated one and no runbook claims the fix.
     static let resolvedByItself = "alert resolved by itself"
@@ -65,10 +67,21 @@ struct IncidentPolicy: Sendable, Equatable {
                 return Outcome(alert: alert, draft: draft)
             }
         }
-        alert.state = .firing
-        alert.episode += 1
-        alert.severity = facts.severity
-        alert.labels = facts.labels
+        let isAlone = incident.map { !$0.state.isOpen } ?? true
+        if facts.severity < minimumSeverity, isAlone {
+            if alert.state.isOpen {
+                alert.severity = max(alert.severity, facts.severity)
+            } else {
+                alert.fire(facts)
+            }
+            return Outcome(alert: alert)
+        }
+        if incident == nil, alert.state.isOpen {
+            // It has been firing all the time; only now it is bad enough.
+            alert.severity = facts.severity
+        } else {
+            alert.fire(facts)
+        }
         if let incident, let draft = rejoin(incident, facts) { return Outcome(alert: alert, draft: draft) }
         var outcome = Outcome(alert: alert, draft: open(facts, recurs: incident?.number ?? 0, number: newNumber))
         outcome.alert.incident = newNumber
@@ -218,5 +231,15 @@ struct IncidentPolicy: Sendable, Equatable {
         }
         draft.finish(at: time)
         return (draft, refusals)
+    }
+}
+
+extension AlertRecord {
+    /// Begins a new episode.
+    fileprivate mutating func fire(_ facts: AlertFacts) {
+        state = .firing
+        episode += 1
+        severity = facts.severity
+        labels = facts.labels
     }
 }

@@ -28,6 +28,8 @@ struct IncidentServer: Sendable {
             case "\(Self.service)/GetAccounting":
                 let _: Tocsin_V1_AccountingRequest = try decode(call)
                 return try await store.accounting().serializedBytes()
+            case "\(Self.service)/Trace":
+                return try await store.trace(decode(call)).serializedBytes()
             default:
                 throw CallFailure(code: 12, message: "\(call.method) is not a method of this version of the archive")
             }

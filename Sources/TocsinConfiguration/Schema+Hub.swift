@@ -43,11 +43,16 @@ extension Schema {
     /// The pools of the roles, which are always there, and those of the file. A pool of the file with the name of a
     /// standard one changes its limits.
     private static func pools(_ section: Section, _ responders: ResponderSettings) -> [PoolSettings] {
+        // What can never be handled, the roles reject themselves. An attempt that ends otherwise says that a worker died or
+        // had no disk or no hub; nothing is given up for that.
+        let attemptsMax = 255
+        func standard(_ name: String, _ filters: [String], visibility: Duration = .seconds(30)) -> PoolSettings {
+            PoolSettings(name: name, filters: filters, visibility: visibility, maxAttempts: attemptsMax)
+        }
         var pools = [
-            PoolSettings(name: "triage", filters: ["event.>"]),
-            PoolSettings(name: "archive", filters: ["alert.>", "response.>"]),
-            PoolSettings(name: "responder", filters: ["incident.>"], visibility: responders.visibility),
-            PoolSettings(name: "notifier", filters: ["incident.>"], visibility: responders.visibility),
+            standard("triage", ["event.>"]), standard("archive", ["alert.>", "response.>"]),
+            standard("responder", ["incident.>"], visibility: responders.visibility),
+            standard("notifier", ["incident.>"], visibility: responders.visibility),
         ]
         let standard = pools
         var seen: Set<String> = []
@@ -65,7 +70,7 @@ extension Schema {
                 "A message that is not settled for this long is given to another worker.")
             let attempts = section.read(
                 "max_attempts", .integer(1...255), default: known?.maxAttempts ?? 5,
-                "After as many deliveries without success a message becomes a dead letter.")
+                "After as many deliveries without success a message becomes a dead letter. Standard pools: 255.")
             let fromStart = section.read(
                 "from_start", .flag, default: known?.fromStart ?? false,
                 "A new pool begins with what the journal still holds.")

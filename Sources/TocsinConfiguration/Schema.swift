@@ -61,6 +61,9 @@ enum Schema {
             ),
             resolvesAutomatically: section.read(
                 "resolve_automatically", .flag, default: true, "An incident is resolved when its last alert is."),
+            incidentSeverity: section.read(
+                "incident_severity", .severity, default: .minor,
+                "An alert that is at least this bad opens an incident; others are recorded and need nobody."),
             credit: section.read(
                 "credit", .integer(1...65_536), default: 2048, "Messages it holds at the same time."),
             batchMax: section.read(

@@ -14,7 +14,8 @@ final class Connection {
     private let mailbox: Mailbox
     private let shared: SharedState
     private let logger: Logger
-    private let context: Context
+    /// Nil once the thread has ended. Nobody else holds it.
+    private var context: Context?
     private var socket: ZMQSocket?
     private var poller: Poller?
     private var session: Session<Ticket>
@@ -64,6 +65,7 @@ final class Connection {
     }
 
     private func openSocket() throws(TransportError) {
+        guard let context else { return }
         var options = SocketOptions()
         options.linger = Self.linger
         options.maxMessageBytes = Int64(Limits.bodyBytes)
@@ -132,8 +134,10 @@ final class Connection {
         for command in mailbox.close() { command.ticket?.complete(.failure(ClientError.closed)) }
         poller = nil
         socket = nil
+        // Ends the context, which waits for what lingers: whoever closes may end the process as soon as it is answered, and
+        // would otherwise take its goodbye and its last settlements along.
+        context = nil
         for closer in closers { closer.complete(.success(.done)) }
-        // The context ends with this object, here: it waits for what lingers.
     }
 
     // MARK: Commands

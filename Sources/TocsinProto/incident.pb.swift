@@ -325,6 +325,50 @@ public nonisolated enum Tocsin_V1_Action: SwiftProtobuf.Enum, Swift.CaseIterable
 
 }
 
+public nonisolated enum Tocsin_V1_EventFate: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+
+  /// the archive does not have the event yet
+  case unspecified // = 0
+
+  /// it opened, updated or resolved an alert
+  case handled // = 1
+
+  /// a rule set it aside
+  case suppressed // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .handled
+    case 2: self = .suppressed
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .handled: return 1
+    case .suppressed: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Tocsin_V1_EventFate] = [
+    .unspecified,
+    .handled,
+    .suppressed,
+  ]
+
+}
+
 /// One observation, sent by a detector, a tool or a person, on subject event.<source kind>.<source>.
 /// Times are milliseconds since 1970-01-01 UTC.
 public nonisolated struct Tocsin_V1_Event: Sendable {
@@ -812,7 +856,7 @@ public nonisolated struct Tocsin_V1_AccountingResponse: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// events that opened or updated an alert
+  /// events that opened, updated or resolved an alert
   public var handled: UInt64 = 0
 
   /// events a rule set aside
@@ -833,6 +877,46 @@ public nonisolated struct Tocsin_V1_AccountingResponse: Sendable {
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+/// What became of one event.
+public nonisolated struct Tocsin_V1_TraceRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var eventID: String = String()
+
+  /// of the alert that triage made of it: see the AlertUpdate that carries it
+  public var fingerprint: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Tocsin_V1_TraceResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var fate: Tocsin_V1_EventFate = .unspecified
+
+  /// the latest one of the alert; absent if it never had one
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -861,6 +945,10 @@ nonisolated extension Tocsin_V1_IncidentState: SwiftProtobuf._ProtoNameProviding
 
 nonisolated extension Tocsin_V1_Action: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ACTION_UNSPECIFIED\0\u{1}ACTION_ACKNOWLEDGE\0\u{1}ACTION_ASSIGN\0\u{1}ACTION_NOTE\0\u{1}ACTION_INVESTIGATE\0\u{1}ACTION_MITIGATE\0\u{1}ACTION_RESOLVE\0\u{1}ACTION_CLOSE\0\u{1}ACTION_DISMISS\0\u{1}ACTION_REOPEN\0")
+}
+
+nonisolated extension Tocsin_V1_EventFate: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0EVENT_FATE_UNSPECIFIED\0\u{1}EVENT_FATE_HANDLED\0\u{1}EVENT_FATE_SUPPRESSED\0")
 }
 
 nonisolated extension Tocsin_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1832,6 +1920,80 @@ nonisolated extension Tocsin_V1_AccountingResponse: SwiftProtobuf.Message, Swift
     if lhs.redelivered != rhs.redelivered {return false}
     if lhs.position != rhs.position {return false}
     if lhs.outbox != rhs.outbox {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_TraceRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TraceRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}event_id\0\u{1}fingerprint\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.eventID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.fingerprint) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.eventID.isEmpty {
+      try visitor.visitSingularStringField(value: self.eventID, fieldNumber: 1)
+    }
+    if !self.fingerprint.isEmpty {
+      try visitor.visitSingularStringField(value: self.fingerprint, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_TraceRequest, rhs: Tocsin_V1_TraceRequest) -> Bool {
+    if lhs.eventID != rhs.eventID {return false}
+    if lhs.fingerprint != rhs.fingerprint {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_TraceResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TraceResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fate\0\u{1}incident\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.fate) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.fate != .unspecified {
+      try visitor.visitSingularEnumField(value: self.fate, fieldNumber: 1)
+    }
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_TraceResponse, rhs: Tocsin_V1_TraceResponse) -> Bool {
+    if lhs.fate != rhs.fate {return false}
+    if lhs._incident != rhs._incident {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

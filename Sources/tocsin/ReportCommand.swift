@@ -105,6 +105,9 @@ struct ReportCommand: AsyncParsableCommand {
             case .noIncident:
                 Terminal.print("reported as event \(event.id)")
                 Terminal.say("there was no open alert that it could end")
+            case .recorded:
+                Terminal.print("reported as event \(event.id), recorded")
+                Terminal.say("it is no incident: below the severity that opens one (archiver.incident_severity)")
             case .suppressed(let rule):
                 Terminal.print("reported as event \(event.id), suppressed")
                 Terminal.say("triage recorded it and troubles nobody: \(rule.printable)")
@@ -125,6 +128,8 @@ enum ReportOutcome: Sendable {
     case pending
     /// It said that something is over which had not begun.
     case noIncident
+    /// An alert, and not bad enough for an incident.
+    case recorded
     case suppressed(rule: String)
     case incident(Tocsin_V1_Incident)
 
@@ -133,19 +138,17 @@ enum ReportOutcome: Sendable {
         case .stored: "stored"
         case .pending: "pending"
         case .noIncident: "no_incident"
+        case .recorded: "recorded"
         case .suppressed: "suppressed"
         case .incident: "incident"
         }
     }
 }
 
-/// Follows one event: sees in a tap which alert triage made of it, then asks the archive for the incident of that alert.
+/// Follows one event: sees in a tap which alert triage made of it, then asks the archive what became of it.
 struct ReportFollower {
-    private static let incidentsLookedAt: UInt32 = 50
-
     private let session: HubSession
     private let eventID: String
-    private let observedAt: UInt64
     private let tap: Tap
     private let deadline: ContinuousClock.Instant
 
@@ -153,23 +156,31 @@ struct ReportFollower {
     init(session: HubSession, event: Tocsin_V1_Event) async throws {
         self.session = session
         eventID = event.id
-        observedAt = event.observedAt
         deadline = .now + session.timeout
         tap = try await session.client.tap(["alert.>"])
     }
 
     func outcome() async throws -> ReportOutcome {
         guard let update = try await alertUpdate() else { return .pending }
-        if update.disposition == .suppressed { return .suppressed(rule: update.rule) }
+        var request = Tocsin_V1_TraceRequest()
+        request.eventID = eventID
+        request.fingerprint = update.fingerprint
         while ContinuousClock.now < deadline {
             do {
-                if let incident = try await incident(of: update) { return .incident(incident) }
+                let trace = try await session.call(.incidents, "Trace", request, as: Tocsin_V1_TraceResponse.self)
+                switch trace.fate {
+                case .suppressed: return .suppressed(rule: update.rule)
+                case .handled where trace.hasIncident: return .incident(trace.incident)
+                case .handled: return update.kind == .resolve ? .noIncident : .recorded
+                // The archive does not have it yet.
+                case .unspecified, .UNRECOGNIZED: break
+                }
             } catch let failure as Failure where failure.code == .unavailable || failure.code == .timedOut {
                 return .pending
             }
-            try await Task.sleep(for: .milliseconds(50))
+            try await Task.sleep(for: .milliseconds(20))
         }
-        return update.kind == .resolve ? .noIncident : .pending
+        return .pending
     }
 
     /// The update that carries the event; nil if it does not come in time.
@@ -184,26 +195,6 @@ struct ReportFollower {
             guard case .message(let message, _) = item else { continue }
             let update = try message.decode(Tocsin_V1_AlertUpdate.self)
             if update.events.contains(where: { $0.id == eventID }) { return update }
-        }
-        return nil
-    }
-
-    private func incident(of update: Tocsin_V1_AlertUpdate) async throws -> Tocsin_V1_Incident? {
-        var list = Tocsin_V1_ListIncidentsRequest()
-        list.all = true
-        list.service = update.service
-        list.limit = Self.incidentsLookedAt
-        let response = try await session.call(.incidents, "List", list, as: Tocsin_V1_ListIncidentsResponse.self)
-        // The newest one of a recurring alert.
-        for incident in response.incidents.sorted(by: { $0.number > $1.number }) {
-            var get = Tocsin_V1_GetIncidentRequest()
-            get.number = incident.number
-            let found = try await session.call(.incidents, "Get", get, as: Tocsin_V1_GetIncidentResponse.self)
-            guard let alert = found.alerts.first(where: { $0.fingerprint == update.fingerprint }) else { continue }
-            // Until the archive has the event, a closed incident is an earlier one, and an open one not yet resolved.
-            let isOpen = found.incident.state.domain?.isOpen == true
-            let isApplied = alert.lastAt >= observedAt
-            return isApplied || (isOpen && update.kind != .resolve) ? found.incident : nil
         }
         return nil
     }

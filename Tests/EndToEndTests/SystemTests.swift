@@ -105,6 +105,34 @@ struct SystemTests {
         }
     }
 
+    @Test("each report says at once what became of it")
+    func outcomes() async throws {
+        try await Workplace.with { place async throws in
+            try place.write(
+                """
+                triage:
+                  rules:
+                    - {name: test-bench, match: {services: [bench]}, suppress: "nobody works there at night"}
+                """)
+            _ = try await up(place)
+            // With a wait this long, an answer that came by waiting in vain would be seen as a command that does not end.
+            func outcome(_ arguments: String...) async throws -> String? {
+                let outcome = try await place.run(
+                    ["report"] + arguments + ["--timeout", "10m", "--output", "json"])
+                #expect(outcome.code == 0, "\(outcome.errors)")
+                return try outcome.json()["outcome"] as? String
+            }
+            #expect(try await outcome("Nothing began", "--service", "s", "--resolve") == "no_incident")
+            #expect(try await outcome("Nice to know", "--service", "s", "--severity", "info") == "recorded")
+            #expect(try await outcome("Noise", "--service", "bench") == "suppressed")
+            #expect(try await outcome("Down", "--service", "s", "--key", "k") == "incident")
+            #expect(try await outcome("Up", "--service", "s", "--key", "k", "--resolve") == "incident")
+            let list = try await place.run("list", "--all", "--output", "json").json()
+            let incidents = try #require(list["incidents"] as? [[String: Any]])
+            #expect(incidents.compactMap { $0["state"] as? String } == ["resolved"])
+        }
+    }
+
     @Test("status names every pool and process, and accounts for every event")
     func status() async throws {
         try await Workplace.with { place async throws in
@@ -124,6 +152,21 @@ struct SystemTests {
             }
             let text = try await place.run("status").output
             #expect(text.contains("POOL") && text.contains("archive: 1 events handled"))
+        }
+    }
+
+    @Test("a command says goodbye: the hub forgets it at once")
+    func goodbye() async throws {
+        try await Workplace.with { place async throws in
+            // A peer that only vanishes is missed after three heartbeats, long after the end of this test.
+            try place.write("hub: {heartbeat: 60s}\n")
+            let hub = try place.start("hub")
+            try await wait(until: "the hub is ready") { hub.errors.contains("the hub is ready") }
+            for _ in 0..<10 { #expect(try await place.run("dlq").code == 0) }
+            try await wait(until: "only the asking command is connected") {
+                let status = try await place.run("status", "--output", "json").json()
+                return (status["peers"] as? [Any])?.count == 1
+            }
         }
     }
 

@@ -54,6 +54,12 @@ final class Workplace: @unchecked Sendable {
     func run(
         _ arguments: String..., endpoint: String? = nil, environment: [String: String] = [:]
     ) async throws -> Outcome {
+        try await run(arguments, endpoint: endpoint, environment: environment)
+    }
+
+    func run(
+        _ arguments: [String], endpoint: String? = nil, environment: [String: String] = [:]
+    ) async throws -> Outcome {
         let command = try launch(arguments, endpoint: endpoint ?? self.endpoint, environment: environment)
         let result = try await Subprocess.run(
             command.argv, environment: command.environment, timeout: .seconds(30), pool: pool)

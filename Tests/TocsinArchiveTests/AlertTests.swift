@@ -209,6 +209,57 @@ struct AlertTests {
         #expect(try await archive.count("alerts") == 0)
     }
 
+    @Test("a suppressed resolve ends what fires all the same; of what does not fire it is set aside")
+    func suppressedResolve() async throws {
+        let archive = try TestArchive()
+        try await archive.apply(update("f", ["a"]))
+        let end = update("f", ["b"], .resolve, at: 60, disposition: .suppressed)
+        try await archive.apply(end)
+        #expect(try await archive.incident(1).state == .resolved)
+        #expect(try await archive.store.get(1).alerts.map(\.state) == ["resolved"])
+        // Delivered again it finds nothing that fires, and still has the fate it had.
+        try await archive.apply(end)
+        try await archive.apply(update("f", ["c"], .resolve, at: 90, disposition: .suppressed))
+        let accounting = try await archive.store.accounting()
+        #expect(accounting.handled == 2 && accounting.suppressed == 1 && accounting.applied == 3)
+        #expect(accounting.redelivered == 1)
+    }
+
+    @Test("what is below the severity of incidents is an alert, and becomes an incident once it is bad enough")
+    func belowIncidents() async throws {
+        let archive = try TestArchive()
+        try await archive.apply(update("f", ["a"], .trigger, .info))
+        try await archive.apply(update("f", ["b"], .trigger, .info, at: 10))
+        #expect(try await archive.count("incidents") == 0)
+        #expect(try await archive.count("alerts", where: "state = 'firing' AND events = 2 AND episode = 1") == 1)
+        #expect(try await archive.changes().isEmpty)
+        try await archive.apply(update("f", ["c"], .trigger, .minor, at: 20))
+        let incident = try await archive.incident(1)
+        #expect(incident.severity == .minor && incident.events == 1 && incident.alertsFiring == 1)
+        #expect(incident.detectedAt == TestArchive.start + 20_000)
+        #expect(try await archive.store.get(1).alerts.map(\.episode) == [1], "it fired all the time")
+        // What belongs to an open incident counts there, however mild.
+        try await archive.apply(update("f", ["d"], .trigger, .info, at: 30))
+        #expect(try await archive.incident(1).events == 2)
+        try await archive.apply(update("f", ["e"], .resolve, .info, at: 40))
+        #expect(try await archive.incident(1).state == .resolved)
+        let accounting = try await archive.store.accounting()
+        #expect(accounting.handled == 5 && accounting.applied == 5)
+    }
+
+    @Test("a mild recurrence reopens nothing, a bad one does, though the alert fired in between")
+    func mildRecurrence() async throws {
+        let archive = try TestArchive()
+        try await archive.apply(update("f", ["a"]))
+        try await archive.apply(update("f", ["b"], .resolve, at: 10))
+        try await archive.apply(update("f", ["c"], .trigger, .info, at: 20))
+        #expect(try await archive.incident(1).state == .resolved)
+        try await archive.apply(update("f", ["d"], .trigger, .major, at: 30))
+        #expect(try await archive.incident(1).state == .triaged)
+        #expect(try await archive.incident(1).alertsFiring == 1)
+        #expect(try await archive.count("incidents") == 1)
+    }
+
     @Test("a runbook that verified its fix mitigates; then the alert resolves and the cause is the runbook")
     func mitigates() async throws {
         let archive = try TestArchive()
@@ -280,7 +331,9 @@ struct AlertTests {
 
     @Test("times, texts and numbers from outside are brought within bounds")
     func hostileValues() async throws {
-        let archive = try TestArchive()
+        let everything = IncidentPolicy(
+            reopenWindow: .seconds(60), resolvesAutomatically: true, minimumSeverity: .info)
+        let archive = try TestArchive(everything)
         var hostile = update("f", ["a", "b"])
         hostile.events[0].observedAt = .max
         hostile.events[1].observedAt = 0

@@ -62,6 +62,31 @@ struct QueryTests {
         #expect(try await Self.list(archive) { $0.limit = .max }.incidents.count == 1000)
     }
 
+    @Test("an event is traced to its fate, and to the incident of its alert once it is applied")
+    func traces() async throws {
+        let archive = try TestArchive()
+        func trace(_ event: String, _ fingerprint: String) async throws -> Tocsin_V1_TraceResponse {
+            var request = Tocsin_V1_TraceRequest()
+            request.eventID = event
+            request.fingerprint = fingerprint
+            return try await archive.store.trace(request)
+        }
+        try await archive.apply([
+            .alert(update("f", ["a"])), .alert(update("quiet", ["q"], .trigger, .info)),
+            .alert(update("none", ["n"], .resolve)), .alert(update("s", ["s"], disposition: .suppressed)),
+        ])
+        let traced = try await trace("a", "f")
+        #expect(traced.fate == .handled && traced.incident.number == 1)
+        // Not applied: what its alert was before is no answer.
+        let unknown = try await trace("b", "f")
+        #expect(unknown.fate == .unspecified && !unknown.hasIncident)
+        for (event, fingerprint) in [("q", "quiet"), ("n", "none")] {
+            let alone = try await trace(event, fingerprint)
+            #expect(alone.fate == .handled && !alone.hasIncident)
+        }
+        #expect(try await trace("s", "s").fate == .suppressed)
+    }
+
     @Test("of a timeline that is too long the latest entries are shown")
     func longTimeline() async throws {
         let archive = try await Self.archive()

@@ -24,6 +24,7 @@ struct LoaderTests {
         #expect(configuration.detectors.map(\.name) == ["local"])
         #expect(configuration.detectors.first?.problems == [])
         #expect(configuration.hub.pools.map(\.name) == ["triage", "archive", "responder", "notifier"])
+        #expect(configuration.hub.pools.allSatisfy { $0.maxAttempts == 255 })
         #expect(try configuration.hub.options(software: "test").problems == [])
     }
 
