@@ -2,6 +2,12 @@ import Logging
 import TocsinKit
 import TocsinProto
 
+/// Why nothing can be written now, and what could not be.
+struct Blockage: Sendable {
+    var error: ArchiveError
+    var items: [ArchiveItem]
+}
+
 /// Applies deliveries in batches and says how each is settled.
 struct ArchiveConsumer: Sendable {
     let store: ArchiveStore
@@ -11,19 +17,29 @@ struct ArchiveConsumer: Sendable {
     /// Called after a batch put changes into the outbox.
     let changed: @Sendable () -> Void
 
-    /// Until the intake ends (nil), or the archive cannot be written (why); what was not settled by then is the hub's.
+    /// Until the intake ends (nil), or the archive cannot be written; what was not settled by then is the hub's.
     ///
     /// - Throws: `ArchiveError` that no waiting will cure, `CancellationError`.
-    func run(_ intake: Intake, settle: ([(Delivery, Settlement)]) -> Void) async throws -> ArchiveError? {
+    func run(_ intake: Intake, settle: ([(Delivery, Settlement)]) -> Void) async throws -> Blockage? {
         while let deliveries = await intake.take(batchMax) {
             try Task.checkCancellation()
             do {
                 settle(try await apply(deliveries))
             } catch let error as ArchiveError where error.isTransient {
-                return error
+                return Blockage(error: error, items: Self.readable(deliveries))
             }
         }
         return nil
+    }
+
+    /// Applies what could not be written. Nothing is settled: the hub delivers it again, and it has no second effect.
+    ///
+    /// This is how it is found out that the archive can be written again. Anything smaller might find room where the
+    /// messages that wait do not.
+    ///
+    /// - Throws: `ArchiveError`, `CancellationError`.
+    func retry(_ blockage: Blockage) async throws {
+        if try await applyIsolating(blockage.items).changes > 0 { changed() }
     }
 
     /// One settlement for each delivery. They are committed when this returns.
@@ -68,6 +84,10 @@ struct ArchiveConsumer: Sendable {
             }
         }
         return result
+    }
+
+    private static func readable(_ deliveries: [Delivery]) -> [ArchiveItem] {
+        deliveries.compactMap { if case .success(let item) = item($0) { item } else { nil } }
     }
 
     private struct Unreadable: Error {

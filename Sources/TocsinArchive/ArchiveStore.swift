@@ -89,11 +89,6 @@ final class ArchiveStore: Sendable {
         try await guarded { try await self.database.read(body) }
     }
 
-    /// Writes a little, to see whether writing works. Throws like `write`.
-    func probe() async throws {
-        try await write { db in try Tables.advance(to: 0, in: db) }
-    }
-
     private func guarded<Value>(_ body: () async throws -> Value) async throws -> Value {
         let stopping = ArchiveError(.closed, "this archiver is stopping; ask again in a moment")
         guard !isClosed.load(ordering: .acquiring) else { throw stopping }

@@ -87,21 +87,25 @@ private struct ActiveArchiver: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await publisher.run(signal) }
             defer { group.cancelAll() }
+            var backoff = Backoff()
             while !Task.isCancelled {
                 let subscription = try await client.subscribe(pool: configuration.pool, credit: configuration.credit)
-                guard let error = try await consume(subscription, consumer) else { return }
+                let began = ContinuousClock.now
+                guard let blockage = try await consume(subscription, consumer) else { return }
+                // Each time costs what was under way an attempt, so a disk with next to no room is not tried in haste.
+                if began.duration(to: .now) > Backoff.longest { backoff = Backoff() }
                 logger.error(
                     "the archive cannot be written; nothing is acknowledged until it can",
-                    metadata: ["reason": "\(error)"])
-                try await waitUntilWritable()
+                    metadata: ["reason": "\(blockage.error)"])
+                try await waitUntilWritable(consumer, blockage, &backoff)
                 logger.notice("the archive can be written again")
             }
         }
     }
 
     /// Applies what the subscription delivers until it ends (nil) or the archive cannot be written. Then the pool is left:
-    /// what was not settled goes back to the hub, and its attempts are not used up by waiting for room on a disk.
-    private func consume(_ subscription: Subscription, _ consumer: ArchiveConsumer) async throws -> ArchiveError? {
+    /// what was not settled goes back to the hub, and uses up one attempt, not one for each try.
+    private func consume(_ subscription: Subscription, _ consumer: ArchiveConsumer) async throws -> Blockage? {
         let intake = Intake(limit: configuration.credit)
         return try await withTaskCancellationHandler {
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -114,7 +118,7 @@ private struct ActiveArchiver: Sendable {
                     }
                     await intake.end()
                 }
-                let result: Result<ArchiveError?, any Error>
+                let result: Result<Blockage?, any Error>
                 do {
                     result = .success(try await consumer.run(intake) { subscription.settle($0) })
                 } catch {
@@ -130,14 +134,16 @@ private struct ActiveArchiver: Sendable {
         }
     }
 
-    private func waitUntilWritable() async throws {
-        var backoff = Backoff()
+    private func waitUntilWritable(
+        _ consumer: ArchiveConsumer, _ blockage: Blockage, _ backoff: inout Backoff
+    ) async throws {
         while true {
             await backoff.wait()
+            try Task.checkCancellation()
             do {
-                return try await store.probe()
+                return try await consumer.retry(blockage)
             } catch let error as ArchiveError where error.isTransient {
-                try Task.checkCancellation()
+                continue
             }
         }
     }

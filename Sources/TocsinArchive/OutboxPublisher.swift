@@ -70,7 +70,7 @@ struct OutboxPublisher: Sendable {
 /// Growing waits between attempts.
 struct Backoff: Sendable {
     private static let shortest = Duration.milliseconds(250)
-    private static let longest = Duration.seconds(10)
+    static let longest = Duration.seconds(10)
     private var next = Self.shortest
     private(set) var isFirst = true
 

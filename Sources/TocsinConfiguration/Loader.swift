@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import TocsinSystem
 import Yams
 
 /// Reads `tocsin.yaml`. Blocks on the file: not for Swift's cooperative threads.
@@ -67,11 +68,12 @@ public enum ConfigurationLoader {
         guard status.st_size <= bytesMax else {
             throw failure(name, "has \(status.st_size) bytes; at most \(SizeText.format(bytesMax)) are read")
         }
-        let data: Data
-        do { data = try Data(contentsOf: URL(filePath: path)) } catch {
-            throw failure(name, "cannot be read: \(error)")
+        let bytes: [UInt8]
+        do { bytes = try WholeFile.read(path, limit: bytesMax) ?? [] } catch {
+            throw failure(
+                name, "cannot be read: " + (error.code == 0 ? "\(error)" : String(cString: strerror(error.code))))
         }
-        guard let text = String(validating: data, as: UTF8.self) else {
+        guard let text = String(validating: bytes, as: UTF8.self) else {
             throw failure(name, "is not UTF-8 text")
         }
         return text
@@ -85,13 +87,13 @@ public enum ConfigurationLoader {
         do {
             return try Yams.compose(yaml: text, .default, .default, .utf8)
         } catch let error as YamlError {
-            throw ConfigurationError([problem(error, file: file ?? defaultFile)])
+            throw ConfigurationError([problem(error, in: text, file: file ?? defaultFile)])
         } catch {
             throw failure(file ?? defaultFile, "cannot be read as YAML: \(error)")
         }
     }
 
-    private static func problem(_ error: YamlError, file: String) -> Problem {
+    private static func problem(_ error: YamlError, in text: String, file: String) -> Problem {
         func at(_ mark: Mark, _ message: String) -> Problem {
             Problem(.file(file, Position(line: mark.line, column: mark.column)), message)
         }
@@ -99,7 +101,10 @@ public enum ConfigurationLoader {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
             let before = context.map { "\($0.text) that began in line \($0.mark.line), " } ?? ""
-            return at(mark, "not valid YAML: \(before)\(problem)")
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            let line = lines.indices.contains(mark.line - 1) ? lines[mark.line - 1] : ""
+            let hint = line.drop { $0 == " " }.first == "\t" ? "; indent with spaces, not with tabs" : ""
+            return at(mark, "not valid YAML: \(before)\(problem)\(hint)")
         case .duplicatedKeysInMapping(let duplicates, let context):
             let keys = duplicates.map { "\"\($0.prefix(60))\"" }.joined(separator: ", ")
             return at(context.mark, "the key \(keys) is there more than once; keep one")

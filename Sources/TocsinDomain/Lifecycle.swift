@@ -117,7 +117,8 @@ public enum Lifecycle {
         guard let path = path(from: from, to: target) else {
             return .failure(
                 TransitionRefusal(
-                    .illegalTransition, "cannot \(action.name) a \(from) incident" + hint(for: action, from: from)))
+                    .illegalTransition,
+                    "cannot \(action.name) an incident that is \(from)" + hint(for: action, from: from)))
         }
         var steps: [LifecycleStep] = []
         var state = from
@@ -193,7 +194,7 @@ public enum Lifecycle {
 
     private static func illegal(_ action: IncidentAction, _ from: IncidentState) -> TransitionRefusal {
         TransitionRefusal(
-            .illegalTransition, "cannot \(action.name) a \(from) incident" + hint(for: action, from: from))
+            .illegalTransition, "cannot \(action.name) an incident that is \(from)" + hint(for: action, from: from))
     }
 
     private static func hint(for action: IncidentAction, from: IncidentState) -> String {

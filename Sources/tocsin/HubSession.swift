@@ -63,7 +63,9 @@ struct HubSession: Sendable {
                     try await Task.sleep(for: .milliseconds(200))
                     continue
                 }
-                throw isPassing ? Failure(.unavailable, service.absent(message)) : Failure(callCode: code, message)
+                throw isPassing
+                    ? Failure(.unavailable, code == 12 ? service.absent(message) : service.unable(message))
+                    : Failure(callCode: code, message)
             } catch ClientError.timedOut {
                 throw Failure(
                     .timedOut, "no answer from \(service.server) within \(DurationText.format(timeout)); try again")
@@ -90,4 +92,6 @@ enum ServiceName: String {
             "the hub is there, but no archiver answers (\(message)); start one with `tocsin archiver`, or look at `tocsin status`"
         }
     }
+
+    fileprivate func unable(_ message: String) -> String { "\(server) cannot do it now: \(message)" }
 }

@@ -168,8 +168,9 @@ extension ActionCommand {
         case .json: Terminal.print(json: ["incident": response.incident.json, "entry": response.entry.json])
         case .text:
             let incident = response.incident
+            let whom = action == .assign ? " to \(response.entry.after.printable)" : ""
             Terminal.print(
-                "\(shown(incident.number)) \(response.entry.verb) by \(response.entry.actor.printable): "
+                "\(shown(incident.number)) \(response.entry.verb)\(whom) by \(response.entry.actor.printable): "
                     + "\(incident.title.printable) (\(incident.state.name))")
         }
     }

@@ -38,7 +38,7 @@ struct UpCommand: AsyncParsableCommand {
 
 /// The processes of one machine, from the first start to the end of the last.
 private final class LocalSystem: Sendable {
-    private static let hubPatience = Duration.seconds(60)
+    private static let hubPatience = Duration.seconds(30)
     private static let workerPatience = Duration.seconds(30)
 
     private let configuration: Configuration
@@ -128,13 +128,18 @@ private final class LocalSystem: Sendable {
     private func follow() async throws {
         supervisor.start(hub)
         var isHubReady = false
+        let complaint = Task {
+            try await Task.sleep(for: Self.hubPatience)
+            Terminal.say("tocsin: the hub is reading its journal, or stuck; see its messages above")
+        }
+        defer { complaint.cancel() }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await Task.sleep(for: Self.hubPatience) }
             for await event in events {
-                Self.say(event)
                 switch event {
                 case .ready("hub", _) where !isHubReady:
+                    Self.say(event)
                     isHubReady = true
+                    complaint.cancel()
                     for worker in workers { supervisor.start(worker.spec) }
                     group.addTask { try await self.awaitWorkers() }
                 case .ended("hub", let end, _) where !isHubReady:
@@ -144,10 +149,11 @@ private final class LocalSystem: Sendable {
                         "the hub cannot start (\(end)); its message is above")
                 case .failed("hub", let reason, _) where !isHubReady: throw Failure(.cannotStart, reason)
                 case .ended(let name, let end, restart: nil):
+                    Self.say(event)
                     throw Failure(
                         end.exitCode.flatMap { ExitCodes(rawValue: $0) } ?? .internalError,
                         "\(name) cannot run (\(end)); its message is above")
-                default: continue
+                default: Self.say(event)
                 }
             }
             group.cancelAll()
@@ -217,8 +223,10 @@ private struct FolderLock: Sendable {
         var path = ""
         for part in folder.split(separator: "/") {
             path += "/\(part)"
-            guard mkdir(path, 0o700) == 0 || errno == EEXIST || errno == EROFS else {
-                throw Self.failure("the data folder \(path) cannot be created: \(String(cString: strerror(errno)))")
+            // What is there already need not be made; a read-only file system says so only of what is not.
+            let code = mkdir(path, 0o700) == 0 ? 0 : errno
+            guard code == 0 || code == EEXIST || (code == EROFS && access(path, F_OK) == 0) else {
+                throw Self.failure("the data folder \(path) cannot be created: \(String(cString: strerror(code)))")
             }
         }
         let file = "\(folder)/up.lock"

@@ -99,9 +99,12 @@ struct CommandTests {
     func refused() async throws {
         let archive = try await Self.archive()
         let wrong: [(Tocsin_V1_CommandRequest, String)] = [
-            (command("1", .close, "x"), "ILLEGAL_TRANSITION: cannot close a triaged incident; resolve it first"),
+            (
+                command("1", .close, "x"),
+                "ILLEGAL_TRANSITION: cannot close an incident that is triaged; resolve it first"
+            ),
             (command("2", .resolve), "CAUSE_MISSING: state the cause, or \"unknown\", to resolve the incident"),
-            (command("3", .reopen), "ILLEGAL_TRANSITION: cannot reopen a triaged incident; it is open"),
+            (command("3", .reopen), "ILLEGAL_TRANSITION: cannot reopen an incident that is triaged; it is open"),
             (command("4", .dismiss, "  "), "REASON_MISSING: say why the incident is dismissed"),
         ]
         let before = try await archive.incident(1)

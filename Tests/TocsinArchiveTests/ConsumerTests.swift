@@ -45,7 +45,7 @@ struct ConsumerTests {
         #expect(try await archive.verbs(1).last == "noted")
     }
 
-    @Test("when the archive cannot be written nothing is settled and the reason is returned")
+    @Test("when the archive cannot be written nothing is settled, and only room for what waits lets it go on")
     func cannotWrite() async throws {
         let archive = try TestArchive()
         try await archive.store.write { db in
@@ -57,8 +57,17 @@ struct ConsumerTests {
         big.events = (0..<5000).map { index in .with { $0.id = "a rather long id of an event, number \(index)" } }
         await intake.put([Self.delivery(try Message(big, subject: "alert.critical.checkout"), 1)])
         var settled = 0
-        let error = try await Self.consumer(archive).run(intake) { settled += $0.count }
-        #expect(error?.code == .storage && settled == 0)
+        let consumer = Self.consumer(archive)
+        let blockage = try #require(try await consumer.run(intake) { settled += $0.count })
+        #expect(blockage.error.code == .storage && settled == 0 && blockage.items.map(\.sequence) == [1])
+        // A little can be written, and that is not enough.
+        try await archive.store.write { try $0.execute(sql: "UPDATE counters SET value = value") }
+        await #expect(throws: ArchiveError.self) { try await consumer.retry(blockage) }
+        try await archive.store.write { try $0.execute(sql: "PRAGMA max_page_count = 1000000") }
+        try await consumer.retry(blockage)
+        try await consumer.retry(blockage)
+        let accounting = try await archive.store.accounting()
+        #expect(accounting.handled == 5000 && accounting.applied == 5000)
     }
 
     @Test("a message that breaks the transaction is rejected alone")

@@ -97,6 +97,14 @@ struct ProblemTests {
         #expect(found.first?.hasPrefix(expected) == true)
     }
 
+    @Test("a tab where spaces are needed is named")
+    func tab() {
+        let found = problems("hub:\n\theartbeat: 2s\n")
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix("t.yaml:2:1: not valid YAML: ") == true)
+        #expect(found.first?.hasSuffix("; indent with spaces, not with tabs") == true)
+    }
+
     @Test("a key given twice is refused")
     func twice() {
         #expect(
