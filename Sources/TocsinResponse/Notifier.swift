@@ -95,7 +95,7 @@ struct Notifier: Sendable {
             var environment = ChangeEnvironment.variables(of: change, service: change.services.first ?? "")
             environment["TOCSIN_NOTIFICATION"] = notification.id
             let outcome = try await Command.run(
-                command, environment: environment, stdin: body, timeout: target.timeout, on: pool)
+                command, environment: environment, stdin: body + [UInt8(ascii: "\n")], timeout: target.timeout, on: pool)
             return Attempt(result: outcome.succeeded ? .delivered : .failed, text: outcome.text)
         case .webhook(let url, let headers):
             return try await post(body, to: url, headers, key: notification.id, timeout: target.timeout, on: pool)
