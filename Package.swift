@@ -49,7 +49,8 @@ let package = Package(
         ours("TocsinJournal", ["CCRC32C", "TocsinWire", deque]),
         ours("TocsinCore", ["TocsinWire", deque, heap]),
         ours("TocsinEngine", ["TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, deque]),
-        ours("TocsinHub", ["TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinWire", logging]),
+        ours(
+            "TocsinHub", ["TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinWire", logging]),
         ours("TocsinSimulator", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
 
         // What clients and workers are written with.
@@ -60,7 +61,9 @@ let package = Package(
 
         // The incident domain and the roles.
         ours("TocsinDomain", []),
-        ours("TocsinDetection", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", "CLinux", crypto, logging]),
+        ours(
+            "TocsinDetection",
+            ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", "CLinux", crypto, logging]),
         ours("TocsinTriage", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire", crypto, logging]),
         ours("TocsinArchive", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", sqlite, logging]),
         ours("TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),

@@ -21,7 +21,8 @@ struct Replay {
 
 extension Core {
     /// One message of the journal, in order. Throws for an envelope that does not scan.
-    public mutating func replayMessage(_ envelope: EnvelopeView, sequence: UInt64, batch: UInt64, time: UInt64) throws(WireError) {
+    public mutating func replayMessage(_ envelope: EnvelopeView, sequence: UInt64, batch: UInt64, time: UInt64) throws(WireError)
+    {
         let (meta, _) = meta(envelope)
         _ = dedup.insert(meta.idHigh, meta.idLow, now: time)
         lastSequence = sequence

@@ -79,7 +79,7 @@ final class LogFollower: Sendable {
                             bytes += line.bytes.count
                             return batch.events.count < Self.batchEvents && bytes < Self.batchBytes
                         })
-                } catch where !batch.events.isEmpty {
+                } catch  where !batch.events.isEmpty {
                     // The position is past these events: they go out first, and the next call meets the error again.
                     break
                 }

@@ -125,8 +125,7 @@ struct LogTail: ~Copyable {
     }
 
     /// At the end of the file: if the path is another file by now, goes on to that once this one has been quiet for a while.
-    private mutating func rotate(_ file: OpenFile, now: Duration, _ body: (Line) -> Bool) throws(StateFileError) -> Bool
-    {
+    private mutating func rotate(_ file: OpenFile, now: Duration, _ body: (Line) -> Bool) throws(StateFileError) -> Bool {
         if let there = Self.status(path), there.isSame(file) {
             quietSince = nil
             return false

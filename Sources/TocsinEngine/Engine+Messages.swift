@@ -132,7 +132,9 @@ extension Engine {
         let rows = Int(header.count)
         guard rows > 0, rows <= Limits.batch, table.count == rows * SettleEntry.size else {
             throw WireError(
-                .badBody, "a settle table of \(table.count) bytes for \(rows) rows; 1 to \(Limits.batch) rows of \(SettleEntry.size) are possible")
+                .badBody,
+                "a settle table of \(table.count) bytes for \(rows) rows; 1 to \(Limits.batch) rows of \(SettleEntry.size) are possible"
+            )
         }
         var entries: [SettleEntry] = []
         entries.reserveCapacity(rows)

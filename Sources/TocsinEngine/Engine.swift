@@ -144,7 +144,10 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     /// Room kept in each segment for control batches, so that settlements can be written where messages cannot.
     var reserve: Int { journal.options.segmentBytes / 8 }
 
-    enum Room { case ready, soon, never(WireError) }
+    enum Room {
+        case ready, soon
+        case never(WireError)
+    }
 
     /// Whether a batch of messages of this size can be appended now. Begins the next segment where needed.
     mutating func makeRoom(_ bytes: Int, _ now: Moment) -> Room {

@@ -108,7 +108,9 @@ public final class Hub: Sendable {
             let wasFailing = engine.journal.prepareFailure != nil
             engine.finished(job, failure)
             if let failure {
-                logger.error("cannot make room for more messages; publishers are refused until there is", metadata: ["reason": "\(failure)"])
+                logger.error(
+                    "cannot make room for more messages; publishers are refused until there is",
+                    metadata: ["reason": "\(failure)"])
             } else if wasFailing {
                 logger.notice("there is room for messages again")
             }

@@ -48,7 +48,8 @@ public struct JournalIdentity: Equatable, Sendable {
             if names.contains(name) {
                 guard let found = try read(disk) else {
                     throw JournalError(
-                        .corrupt, "the file \(name) of the journal is damaged; restore it from a backup, the segments depend on it")
+                        .corrupt,
+                        "the file \(name) of the journal is damaged; restore it from a backup, the segments depend on it")
                 }
                 identity = found
                 identity.epoch += 1

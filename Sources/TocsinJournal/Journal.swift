@@ -313,7 +313,8 @@ public struct Journal<D: Disk> {
                     UnsafeRawBufferPointer(rebasing: bytes.buffer[offset...]), seed: identity.seed, segment: entry.segment),
                 header.totalBytes <= bytes.count - offset,
                 BatchHeader.isIntact(
-                    bytes.buffer.part(offset, BatchHeader.size), body: bytes.buffer.part(offset + BatchHeader.size, header.bodyBytes))
+                    bytes.buffer.part(offset, BatchHeader.size),
+                    body: bytes.buffer.part(offset + BatchHeader.size, header.bodyBytes))
             else {
                 throw JournalError(
                     .corrupt, "\(name) has changed at offset \(start + offset): the batch there was intact when it was written")

@@ -132,8 +132,12 @@ extension Session {
     /// What the hub had been asked may or may not have been done.
     mutating func loseCalls() {
         for id in calls.keys.sorted() where calls[id]?.sent == true {
-            end(id, .failure(.call(
-                code: 14, message: "the connection to the hub was lost during the call; it may or may not have been done")))
+            end(
+                id,
+                .failure(
+                    .call(
+                        code: 14, message: "the connection to the hub was lost during the call; it may or may not have been done")
+                ))
         }
         served.removeAll()
     }

@@ -34,7 +34,6 @@ struct Session<Waiter: Sendable> {
         case ended
     }
 
-
     enum Phase: Equatable {
         /// Before `start`, and after `close`.
         case off

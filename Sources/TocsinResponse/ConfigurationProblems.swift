@@ -57,8 +57,7 @@ extension Runbook {
 extension RunbookStep {
     fileprivate var problems: [String] {
         var problems = [Check.name(name, "step"), Check.command(command), Check.timeout(timeout)].compactMap(\.self)
-        for name in environment.keys.sorted() where name.isEmpty || name.utf8.contains(where: { $0 == 0 || $0 == 0x3D })
-        {
+        for name in environment.keys.sorted() where name.isEmpty || name.utf8.contains(where: { $0 == 0 || $0 == 0x3D }) {
             problems.append("\"\(name)\" cannot be the name of an environment variable")
         }
         for (name, value) in environment where value.utf8.contains(0) {

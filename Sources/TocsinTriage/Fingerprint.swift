@@ -178,8 +178,7 @@ enum SummaryMask {
         for byte in run where isDigit(byte) { digits += 1 }
         if digits == 0 { return false }
         if digits == run.count { return true }
-        if run.count > 2, run[run.startIndex] == UInt8(ascii: "0"), run[run.startIndex + 1] | 0x20 == UInt8(ascii: "x")
-        {
+        if run.count > 2, run[run.startIndex] == UInt8(ascii: "0"), run[run.startIndex + 1] | 0x20 == UInt8(ascii: "x") {
             return run.dropFirst(2).allSatisfy(isHex)
         }
         return run.count >= 6 && run.allSatisfy(isHex)

@@ -13,17 +13,25 @@ public enum LengthPrefixed {
         var index = 0
         while offset < frame.count {
             guard frame.count - offset >= prefixSize else {
-                throw WireError(.badLengthPrefix, "\(frame.count - offset) bytes left at offset \(offset), a prefix needs 5", index: index)
+                throw WireError(
+                    .badLengthPrefix, "\(frame.count - offset) bytes left at offset \(offset), a prefix needs 5", index: index)
             }
             guard frame[offset] == 0 else {
-                throw WireError(.badLengthPrefix, "flags byte \(frame[offset]) at offset \(offset); only 0 (not compressed) is accepted", index: index)
+                throw WireError(
+                    .badLengthPrefix, "flags byte \(frame[offset]) at offset \(offset); only 0 (not compressed) is accepted",
+                    index: index)
             }
             let length = Int(frame.bigEndian(UInt32.self, at: offset + 1))
             guard length <= Limits.messageBytes else {
-                throw WireError(.tooLarge, "message of \(length) bytes at offset \(offset); the limit is \(Limits.messageBytes)", index: index)
+                throw WireError(
+                    .tooLarge, "message of \(length) bytes at offset \(offset); the limit is \(Limits.messageBytes)", index: index
+                )
             }
             guard length <= frame.count - offset - prefixSize else {
-                throw WireError(.badLengthPrefix, "the prefix at offset \(offset) promises \(length) bytes, \(frame.count - offset - prefixSize) are left", index: index)
+                throw WireError(
+                    .badLengthPrefix,
+                    "the prefix at offset \(offset) promises \(length) bytes, \(frame.count - offset - prefixSize) are left",
+                    index: index)
             }
             guard index < limit else {
                 throw WireError(.tooMany, "more than \(limit) messages in one batch; send them in several", index: index)

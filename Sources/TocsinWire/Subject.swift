@@ -4,7 +4,9 @@ public enum Subject {
     /// Nil if `bytes` is a valid subject, else what is wrong with it.
     @inlinable public static func problem(in bytes: UnsafeRawBufferPointer) -> String? {
         if bytes.isEmpty { return "the subject is empty" }
-        if bytes.count > Limits.subjectBytes { return "the subject has \(bytes.count) bytes; the limit is \(Limits.subjectBytes)" }
+        if bytes.count > Limits.subjectBytes {
+            return "the subject has \(bytes.count) bytes; the limit is \(Limits.subjectBytes)"
+        }
         var tokens = 1
         var length = 0
         for byte in bytes {
@@ -64,7 +66,10 @@ public struct SubjectFilter: Hashable, Sendable, CustomStringConvertible {
         }
         for token in tokens where token != [UInt8(ascii: "*")] {
             guard !token.isEmpty, token.allSatisfy(Subject.isTokenByte) else {
-                throw WireError(.badPool, "\"\(text)\" is not a subject filter; write tokens joined by '.', '*' for one token, '>' at the end for the rest")
+                throw WireError(
+                    .badPool,
+                    "\"\(text)\" is not a subject filter; write tokens joined by '.', '*' for one token, '>' at the end for the rest"
+                )
             }
         }
         self.tokens = tokens

@@ -15,8 +15,7 @@ struct RoleOptions: ParsableArguments {
 /// What the worker processes have in common: configuration, log, client, and an end in good order.
 enum RoleProcess {
     /// Configuration and log of the process; called first.
-    static func begin(_ options: RoleOptions, defaultName: String) async throws -> (Configuration, name: String, Logger)
-    {
+    static func begin(_ options: RoleOptions, defaultName: String) async throws -> (Configuration, name: String, Logger) {
         let configuration = try await options.configuration.load()
         let name = options.name ?? defaultName
         return (configuration, name, configuration.log.logger(process: name))

@@ -83,8 +83,7 @@ struct WorkerTests {
                 do {
                     let response: Response = try await client.call("tocsin.v1.IncidentService/\(method)", request)
                     if isWanted(response) { return response }
-                } catch ClientError.call(let code, _) where (code == 12 || code == 14) && ContinuousClock.now < deadline
-                {
+                } catch ClientError.call(let code, _) where (code == 12 || code == 14) && ContinuousClock.now < deadline {
                     // Nobody serves it yet, or the server has just gone.
                 }
                 guard ContinuousClock.now < deadline else {

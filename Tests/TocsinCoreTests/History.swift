@@ -103,7 +103,8 @@ struct History {
         for _ in 0..<random.below(6) {
             guard let index = outstanding.indices.randomElement(using: &random) else { return }
             let delivered = random.chance(0.9) ? outstanding.remove(at: index) : outstanding[index]
-            guard let number = hub.core.peers[delivered.peer]?.subscriptions.first(where: { $0.id == delivered.subscription })?.pool
+            guard
+                let number = hub.core.peers[delivered.peer]?.subscriptions.first(where: { $0.id == delivered.subscription })?.pool
             else { continue }
             let pool = hub.core.pools[number]
             let isLatest = pool.leases.find(delivered.row.token, sequence: delivered.row.sequence).map {
@@ -133,7 +134,8 @@ struct History {
         welcome(1)
         let definition = try PoolDefinition(
             name: "p\(declared.count)", filters: [["a.>", "a"], ["a.x"], [">"]][random.below(3)],
-            visibility: UInt64(300 + random.below(3_000)), maxAttempts: UInt32(1 + random.below(4)), fromStart: random.chance(0.5))
+            visibility: UInt64(300 + random.below(3_000)), maxAttempts: UInt32(1 + random.below(4)), fromStart: random.chance(0.5)
+        )
         record(hub.core.takeControl())
         declared.append((definition, hub.journal.count, hub.core.lastSequence))
         let before = hub.journal.count

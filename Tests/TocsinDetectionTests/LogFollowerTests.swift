@@ -146,7 +146,8 @@ struct LogFollowerTests {
         try world.append(long + "\nafter\n" + String(repeating: "y", count: 600) + "\n")
         seen += try world.drain()
         let events = try LogWorld.events(seen)
-        #expect(events.map(\.summary) == ["before", String(repeating: "x", count: 512), "after", String(repeating: "y", count: 512)])
+        #expect(
+            events.map(\.summary) == ["before", String(repeating: "x", count: 512), "after", String(repeating: "y", count: 512)])
         #expect(events[1].details["line"]?.utf8.count == LogTail.lineLimit && events[1].details["truncated"] == "true")
         #expect(events[3].details["line"]?.count == 600 && events[3].details["truncated"] == nil)
         #expect(seen.allSatisfy { $0.payload.count < Limits.messageBytes })

@@ -23,7 +23,8 @@ struct SubprocessTests {
 
     @Test("exit code, both outputs, standard input and environment arrive")
     func outputs() async throws {
-        let result = try await sh("cat; echo \"$TOCSIN_X\"; echo bad >&2; exit 3", stdin: "hello ", environment: ["TOCSIN_X": "y z"])
+        let result = try await sh(
+            "cat; echo \"$TOCSIN_X\"; echo bad >&2; exit 3", stdin: "hello ", environment: ["TOCSIN_X": "y z"])
         #expect(result.exit == 3)
         #expect(result.signal == nil)
         #expect(text(result.stdout) == "hello y z\n")
