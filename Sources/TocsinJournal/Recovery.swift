@@ -72,6 +72,11 @@ extension Journal {
         var offset = SegmentHeader.size
         var batches = 0
         while let header = intact(file, at: offset, number) {
+            // First, so that the damage is named and not what follows from it.
+            if batches == 0, let torn = report.torn {
+                throw JournalError(
+                    .corrupt, "\(torn), but \(name) was begun after that had been written; restore it from a backup")
+            }
             let isNext = header.ordinal == lastOrdinal + 1 && header.firstSequence == nextSequence
             guard isNext || (isFirst && batches == 0) else {
                 throw JournalError(
@@ -80,10 +85,6 @@ extension Journal {
                 )
             }
             if batches == 0 {
-                if let torn = report.torn {
-                    throw JournalError(
-                        .corrupt, "\(torn), but \(name) was begun after that had been written; restore it from a backup")
-                }
                 segments.append(Segment(number: number, firstSequence: header.firstSequence, bytes: size, end: 0))
             }
             batches += 1

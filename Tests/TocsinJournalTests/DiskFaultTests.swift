@@ -1,0 +1,49 @@
+import Testing
+import TocsinJournal
+import TocsinWire
+
+/// What the simulator found, each as the few steps it comes down to.
+@Suite("Disk faults") struct DiskFaultTests {
+    private static let options: JournalOptions = {
+        var options = JournalOptions()
+        options.segmentBytes = 4096
+        options.retainBytes = 0
+        return options
+    }()
+
+    private func open(_ disk: MemoryDisk) throws -> Journal<MemoryDisk> {
+        try Journal.open(disk, options: Self.options, newSeed: 7, begin: { _ in }, replay: { _ in }).journal
+    }
+
+    private func append(_ journal: inout Journal<MemoryDisk>, _ count: Int) {
+        for _ in 0..<count { _ = journal.append(.control, Bytes([1, 2, 3]), time: 1) }
+    }
+
+    private func write(_ journal: inout Journal<MemoryDisk>, _ disk: MemoryDisk) throws {
+        guard let work = journal.takeWork() else { return }
+        try work.perform(on: disk)
+        journal.written(work.last)
+    }
+
+    /// Goal: the batches of one sync say nothing of each other; the next segment does, and the damage itself is named.
+    @Test("damage at the end of a segment that has a successor is named by file and offset")
+    func damageNamed() throws {
+        let disk = MemoryDisk()
+        var journal = try open(disk)
+        append(&journal, 3)
+        try write(&journal, disk)
+        while let job = journal.takeJob() {
+            try job.perform(on: disk)
+            journal.finished(job, nil)
+        }
+        journal.roll()
+        append(&journal, 1)
+        try write(&journal, disk)
+        // The second batch: a segment's header and a batch of 64 + 8 bytes are before it.
+        disk.flip("segment-00000001.log", at: 64 + 72 + 20)
+        let error = #expect(throws: JournalError.self) { try open(disk) }
+        #expect(error?.code == .corrupt)
+        #expect(error?.description.contains("segment-00000001.log") ?? false)
+        #expect(error?.description.contains("offset 136") ?? false, "\(error?.description ?? "")")
+    }
+}
