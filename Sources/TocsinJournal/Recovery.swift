@@ -1,3 +1,5 @@
+import DequeModule
+import Glibc
 import TocsinWire
 
 /// One intact batch found at start, in order. The body is valid during the call it is passed to.
@@ -12,6 +14,8 @@ public struct RecoveryReport: Sendable {
     public var torn: String?
     /// Where it is; zeroed only once every segment was looked at.
     var tornRange: (name: String, offset: Int, length: Int)?
+    /// Batches of the last segment that no durable mark covers: intact, and perhaps in the page cache only.
+    var unmarked: Deque<(ordinal: UInt64, offset: Int)> = []
     public var batches: UInt64 = 0
     public var bytes = 0
 }
@@ -46,8 +50,11 @@ extension Journal {
                 }
                 try journal.recover(number, after: position == 0, &report, replay)
             }
-            if let range = report.tornRange { try zero(range, on: disk) }
             guard let last = journal.segments.last else { throw JournalError(.format, "the journal has no segment") }
+            if let first = report.unmarked.first {
+                try rewrite(SegmentHeader.name(last.number), first.offset..<last.end, on: disk)
+            }
+            if let range = report.tornRange { try zero(range, on: disk) }
             journal.durableOrdinal = journal.lastOrdinal
             journal.durableEnd = (last.number, last.end)
             return (journal, report)
@@ -87,12 +94,16 @@ extension Journal {
             if batches == 0 {
                 segments.append(Segment(number: number, firstSequence: header.firstSequence, bytes: size, end: 0))
             }
+            // A segment is on disk before the next is begun.
+            if batches == 0 { report.unmarked = [] }
             batches += 1
             try replay(
                 RecoveredBatch(header: header, body: file.part(offset + BatchHeader.size, header.bodyBytes)))
             note(header, at: offset)
             lastOrdinal = header.ordinal
             lastMark = header.durable
+            report.unmarked.append((header.ordinal, offset))
+            while let first = report.unmarked.first, first.ordinal <= header.durable { report.unmarked.removeFirst() }
             nextSequence = header.firstSequence + UInt64(header.count)
             report.batches += 1
             report.bytes += header.totalBytes
@@ -118,6 +129,18 @@ extension Journal {
                 file.part(offset, BatchHeader.size), body: file.part(offset + BatchHeader.size, header.bodyBytes))
         else { return nil }
         return header
+    }
+
+    /// What was found may have been read from the page cache alone: the process ended before the sync, or the sync failed and
+    /// left the pages for clean. Written again and synced, it is on disk, and may be acknowledged.
+    private static func rewrite(_ name: String, _ range: Range<Int>, on disk: D) throws(DiskError) {
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: range.count, alignment: 8)
+        defer { bytes.deallocate() }
+        guard try disk.read(name, at: range.lowerBound, into: bytes) == range.count else {
+            throw DiskError(.other(errno: EIO), "cannot read \(name) again at offset \(range.lowerBound)")
+        }
+        try disk.write(name, at: range.lowerBound, [UnsafeRawBufferPointer(bytes)])
+        try disk.sync(name)
     }
 
     /// An unfinished write is zeroed, so that no later start can take a part of it for something.

@@ -25,6 +25,22 @@ import TocsinWire
         journal.written(work.last)
     }
 
+    /// Goal: a batch that was read at start is on disk from then on, though the process ended between write and sync.
+    @Test("what is found at start without a sync survives the next power cut")
+    func foundInCache() throws {
+        let disk = MemoryDisk()
+        var journal = try open(disk)
+        append(&journal, 1)
+        try write(&journal, disk)
+        append(&journal, 2)
+        disk.fail(["sync segment-00000001.log"])
+        #expect(throws: DiskError.self) { try write(&journal, disk) }
+        disk.fail([])
+        let found = try open(disk).lastOrdinal
+        disk.cutPower()
+        #expect(try open(disk).lastOrdinal == found)
+    }
+
     /// Goal: the batches of one sync say nothing of each other; the next segment does, and the damage itself is named.
     @Test("damage at the end of a segment that has a successor is named by file and offset")
     func damageNamed() throws {
