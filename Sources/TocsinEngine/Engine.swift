@@ -28,7 +28,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     private var writing: UInt64?
     private var lastAppend: UInt64 = 0
     private var lastKind = BatchKind.mark
-    private var retryPreparingAt: UInt64 = 0
+    private var retryJobsAt: UInt64 = 0
     private var lastTick: UInt64 = 0
 
     /// Refusals by reason, since start.
@@ -113,9 +113,9 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         {
             append(.mark, Bytes([]), now)
         }
-        if journal.prepareFailure != nil, now.steady >= retryPreparingAt {
-            retryPreparingAt = now.steady + 1000
-            journal.retryPreparing()
+        if journal.isJobFailing, now.steady >= retryJobsAt {
+            retryJobsAt = now.steady + 1000
+            journal.retryJobs()
         }
         return more
     }
@@ -212,7 +212,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
 
     public mutating func takeJob() -> JournalJob? { journal.takeJob() }
     public mutating func finished(_ job: JournalJob, _ error: DiskError?) {
-        if error != nil { retryPreparingAt = clock.now().steady + 1000 }
+        if error != nil { retryJobsAt = clock.now().steady + 1000 }
         journal.finished(job, error)
     }
 

@@ -87,6 +87,8 @@ public struct Journal<D: Disk> {
     var next = Next.absent
     private var removing: [UInt32] = []
     private var removable: [UInt32] = []
+    /// Removing failed; not tried again before `retryJobs`.
+    private var isRemovalFailing = false
     /// Why the next segment could not be made, until it is.
     public private(set) var prepareFailure: DiskError?
 
@@ -191,7 +193,7 @@ public struct Journal<D: Disk> {
             next = .preparing
             return .prepare(segment: current.number + 1, bytes: options.segmentBytes, seed: identity.seed)
         }
-        if !removable.isEmpty, removing.isEmpty {
+        if !removable.isEmpty, removing.isEmpty, !isRemovalFailing {
             removing = removable
             removable = []
             return .remove(removing)
@@ -199,17 +201,27 @@ public struct Journal<D: Disk> {
         return nil
     }
 
-    /// What came of a job. After a failure to prepare, `retryPreparing` allows the next attempt.
+    /// What came of a job. After a failure, `retryJobs` allows the next attempt.
     public mutating func finished(_ job: JournalJob, _ error: DiskError?) {
         switch job {
         case .prepare:
             next = error == nil ? .ready : .absent
             prepareFailure = error
-        case .remove: removing = []
+        case .remove(let segments):
+            removing = []
+            isRemovalFailing = error != nil
+            // First again: a later one that goes before them would leave a hole, and the next start would refuse it.
+            if error != nil { removable = segments + removable }
         }
     }
 
-    public mutating func retryPreparing() { prepareFailure = nil }
+    /// Whether a job failed and was not allowed another attempt.
+    public var isJobFailing: Bool { prepareFailure != nil || isRemovalFailing }
+
+    public mutating func retryJobs() {
+        prepareFailure = nil
+        isRemovalFailing = false
+    }
 
     /// Lets go of segments below `floor`, the lowest sequence still needed, beyond what is retained.
     public mutating func release(below floor: UInt64) {

@@ -62,4 +62,30 @@ import TocsinWire
         #expect(error?.description.contains("segment-00000001.log") ?? false)
         #expect(error?.description.contains("offset 136") ?? false, "\(error?.description ?? "")")
     }
+
+    /// Goal: segments go from the oldest on, also after one could not be removed, or a hole is left and the next start refused.
+    @Test("a segment that could not be removed goes before the next one")
+    func removalFails() throws {
+        let disk = MemoryDisk()
+        var journal = try open(disk)
+        disk.fail(["remove segment-00000001.log"])
+        for number in 1...5 {
+            append(&journal, 1)
+            try write(&journal, disk)
+            while let job = journal.takeJob() {
+                var failure: DiskError?
+                do { try job.perform(on: disk) } catch { failure = error }
+                journal.finished(job, failure)
+            }
+            if number == 4 {
+                disk.fail([])
+                journal.retryJobs()
+            }
+            journal.roll()
+            journal.release(below: .max)
+        }
+        let names = try disk.list().sorted()
+        #expect(!names.contains("segment-00000001.log"), "it was removed in the end: \(names)")
+        _ = try open(disk)
+    }
 }
