@@ -218,7 +218,10 @@ extension Core {
         return revived
     }
 
-    /// The lowest sequence that anything still needs: everything below may be removed.
+    /// Ids the dedup window holds at least, unless they are older than its time.
+    public static var dedupIDs: Int { DedupWindow.generationIDs }
+
+    /// The lowest sequence that any pool still needs.
     public var floor: UInt64 {
         var floor = durableSequence + 1
         for pool in pools {

@@ -163,7 +163,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             guard flushControl(now) else { return .soon }
             journal.roll()
             append(.checkpoint, core.checkpoint(), now)
-            journal.release(below: core.floor)
+            journal.release(below: min(core.floor, dedupFloor(now)))
             return .ready
         }
         if let failure = journal.prepareFailure {
@@ -172,6 +172,13 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
                     .storageFailed, "the hub cannot make room on its disk (\(failure)); nothing was stored, send it again later"))
         }
         return .soon
+    }
+
+    /// The oldest message whose id counts as a duplicate: a hub that starts again knows of ids what the journal still holds.
+    private func dedupFloor(_ now: Moment) -> UInt64 {
+        let byTime = journal.sequence(at: now.wall - min(now.wall, core.options.dedupWindow))
+        let byCount = journal.nextSequence - min(journal.nextSequence, UInt64(Core.dedupIDs))
+        return max(byTime, byCount)
     }
 
     @discardableResult mutating func append(

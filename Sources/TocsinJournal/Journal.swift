@@ -5,7 +5,7 @@ import TocsinWire
 public struct JournalOptions: Sendable {
     /// Of one segment file, whole from its creation.
     public var segmentBytes = 64 << 20
-    /// Segments in which everything is settled are kept for taps up to this much.
+    /// Segments in which everything is settled, and no id is in the dedup window, are kept for taps up to this much.
     public var retainBytes = 256 << 20
     /// Newest messages kept in memory.
     public var recentBytes = 8 << 20
