@@ -1,1 +1,75 @@
-print("not built yet")
+import ArgumentParser
+import Glibc
+import TocsinSimulator
+
+extension Mutation: ExpressibleByArgument {}
+
+/// Runs simulated histories of the hub. Exit code 1 if a promise was broken.
+struct Simulate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tocsin-sim",
+        abstract: "Runs the hub's own code through seeded histories of crashes, disk faults and lost connections.")
+
+    @Option(help: "How many histories.")
+    var seeds: UInt64 = 500
+
+    @Option(help: "Seed of the first history.")
+    var first: UInt64 = 1
+
+    @Option(help: "Only the history of this seed.")
+    var seed: UInt64?
+
+    @Flag(help: "Print everything that happens in the history of --seed.")
+    var trace = false
+
+    @Option(help: "Milliseconds of trouble in one history.")
+    var duration: UInt64 = 20_000
+
+    @Option(help: "Break a promise of disk, network or clock; the histories must fail.")
+    var mutation: Mutation?
+
+    func validate() throws {
+        if trace, seed == nil { throw ValidationError("--trace prints one history; name it with --seed.") }
+        if seeds == 0, seed == nil { throw ValidationError("--seeds is at least 1.") }
+    }
+
+    func run() throws {
+        var options = SimulationOptions()
+        options.duration = duration
+        options.mutation = mutation
+        var coverage = Coverage()
+        var failed = 0
+        let began = nanoseconds()
+        let all = seed.map { $0...$0 } ?? first...(first + seeds - 1)
+        for seed in all {
+            let report = Simulation.run(seed: seed, options: options, trace: trace ? { print($0) } : nil)
+            coverage += report.coverage
+            if let violation = report.violation {
+                failed += 1
+                print("FAIL seed \(seed), at \(report.elapsed) ms: \(violation.rule): \(violation.description)")
+                print("     again: tools/sim --seed \(seed) --trace\(repeating)")
+            } else if self.seed != nil {
+                print("seed \(seed): at rest after \(report.elapsed) ms, hash \(String(report.hash, radix: 16))")
+            }
+            // The log of a long run shows that it goes on.
+            fflush(nil)
+        }
+        for line in coverage.lines { print(line) }
+        let seconds = Double(nanoseconds() - began) / 1e9
+        print("\(Int(Double(all.count) / seconds * 60)) histories a minute")
+        print("\(all.count - failed) passed, \(failed) failed")
+        if failed > 0 { throw ExitCode.failure }
+    }
+
+    private var repeating: String {
+        (duration == 20_000 ? "" : " --duration \(duration)") + (mutation.map { " --mutation \($0.rawValue)" } ?? "")
+    }
+
+    private func nanoseconds() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
+
+Simulate.main()

@@ -1,0 +1,143 @@
+import TocsinCore
+import TocsinJournal
+import TocsinWire
+
+/// What a hub shows of itself after it started, or at rest.
+struct HubState {
+    var pools: [PoolSnapshot]
+    /// Sequence and attempts of each dead letter, by pool.
+    var dead: [String: [(sequence: UInt64, attempts: Int)]]
+    var durableSequence: UInt64
+    var firstSequence: UInt64
+}
+
+extension Checker {
+    /// A hub is about to start. What a crash left of the journal must hold all that was acknowledged; the rest is forgotten.
+    func findSurvivors() {
+        var found: [JournalRecord] = []
+        for (name, bytes) in disk.visible where name.hasSuffix(".log") {
+            do { found += try bytes.withUnsafeBytes { try JournalReader.records(name, $0, from: 64) } } catch {
+                return fail("lost", "\(name): \(error)")
+            }
+        }
+        for record in found where record.ordinal > UInt64(records.count) || records[Int(record.ordinal) - 1].time != record.time {
+            return fail("lost", "the journal has a batch \(record.ordinal) that was not written so")
+        }
+        let last = found.last?.ordinal ?? 0
+        guard last >= verified else {
+            return fail("lost", "batch \(verified) was durable; batch \(last) is the last after the crash")
+        }
+        records.removeLast(records.count - Int(last))
+        let sequence = records.last { if case .messages = $0.content { true } else { false } }.flatMap { record in
+            if case .messages(let batch) = record.content { batch.last?.sequence } else { nil }
+        }
+        messages.removeLast(messages.count - Int(sequence ?? 0))
+        stored = [:]
+        for message in messages { stored[message.id] = message.sequence }
+        if let lost = lostIDs.first { fail("lost", "\(lost) was acknowledged and is not in the journal after the crash") }
+    }
+
+    /// The hub has started: from here on it must behave as the journal's batches say.
+    func recovered(_ state: HubState) {
+        let now = clock.moment
+        let before = pools
+        firstKept = state.firstSequence
+        durableOrdinal = UInt64(records.count)
+        durableSequence = UInt64(messages.count)
+        replay(now, before)
+        guard state.durableSequence == durableSequence else {
+            return fail("recovery", "the hub says \(state.durableSequence) is the last message, the journal \(durableSequence)")
+        }
+        compare(state, "recovery")
+    }
+
+    private func replay(_ now: Moment, _ before: [PoolModel]) {
+        pools = []
+        recordedPools = []
+        var attempts: [String: [UInt64: Int]] = [:]
+        var settled: [String: [UInt64: PoolModel.State]] = [:]
+        for record in records {
+            guard case .control(let facts) = record.content else { continue }
+            for fact in facts {
+                switch fact {
+                case .pool(let name, let filters, let visibility, let maxAttempts, let fromStart):
+                    guard !recordedPools.contains(name) else { continue }
+                    recordedPools.append(name)
+                    do {
+                        let parsed = try filters.map { try SubjectFilter($0) }
+                        let pool = PoolModel(
+                            name: name, filters: parsed, visibility: visibility, maxAttempts: Int(maxAttempts),
+                            fromStart: fromStart)
+                        pool.recordedAt = record.ordinal
+                        pools.append(pool)
+                    } catch { fail("fact", "pool \(name): \(error)") }
+                case .acked(let pool, let sequence):
+                    settled[recordedPools[pool], default: [:]][sequence] = .acked
+                    self.pool(recordedPools[pool])?.acked += 1
+                case .attempt(let pool, let sequence, let made):
+                    attempts[recordedPools[pool], default: [:]][sequence] = Int(made)
+                case .dead(let pool, let sequence, let made, _):
+                    settled[recordedPools[pool], default: [:]][sequence] = .dead
+                    attempts[recordedPools[pool], default: [:]][sequence] = Int(made)
+                case .revived(let pool, let sequence):
+                    settled[recordedPools[pool]]?[sequence] = nil
+                    attempts[recordedPools[pool]]?[sequence] = nil
+                }
+            }
+        }
+        for pool in pools {
+            for message in messages where takes(pool, message) {
+                let made = attempts[pool.name]?[message.sequence] ?? 0
+                if let state = settled[pool.name]?[message.sequence] {
+                    pool.settle(message, state, attempts: made)
+                } else if message.sequence >= firstKept {
+                    var message = message
+                    // What was due when it was stored stays so, even if the clock was set back since.
+                    if message.notBefore <= message.time, !pool.fromStart { message.notBefore = 0 }
+                    pool.offer(message, attempts: made, at: now)
+                } else if !pool.fromStart {
+                    // A segment goes when everything in it is settled, and may go before the last settlements are on disk.
+                    guard before.first(where: { $0.name == pool.name })?.isAcked(message.sequence) ?? false else {
+                        return fail("lost", "message \(message.sequence) was removed before \(pool.name) had settled it")
+                    }
+                    pool.settle(message, .acked, attempts: made)
+                }
+            }
+        }
+    }
+
+    /// The hub's queues against the model's.
+    func compare(_ state: HubState, _ rule: String) {
+        for snapshot in state.pools {
+            // A pool that was declared only now has nothing; one that reads the past is compared when it has read it.
+            guard let pool = pool(snapshot.name), !pool.fromStart || rule == "liveness" else { continue }
+            let unsettled = pool.unsettled
+            let held = unsettled.count { pool.isHeld($0) }
+            let found = (Int(snapshot.queued + snapshot.inFlight), Int(snapshot.delayed), Int(snapshot.counters.acked))
+            let delayed = rule == "recovery" ? held : found.1
+            guard found == (unsettled.count, delayed, pool.acked) else {
+                return fail(
+                    rule,
+                    "\(pool.name): \(found.0) messages, \(found.1) for later, \(found.2) acknowledged; by the journal "
+                        + "\(unsettled.count), \(held) and \(pool.acked)"
+                )
+            }
+            let dead = pool.dead.map { ($0, pool.entries[$0]?.attempts ?? 0) }
+            let letters = state.dead[pool.name] ?? []
+            guard letters.map(\.sequence) == dead.map(\.0), letters.map(\.attempts) == dead.map(\.1) else {
+                return fail(rule, "\(pool.name) has the dead letters \(letters); by the journal they are \(dead)")
+            }
+        }
+    }
+
+    /// Everything is at rest: every message must have its fate in every pool that takes it.
+    func checkFates() {
+        for pool in pools {
+            for message in messages where takes(pool, message) && (!pool.fromStart || message.sequence >= firstKept) {
+                guard pool.isAcked(message.sequence) || pool.isDead(message.sequence) else {
+                    return fail("lost", "message \(message.sequence) is neither settled nor dead in \(pool.name)")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+import TocsinCore
+import TocsinEngine
+import TocsinJournal
+import TocsinWire
+
+/// How likely what is in one history. Each history has some of them only, so that each is seen without the others too.
+struct Troubles {
+    /// Mean milliseconds between two of a kind; 0: never.
+    var crash = 0
+    var stop = 0
+    var lostConnection = 0
+    var stall = 0
+    var clientCrash = 0
+    var pause = 0
+    var clockJump = 0
+    var diskFull = 0
+    /// Probabilities.
+    var crashInRecovery = 0.0
+    var flip = 0.0
+    var slowDisk = 0.0
+    var disk = SimulatedDisk.Faults.none
+}
+
+/// A byte that was changed while the hub was down.
+struct Flip {
+    var name: String
+    var offset: Int
+    var mask: UInt8
+}
+
+extension World {
+    /// Draws sizes, faults and clients.
+    func populate() {
+        var draw = random.fork()
+        func sometimes(_ range: ClosedRange<Int>) -> Int { draw.chance(0.6) ? draw.within(range) : 0 }
+        func rarely(_ most: Double) -> Double { draw.chance(0.4) ? most * Double(draw.within(1...10)) / 10 : 0 }
+
+        engineOptions.core.heartbeat = draw.pick([400, 1000, 2000])
+        engineOptions.core.aging = draw.pick([1000, 3000, 30_000])
+        engineOptions.core.dedupWindow = draw.pick([1500, 8000, 120_000])
+        engineOptions.core.deliveryBatch = draw.pick([1, 4, 256])
+        engineOptions.core.pendingMessages = draw.pick([20, 1 << 20, 1 << 20])
+        engineOptions.journal.segmentBytes = draw.pick([96 << 10, 96 << 10, 256 << 10])
+        engineOptions.journal.retainBytes = draw.pick([0, 0, 256 << 10])
+        engineOptions.journal.recentBytes = draw.pick([1 << 10, 32 << 10, 8 << 20])
+        engineOptions.journal.blockCacheBytes = draw.pick([1 << 10, 64 << 10])
+        engineOptions.journal.blockBytes = draw.pick([1 << 10, 16 << 10])
+        engineOptions.receivedPerTurn = draw.pick([1, 4, 256])
+        engineOptions.deliveredPerTurn = draw.pick([1, 8, 8192])
+        engineOptions.markAfter = draw.pick([50, 200])
+        checker.aging = engineOptions.core.aging
+        checker.dedupWindow = engineOptions.core.dedupWindow
+        network.latency = draw.pick([200, 3000, 60_000])
+        if draw.chance(0.3) { network.highWater = draw.within(8...40) }
+
+        troubles.crash = sometimes(1000...8000)
+        troubles.stop = sometimes(5000...20_000)
+        troubles.lostConnection = sometimes(500...5000)
+        troubles.stall = sometimes(1000...6000)
+        troubles.clientCrash = sometimes(1000...6000)
+        troubles.pause = sometimes(3000...15_000)
+        troubles.clockJump = sometimes(5000...20_000)
+        troubles.diskFull = sometimes(4000...15_000)
+        troubles.crashInRecovery = rarely(0.5)
+        troubles.flip = rarely(0.5)
+        troubles.slowDisk = rarely(0.05)
+        troubles.disk = SimulatedDisk.Faults(
+            write: rarely(0.004), sync: rarely(0.004), read: rarely(0.004), folder: rarely(0.2))
+        disk.faults = troubles.disk
+
+        populate(&draw)
+    }
+
+    private func populate(_ draw: inout SplitMix64) {
+        let filters = draw.pick([["event.>", "alert.>"], ["event.web.*", "alert.>"], [">"]])
+        do {
+            // One pool of the configuration; the others come with their workers.
+            engineOptions.pools = [try PoolDefinition(name: "main", filters: filters, visibility: 3000, maxAttempts: 4)]
+            engineOptions.core.subjects = [try SubjectFilter("event.>"), try SubjectFilter("alert.>")]
+        } catch { checker.fail("answer", "\(error)") }
+        var plans = [PoolPlan(name: "main", filters: filters, visibility: 3000, maxAttempts: 4, fromStart: false)]
+        plans.append(
+            PoolPlan(
+                name: "alerts", filters: ["alert.*"], visibility: UInt32(draw.within(500...2000)),
+                maxAttempts: UInt32(draw.within(1...6)), fromStart: false))
+        if draw.chance(0.6) {
+            plans.append(PoolPlan(name: "late", filters: ["event.web.>"], visibility: 1500, maxAttempts: 3, fromStart: true))
+        }
+        poolNames = plans.map(\.name)
+        func add(_ make: (Int, SplitMix64) -> Client) { clients.append(make(clients.count, draw.fork())) }
+        let keys = draw.within(1...8)
+        let payload = draw.pick([40, 1000, 5000, 9000])
+        for number in 1...draw.within(1...3) {
+            let messages = draw.within(40...160)
+            add {
+                Producer(
+                    index: $0, name: "p\(number)", world: self, random: $1, messages: messages, keys: keys, payload: payload)
+            }
+        }
+        for plan in plans {
+            for number in 1...draw.within(1...3) {
+                let credit = draw.pick([1, 3, 20, 200])
+                let slowness = draw.pick([1000, 50_000, 700_000] as [UInt64])
+                add {
+                    Worker(
+                        index: $0, name: "\(plan.name)-\(number)", world: self, random: $1, plan: plan, credit: credit,
+                        slowness: slowness)
+                }
+            }
+        }
+        for (number, filters) in [[">"], ["alert.>", "event.db"]].enumerated() {
+            do {
+                let parsed = try filters.map { try SubjectFilter($0) }
+                let credit = draw.within(1...60)
+                let isLive = draw.chance(0.4)
+                add {
+                    Tap(
+                        index: $0, name: "tap-\(number)", world: self, random: $1, filters: parsed, credit: credit, isLive: isLive
+                    )
+                }
+            } catch { checker.fail("answer", "\(error)") }
+        }
+        for number in 1...2 { add { Server(index: $0, name: "server-\(number)", world: self, random: $1) } }
+        add { Caller(index: $0, name: "caller", world: self, random: $1) }
+    }
+
+    // MARK: Trouble
+
+    /// Each kind of trouble comes again and again, at random distances.
+    func plan() {
+        again(troubles.crash) { [unowned self] in
+            guard hub != nil else { return }
+            // At once, or in one of the next file operations.
+            if random.chance(0.3) { endHub("killed") } else { disk.operationsLeft = random.below(4) }
+        }
+        again(troubles.stop) { [unowned self] in stopHub() }
+        again(troubles.lostConnection) { [unowned self] in loseConnection() }
+        again(troubles.stall) { [unowned self] in
+            random.pick(clients).stalledUntil = clock.now + random.within(100_000...8_000_000)
+        }
+        again(troubles.clientCrash) { [unowned self] in
+            let client = random.pick(clients)
+            if random.chance(0.2) { return client.goodbye() }
+            client.crash(noticedWithin: random.pick([1000, 10_000_000]))
+            after(random.within(1000...5_000_000)) { client.start() }
+        }
+        again(troubles.pause) { [unowned self] in
+            guard let hub else { return }
+            coverage.pauses += 1
+            planTurn(hub, at: clock.now + random.within(100_000...8_000_000))
+        }
+        again(troubles.clockJump) { [unowned self] in
+            coverage.clockJumps += 1
+            checker.setBack.append((checker.messages.count, clock.moment.wall))
+            clock.wallOffset = clock.wallOffset &+ random.within(0...8000) &- 4000
+            trace.note("clock-set", clock.moment.wall)
+        }
+        again(troubles.diskFull) { [unowned self] in
+            disk.capacity = 0
+            after(random.within(500_000...6_000_000)) { [unowned self] in disk.capacity = .max }
+        }
+    }
+
+    private func again(_ mean: Int, _ action: @escaping () -> Void) {
+        guard mean > 0 else { return }
+        after(random.within(0...UInt64(2000 * mean))) { [unowned self] in
+            guard isTroubled else { return }
+            action()
+            again(mean, action)
+        }
+    }
+
+    /// A connection breaks; the hub's side finds out now or much later, the client's side makes a new one or stays mute.
+    private func loseConnection() {
+        let client = random.pick(clients)
+        guard let connection = client.connection else { return }
+        network.sever(connection, noticedWithin: random.pick([1000, 10_000_000]))
+        guard random.chance(0.6) else { return }
+        client.connection = network.connect(client.index)
+        coverage.connectionsRemade += 1
+    }
+
+    /// Changes a byte of a batch that a later batch says was durable, or of the beginning of a segment.
+    func flip() -> Flip? {
+        let mark = checker.records.map(\.durable).max() ?? 0
+        let kept = disk.visible.map(\.name)
+        let candidates = checker.records.filter { $0.ordinal <= mark && kept.contains($0.file) }
+        guard !candidates.isEmpty else { return nil }
+        let record = random.pick(candidates)
+        // The last byte of the body at most: what follows is padding.
+        var offset = record.offset + random.below(64 + record.bodyCount)
+        if random.chance(0.1) { offset = random.below(32) }
+        let flip = Flip(name: record.file, offset: offset, mask: 1 << UInt8(random.below(8)))
+        coverage.flips += 1
+        trace.note("flip", UInt64(offset), UInt64(flip.mask), 0, 0, flip.name)
+        disk.flip(flip.name, at: flip.offset, flip.mask)
+        return flip
+    }
+
+    // MARK: Rest
+
+    /// From here on nothing goes wrong any more.
+    func endTroubles() {
+        trace.note("troubles-end")
+        isTroubled = false
+        disk.faults = .none
+        disk.operationsLeft = nil
+        disk.capacity = .max
+        network.highWater = 100_000
+        network.latency = 1000
+        for client in clients {
+            client.stalledUntil = 0
+            client.start()
+        }
+        lookForRest()
+    }
+
+    private func lookForRest() {
+        after(300_000) { [unowned self] in
+            guard unrest == nil, let hub else { return lookForRest() }
+            checker.compare(state(hub.engine), "liveness")
+            checker.checkFates()
+            endHub("the end", powerCut: true)
+            after(10_000_000) { [unowned self] in
+                if self.hub == nil { checker.fail("liveness", "the hub did not start again") }
+                isOver = true
+            }
+        }
+    }
+
+    /// What is not yet as it must become, nil at rest.
+    var unrest: String? {
+        guard let hub else { return "the hub is down" }
+        if let client = clients.first(where: { !$0.isAtRest }) { return "\(client.name) waits" }
+        let unsettled = hub.engine.core.poolSnapshots(at: clock.moment).first { $0.queued + $0.inFlight > 0 }
+        if let pool = unsettled { return "\(pool.name) has \(pool.queued) queued and \(pool.inFlight) in flight" }
+        if !hub.engine.isQuiet || hub.work != nil { return "the journal is not written" }
+        return nil
+    }
+}
