@@ -207,6 +207,9 @@ extension Core {
         return bytes
     }
 
+    /// Whether somebody waits for what `takeControl` would give.
+    public var isControlAwaited: Bool { !controlAnswers.isEmpty }
+
     /// Rough size of what `takeControl` would give.
     public var controlBytes: Int { control.bytes.count + acked.reduce(0) { $0 + $1.count * 10 } + controlAnswers.count }
 

@@ -30,6 +30,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     private var lastKind = BatchKind.mark
     private var retryJobsAt: UInt64 = 0
     private var lastTick: UInt64 = 0
+    /// Since when there are settlements that are not appended; nil: there are none.
+    private var controlSince: UInt64?
 
     /// Refusals by reason, since start.
     public internal(set) var refused: [Reason: UInt64] = [:]
@@ -107,7 +109,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             try perform(now)
         }
         more = try advanceTaps(now) || more
-        if writing == nil || core.controlBytes > reserve / 4 { _ = flushControl(now) }
+        if isControlDue(now) { _ = flushControl(now) }
         if journal.lastMark < journal.durableOrdinal, lastKind != .mark, now.steady >= lastAppend + options.markAfter,
             journal.room > 0
         {
@@ -120,8 +122,23 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         return more
     }
 
+    /// Whether settlements are to be appended in this turn: with messages that are about to be written anyway, and otherwise a
+    /// little later, so that a message that comes in the meantime need not wait for a sync that was only for them.
+    private mutating func isControlDue(_ now: Moment) -> Bool {
+        guard core.controlBytes > 0 else {
+            controlSince = nil
+            return false
+        }
+        let since = controlSince ?? now.steady
+        controlSince = since
+        if core.controlBytes > reserve / 4 || core.isControlAwaited { return true }
+        return writing == nil && (journal.queuedBytes > 0 || now.steady >= since + options.controlAfter)
+    }
+
     /// Milliseconds until `turn` is needed though nothing comes in.
-    public var untilDue: UInt64 { core.untilDue(clock.now(), atMost: min(100, options.markAfter)) }
+    public var untilDue: UInt64 {
+        core.untilDue(clock.now(), atMost: min(100, options.markAfter, controlSince == nil ? .max : options.controlAfter))
+    }
 
     private mutating func receive(_ now: Moment) throws -> Bool {
         var bytes = 0

@@ -60,6 +60,8 @@ public struct EngineOptions: Sendable {
     public var deliveryBytes = 1 << 20
     /// After so much silence the journal is given a last durable mark, milliseconds.
     public var markAfter: UInt64 = 200
+    /// Settlements wait at most so long for messages to be written with, milliseconds.
+    public var controlAfter: UInt64 = 5
     public init() {}
 }
 
