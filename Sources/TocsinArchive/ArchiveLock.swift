@@ -19,7 +19,10 @@ final class ArchiveLock: Sendable {
     /// Lets another process take it. Safe to call twice.
     func release() {
         let open = descriptor.exchange(-1, ordering: .acquiringAndReleasing)
-        if open >= 0 { close(open) }
+        guard open >= 0 else { return }
+        // By closing alone it would stay locked as long as a child process that was just begun has not closed its copy.
+        flock(open, LOCK_UN)
+        close(open)
     }
 
     /// Takes the lock of the database at `databasePath`, or returns nil if another process has it. Creates the folder and the

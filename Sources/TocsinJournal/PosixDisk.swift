@@ -33,6 +33,8 @@ public final class PosixDisk: Disk {
 
     deinit {
         open.withLock { for descriptor in $0.values { close(descriptor) } }
+        // By closing alone it would stay locked as long as a child process that was just begun has not closed its copy.
+        flock(lock, LOCK_UN)
         close(lock)
     }
 

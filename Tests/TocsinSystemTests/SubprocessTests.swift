@@ -65,12 +65,11 @@ struct SubprocessTests {
 
     @Test("past its time the whole group is killed, grandchildren that ignore SIGTERM included")
     func timeoutKillsGrandchildren() async throws {
-        let started = ContinuousClock.now
+        // Whoever waits for the command itself waits longer than the suite may take; so with the others below.
         let result = try await sh(
-            "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & sleep 60", timeout: .milliseconds(400),
+            "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & sleep 600", timeout: .milliseconds(400),
             grace: .milliseconds(300))
         #expect(result.timedOut)
-        #expect(ContinuousClock.now - started < .seconds(5))
         let pid = try #require(pid_t(text(result.stdout).split(separator: "\n").first.map(String.init) ?? ""))
         // It is init's to reap; a zombie still answers to kill(pid, 0), so ask for its state.
         #expect(await eventually { !isAlive(pid) || isZombie(pid) })
@@ -87,9 +86,8 @@ struct SubprocessTests {
 
     @Test("what a command leaves in the background lives on and does not hold the result back")
     func background() async throws {
-        let started = ContinuousClock.now
-        let result = try await sh("sleep 30 & echo $!")
-        #expect(ContinuousClock.now - started < .seconds(5))
+        let result = try await sh("sleep 600 & echo $!")
+        #expect(!result.timedOut)
         let pid = try #require(pid_t(text(result.stdout).split(separator: "\n").first.map(String.init) ?? ""))
         #expect(isAlive(pid))
         kill(pid, SIGKILL)
@@ -97,31 +95,36 @@ struct SubprocessTests {
 
     @Test("cancellation kills the child at once")
     func cancellation() async throws {
-        let task = Task { try await sh("sleep 60") }
+        let task = Task { try await sh("sleep 600") }
         try await Task.sleep(for: .milliseconds(50))
-        let started = ContinuousClock.now
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
-        #expect(ContinuousClock.now - started < .seconds(5))
     }
 
     @Test("no descriptor leaks into the child, none stays open here")
     func descriptors() async throws {
-        let open = openDescriptors()
+        let before = openPipes()
         let result = try await sh("ls /proc/self/fd | wc -l")
         // 0, 1, 2 and the one ls reads the folder by.
         #expect(text(result.stdout).contains("4"))
-        for _ in 0..<20 { _ = try await sh("exit 0") }
-        // Other tests run at the same time and hold a few.
-        #expect(openDescriptors() < open + 30)
+        for _ in 0..<60 { _ = try await sh("exit 0") }
+        // Other tests that run at the same time hold some for a while.
+        #expect(await eventually { openPipes().subtracting(before).count < 30 })
     }
 
-    private func openDescriptors() -> Int {
-        guard let folder = opendir("/proc/self/fd") else { return -1 }
+    /// By the names the system has for them, which no two have in common.
+    private func openPipes() -> Set<String> {
+        guard let folder = opendir("/proc/self/fd") else { return [] }
         defer { closedir(folder) }
-        var count = 0
-        while readdir(folder) != nil { count += 1 }
-        return count
+        var pipes: Set<String> = []
+        var buffer = [CChar](repeating: 0, count: 64)
+        while let entry = readdir(folder) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let count = readlink("/proc/self/fd/\(name)", &buffer, buffer.count)
+            let target = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            if target.hasPrefix("pipe:") { pipes.insert(target) }
+        }
+        return pipes
     }
 
     @Test("fifty commands at once on four threads all answer")
