@@ -3,7 +3,9 @@ import TocsinWire
 /// What replay gathers before the pools' queues can be made.
 struct Replay {
     /// Each pool's messages in order of sequence. Settled ones are dropped now and then, and at the end.
-    var lists: [Int: List] = [:]
+    var lists: [List] = []
+    /// Of the batch at hand.
+    var metas: [MessageMeta] = []
     /// Due times of messages that were published for later.
     var delayed: [UInt64: UInt64] = [:]
     var delayedLimit = 65_536
@@ -20,13 +22,33 @@ struct Replay {
 }
 
 extension Core {
-    /// One message of the journal, in order. Throws for an envelope that does not scan.
-    public mutating func replayMessage(_ envelope: EnvelopeView, sequence: UInt64, batch: UInt64, time: UInt64) throws(WireError)
-    {
-        let (meta, _) = meta(envelope)
+    /// One batch of messages of the journal, in order: length-prefixed envelopes. Throws for one that does not scan.
+    public mutating func replayMessages(_ body: UnsafeRawBufferPointer, firstSequence: UInt64, time: UInt64) throws(WireError) {
+        var metas = replaying.metas
+        replaying.metas = []
+        metas.removeAll(keepingCapacity: true)
+        _ = try LengthPrefixed.forEach(in: body) { (_, _, message) throws(WireError) in
+            let (meta, _) = meta(try EnvelopeView(scanning: message))
+            // Slots of a large table are far apart in memory: fetched here, one after another without waiting for each.
+            dedup.prefetch(meta.idHigh, meta.idLow)
+            metas.append(meta)
+        }
+        if replaying.firstSequence == 0, !metas.isEmpty { replaying.firstSequence = firstSequence }
+        var sequence = firstSequence
+        for meta in metas {
+            replay(meta, sequence, time)
+            sequence += 1
+        }
+        replaying.metas = metas
+        if replaying.delayed.count >= replaying.delayedLimit {
+            replaying.delayed = replaying.delayed.filter { $0.value > time }
+            replaying.delayedLimit = max(65_536, 2 * replaying.delayed.count)
+        }
+    }
+
+    private mutating func replay(_ meta: MessageMeta, _ sequence: UInt64, _ time: UInt64) {
         _ = dedup.insert(meta.idHigh, meta.idLow, now: time)
         lastSequence = sequence
-        if replaying.firstSequence == 0 { replaying.firstSequence = sequence }
         var mask = meta.route
         while mask != 0 {
             let pool = mask.trailingZeroBitCount
@@ -34,22 +56,16 @@ extension Core {
             guard !pools[pool].catchingUp else { continue }
             pools[pool].unsettled.insert(sequence)
             let index = slab.insert(
-                Entry(
-                    sequence: sequence, severity: meta.severity, attempts: 0, keyHash: meta.keyHash, queuedAt: 0))
-            replaying.lists[pool, default: Replay.List()].entries.append(index, slab)
-            replaying.lists[pool]?.count += 1
-            dropSettled(pool)
+                Entry(sequence: sequence, severity: meta.severity, attempts: 0, keyHash: meta.keyHash, queuedAt: 0))
+            replaying.lists[pool].entries.append(index, slab)
+            replaying.lists[pool].count += 1
+            if replaying.lists[pool].count >= replaying.lists[pool].limit { dropSettled(pool) }
             if meta.notBefore > time { replaying.delayed[sequence] = meta.notBefore }
-        }
-        if replaying.delayed.count >= replaying.delayedLimit {
-            replaying.delayed = replaying.delayed.filter { $0.value > time }
-            replaying.delayedLimit = max(65_536, 2 * replaying.delayed.count)
         }
     }
 
     private mutating func dropSettled(_ pool: Int) {
-        guard var list = replaying.lists[pool], list.count >= list.limit else { return }
-        replaying.lists[pool] = nil
+        var list = replaying.lists[pool]
         var kept = Replay.List()
         while let index = list.entries.popFirst(slab) {
             let sequence = slab[index].sequence
@@ -152,6 +168,7 @@ extension Core {
             pools[known].definition = definition
         } else {
             add(definition, createdAfter: createdAfter, catchingUp: catchingUp)
+            replaying.lists.append(Replay.List())
         }
     }
 
@@ -163,7 +180,7 @@ extension Core {
         durableSequence = self.lastSequence
         accepted = durableSequence
         for pool in pools.indices {
-            var list = replaying.lists[pool]?.entries ?? EntryList()
+            var list = replaying.lists[pool].entries
             // Only what has its message can be settled, and nothing else may hold the floor down.
             let unsettled = pools[pool].unsettled
             pools[pool].unsettled = SequenceSet()
@@ -185,7 +202,8 @@ extension Core {
                 pools[pool].counters.acked + UInt64(pools[pool].dead.count) + UInt64(pools[pool].unsettled.count)
             if pools[pool].catchingUp { pools[pool].cursor = 1 } else { replaying.attempts[pool] = nil }
         }
-        replaying.lists = [:]
+        replaying.lists = []
+        replaying.metas = []
         replaying.delayed = [:]
     }
 

@@ -68,14 +68,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     private static func replay(_ batch: RecoveredBatch, into core: inout Core) throws {
         switch batch.header.kind {
         case .messages:
-            var sequence = batch.header.firstSequence
             do {
-                _ = try LengthPrefixed.forEach(in: batch.body) { (_, _, message) throws(WireError) in
-                    try core.replayMessage(
-                        EnvelopeView(scanning: message), sequence: sequence, batch: batch.header.ordinal,
-                        time: batch.header.time)
-                    sequence += 1
-                }
+                try core.replayMessages(batch.body, firstSequence: batch.header.firstSequence, time: batch.header.time)
             } catch {
                 throw JournalError(.format, "batch \(batch.header.ordinal) of the journal: \(error)")
             }

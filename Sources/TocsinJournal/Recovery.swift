@@ -43,12 +43,15 @@ extension Journal {
             }
             var journal = Journal(disk: disk, options: options, identity: identity)
             var report = RecoveryReport()
+            // One buffer for all segments: memory that is new to the process costs more than reading into it.
+            var buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: options.segmentBytes, alignment: 4096)
+            defer { buffer.deallocate() }
             for (position, number) in numbers.enumerated() {
                 if position > 0, numbers[position - 1] + 1 != number {
                     throw JournalError(
                         .corrupt, "\(SegmentHeader.name(numbers[position - 1] + 1)) is missing; restore it from a backup")
                 }
-                try journal.recover(number, after: position == 0, &report, replay)
+                try journal.recover(number, after: position == 0, &buffer, &report, replay)
             }
             guard let last = journal.segments.last else { throw JournalError(.format, "the journal has no segment") }
             if let first = report.unmarked.first {
@@ -65,13 +68,17 @@ extension Journal {
 
     /// Reads one segment. `isFirst`: nothing is known of the ordinals yet.
     private mutating func recover(
-        _ number: UInt32, after isFirst: Bool, _ report: inout RecoveryReport, _ replay: (RecoveredBatch) throws -> Void
+        _ number: UInt32, after isFirst: Bool, _ buffer: inout UnsafeMutableRawBufferPointer, _ report: inout RecoveryReport,
+        _ replay: (RecoveredBatch) throws -> Void
     ) throws {
         let name = SegmentHeader.name(number)
         let size = try disk.size(name)
-        let storage = UnsafeMutableRawBufferPointer.allocate(byteCount: max(size, 8), alignment: 4096)
-        defer { storage.deallocate() }
-        let file = UnsafeRawBufferPointer(rebasing: storage[..<(try disk.read(name, at: 0, into: storage))])
+        if size > buffer.count {
+            buffer.deallocate()
+            buffer = .allocate(byteCount: size, alignment: 4096)
+        }
+        let target = UnsafeMutableRawBufferPointer(rebasing: buffer[..<size])
+        let file = UnsafeRawBufferPointer(rebasing: target[..<(try disk.read(name, at: 0, into: target))])
         guard SegmentHeader.isValid(file, number: number, seed: identity.seed) else {
             throw JournalError(
                 .corrupt, "\(name) does not begin with the header of segment \(number) of this journal; restore it from a backup")

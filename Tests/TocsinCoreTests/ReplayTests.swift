@@ -160,8 +160,7 @@ struct ReplayTests {
         try replayed.replayControl(declaration.buffer)
         var writer = ControlWriter()
         for sequence in UInt64(1)...150_000 {
-            let held = Bytes(TestMessage(id: "\(sequence)", notBefore: 7).bytes)
-            try replayed.replayMessage(try EnvelopeView(scanning: held.buffer), sequence: sequence, batch: 2, time: 5)
+            try replayed.replay([TestMessage(id: "\(sequence)", notBefore: 7)], from: sequence, time: 5)
             // Number 3 becomes a dead letter, is passed over by many clearings, and comes back at the end.
             if sequence == 3 {
                 writer.dead(
@@ -199,11 +198,7 @@ struct ReplayTests {
             var core = Core(options: TestHub.options(), seed: 1, epoch: 1)
             let held = Bytes(bytes)
             do {
-                for sequence in UInt64(1)...10 {
-                    let message = Bytes(TestMessage(id: "\(sequence)").bytes)
-                    try core.replayMessage(
-                        try EnvelopeView(scanning: message.buffer), sequence: sequence, batch: 1, time: 1)
-                }
+                try core.replay((1...10).map { TestMessage(id: "\($0)") }, from: 1, time: 1)
                 try core.replayControl(held.buffer)
                 core.finishReplay(lastBatch: 1, lastSequence: 10, at: Moment(wall: 1, steady: 1))
                 return true

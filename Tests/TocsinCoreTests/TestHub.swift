@@ -67,10 +67,8 @@ struct TestHub {
                 for (offset, message) in batch.enumerated() {
                     last = first + UInt64(offset)
                     messages[last] = message
-                    let held = Bytes(message.bytes)
-                    try core.replayMessage(
-                        try EnvelopeView(scanning: held.buffer), sequence: last, batch: UInt64(self.journal.count), time: time)
                 }
+                try core.replay(batch, from: first, time: time)
             case .control(let bytes): try core.replayControl(bytes.buffer)
             }
         }
@@ -251,5 +249,15 @@ extension TestHub {
             #expect(held.isEmpty, "leases belong to members \(comment())")
         }
         #expect(UInt64(core.slab.count) == entries, "the slab holds just what waits \(comment())")
+    }
+}
+
+extension Core {
+    /// Replays a batch of messages as the journal would hold it.
+    mutating func replay(_ batch: [TestMessage], from first: UInt64, time: UInt64) throws {
+        var framed: [UInt8] = []
+        for message in batch { LengthPrefixed.append(message.bytes, to: &framed) }
+        let held = Bytes(framed)
+        try replayMessages(held.buffer, firstSequence: first, time: time)
     }
 }
