@@ -76,6 +76,9 @@ extension Checker {
                     self.pool(recordedPools[pool])?.acked += 1
                 case .attempt(let pool, let sequence, let made):
                     attempts[recordedPools[pool], default: [:]][sequence] = Int(made)
+                    if let model = self.pool(recordedPools[pool]), Int(made) >= model.maxAttempts {
+                        model.mayExceed.insert(sequence)
+                    }
                 case .dead(let pool, let sequence, let made, _):
                     settled[recordedPools[pool], default: [:]][sequence] = .dead
                     attempts[recordedPools[pool], default: [:]][sequence] = Int(made)

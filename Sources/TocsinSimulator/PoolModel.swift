@@ -10,6 +10,8 @@ final class PoolModel {
     let fromStart: Bool
     /// Ordinal of the batch that tells of the pool, once it is written.
     var recordedAt: UInt64?
+    /// Messages that are tried beyond the limit, because there was no room among the dead letters.
+    var mayExceed: Set<UInt64> = []
     /// Acknowledgements in the journal.
     var acked = 0
 
@@ -148,7 +150,9 @@ final class PoolModel {
         case .dead: return "it is a dead letter"
         }
         guard attempt == entry.attempts + 1 else { return "attempt \(attempt) follows attempt \(entry.attempts)" }
-        guard attempt <= maxAttempts else { return "attempt \(attempt) of at most \(maxAttempts)" }
+        guard attempt <= maxAttempts || mayExceed.contains(sequence) else {
+            return "attempt \(attempt) of at most \(maxAttempts)"
+        }
         let worst = worstReady
         var severity = entry.severity
         if !entry.key.isEmpty {

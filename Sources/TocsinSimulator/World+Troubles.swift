@@ -40,6 +40,8 @@ extension World {
         engineOptions.core.dedupWindow = draw.pick([1500, 8000, 120_000])
         engineOptions.core.deliveryBatch = draw.pick([1, 4, 256])
         engineOptions.core.pendingMessages = draw.pick([20, 1 << 20, 1 << 20])
+        engineOptions.core.deadLetters = draw.pick([4, 100_000])
+        engineOptions.core.deadLetterWait = 1500
         engineOptions.journal.segmentBytes = draw.pick([96 << 10, 96 << 10, 256 << 10])
         engineOptions.journal.retainBytes = draw.pick([0, 0, 256 << 10])
         engineOptions.journal.recentBytes = draw.pick([1 << 10, 32 << 10, 8 << 20])
@@ -48,10 +50,12 @@ extension World {
         engineOptions.receivedPerTurn = draw.pick([1, 4, 256])
         engineOptions.deliveredPerTurn = draw.pick([1, 8, 8192])
         engineOptions.markAfter = draw.pick([50, 200])
+        checker.deadLetters = engineOptions.core.deadLetters
+        checker.deadLetterWait = engineOptions.core.deadLetterWait
         checker.aging = engineOptions.core.aging
         checker.dedupWindow = engineOptions.core.dedupWindow
         network.latency = draw.pick([200, 3000, 60_000])
-        if draw.chance(0.3) { network.highWater = draw.within(8...40) }
+        if draw.chance(0.3) { network.highWater = draw.within(3...30) }
 
         troubles.crash = sometimes(1000...8000)
         troubles.stop = sometimes(5000...20_000)
