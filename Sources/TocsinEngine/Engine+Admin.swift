@@ -12,7 +12,7 @@ extension Engine {
         _ method: String, _ request: UnsafeRawBufferPointer, _ peer: PeerID, _ id: UInt64, _ now: Moment
     ) throws {
         switch method {
-        case "GetStatus": try answer(peer, id, status(now))
+        case "GetStatus": try answer(peer, id, status(now), now)
         case "ListDeadLetters":
             let request: Tocsin_V1_DeadLettersRequest = try Self.decode(Bytes(copying: request))
             let pools = request.pool.isEmpty ? core.poolNames : [request.pool]
@@ -39,7 +39,7 @@ extension Engine {
                     limit -= 1
                 }
             }
-            try answer(peer, id, response)
+            try answer(peer, id, response, now)
         case "RetryDeadLetters":
             let request: Tocsin_V1_RetryDeadLettersRequest = try Self.decode(Bytes(copying: request))
             guard request.sequences.count <= Limits.batch else {
@@ -50,17 +50,19 @@ extension Engine {
             }
             var response = Tocsin_V1_RetryDeadLettersResponse()
             response.retried = UInt32(clamping: retried)
-            try answer(peer, id, response)
+            try answer(peer, id, response, now)
         default: throw WireError(.unknownService, "\(Self.adminService) has no method \"\(method.prefix(64))\"")
         }
     }
 
-    private mutating func answer(_ peer: PeerID, _ id: UInt64, _ response: some SwiftProtobuf.Message) throws {
+    private mutating func answer(
+        _ peer: PeerID, _ id: UInt64, _ response: some SwiftProtobuf.Message, _ now: Moment
+    ) throws {
         let bytes: [UInt8] = try response.serializedBytes()
         var body: [UInt8] = []
         LengthPrefixed.append(bytes, to: &body)
         let frames = [try Self.encode(Tocsin_V1_CallTail()), Bytes(body)]
-        if link.send(peer, Header(.reply, id: id), frames) != .sent { droppedAnswers += 1 }
+        send(peer, Header(.reply, id: id), frames, now)
     }
 
     private func status(_ now: Moment) -> Tocsin_V1_HubStatus {

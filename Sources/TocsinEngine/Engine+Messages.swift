@@ -256,12 +256,12 @@ extension Engine {
         core.step(.lost(peer), at: now, into: &effects)
     }
 
-    private mutating func send(_ peer: PeerID, _ header: Header, _ body: [Bytes], _ now: Moment) {
-        switch link.send(peer, header, body) {
-        case .sent: break
-        case .full: droppedAnswers += 1
-        case .unreachable: lose(peer, now)
-        }
+    /// An answer that a peer does not take is not dropped in silence: the peer would wait for it as long as it is connected.
+    mutating func send(_ peer: PeerID, _ header: Header, _ body: [Bytes], _ now: Moment) {
+        let outcome = link.send(peer, header, body)
+        if outcome == .sent { return }
+        droppedAnswers += 1
+        if outcome == .unreachable || header.kind != .heartbeat { lose(peer, now) }
     }
 
     private mutating func status(_ peer: PeerID, _ id: UInt64, _ error: WireError, _ now: Moment) {
