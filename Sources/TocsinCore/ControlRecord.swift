@@ -13,9 +13,36 @@ enum ControlTag: UInt8 {
 
 struct ControlWriter {
     private(set) var bytes: [UInt8] = []
+    /// Ends of records, one in about `grain` bytes: where what was written may be divided.
+    private var ends: [Int] = []
+    private static let grain = 4096
+    /// Where dead letters and revivals are, and of which pool: what a checkpoint must not count yet.
+    private(set) var counted: [(end: Int, pool: Int, isDead: Bool)] = []
+
+    /// Takes everything, or the records at the front that come to at most `limit` bytes.
+    mutating func take(atMost limit: Int) -> ControlWriter {
+        if bytes.count <= limit {
+            defer { self = ControlWriter() }
+            return self
+        }
+        var taken = ControlWriter()
+        guard let last = ends.lastIndex(where: { $0 <= limit }) else { return taken }
+        let end = ends[last]
+        taken.bytes = Array(bytes[..<end])
+        bytes.removeFirst(end)
+        ends = ends[(last + 1)...].map { $0 - end }
+        counted = counted.filter { $0.end > end }.map { ($0.end - end, $0.pool, $0.isDead) }
+        return taken
+    }
+
+    /// A record begins.
+    private mutating func begin(_ tag: ControlTag) {
+        if bytes.count >= (ends.last ?? 0) + Self.grain { ends.append(bytes.count) }
+        bytes.append(tag.rawValue)
+    }
 
     mutating func pool(_ definition: PoolDefinition, createdAfter: UInt64, catchingUp: Bool) {
-        bytes.append(ControlTag.pool.rawValue)
+        begin(.pool)
         text(definition.name)
         varint(UInt64(definition.filters.count))
         for filter in definition.filters { text(filter.description) }
@@ -27,8 +54,8 @@ struct ControlWriter {
     }
 
     /// Sequences as differences in the order given (zigzag), a byte each where they are close.
-    mutating func acked(pool: Int, _ sequences: [UInt64]) {
-        bytes.append(ControlTag.acked.rawValue)
+    mutating func acked(pool: Int, _ sequences: some Collection<UInt64>) {
+        begin(.acked)
         varint(UInt64(pool))
         varint(UInt64(sequences.count))
         var last: UInt64 = 0
@@ -40,14 +67,14 @@ struct ControlWriter {
     }
 
     mutating func attempt(pool: Int, sequence: UInt64, attempts: UInt8) {
-        bytes.append(ControlTag.attempt.rawValue)
+        begin(.attempt)
         varint(UInt64(pool))
         varint(sequence)
         varint(UInt64(attempts))
     }
 
     mutating func dead(pool: Int, _ letter: DeadLetterEntry) {
-        bytes.append(ControlTag.dead.rawValue)
+        begin(.dead)
         varint(UInt64(pool))
         varint(letter.sequence)
         varint(UInt64(letter.attempts))
@@ -55,16 +82,18 @@ struct ControlWriter {
         varint(UInt64(letter.severity))
         varint(letter.keyHash)
         text(letter.reason)
+        counted.append((bytes.count, pool, true))
     }
 
     mutating func revived(pool: Int, sequence: UInt64) {
-        bytes.append(ControlTag.revived.rawValue)
+        begin(.revived)
         varint(UInt64(pool))
         varint(sequence)
+        counted.append((bytes.count, pool, false))
     }
 
     mutating func counters(pool: Int, _ counters: PoolCounters) {
-        bytes.append(ControlTag.counters.rawValue)
+        begin(.counters)
         varint(UInt64(pool))
         varint(counters.acked)
         varint(counters.deadLettered)

@@ -209,20 +209,34 @@ extension Core {
 
     // MARK: Writing
 
-    /// What the next control batch must hold, if anything: everything since the last. Then tell `appended`.
-    public mutating func takeControl() -> Bytes? {
-        for pool in acked.indices where !acked[pool].isEmpty {
-            control.acked(pool: pool, acked[pool])
-            acked[pool].removeAll(keepingCapacity: true)
+    /// What the next control batch must hold, if anything: everything since the last, or as much of it as comes to at most
+    /// `limit` bytes. Then tell `appended`.
+    public mutating func takeControl(atMost limit: Int = .max) -> Bytes? {
+        var taken = control.take(atMost: limit)
+        // After all that was written of their messages before.
+        if control.bytes.isEmpty {
+            for pool in acked.indices where !acked[pool].isEmpty {
+                // Ten bytes each at most, and as much for each of the numbers at the head.
+                let room = (limit - taken.bytes.count - 21) / 10
+                guard room > 0 else { break }
+                if acked[pool].count <= room {
+                    taken.acked(pool: pool, acked[pool])
+                    acked[pool].removeAll(keepingCapacity: true)
+                } else {
+                    taken.acked(pool: pool, acked[pool].prefix(room))
+                    acked[pool].removeFirst(room)
+                }
+            }
         }
-        guard !control.bytes.isEmpty || !controlAnswers.isEmpty else { return nil }
-        let bytes = Bytes(control.bytes)
-        control = ControlWriter()
-        for answer in controlAnswers {
-            pending.append(PendingBatch(batch: 0, firstSequence: 0, metas: [], answer: answer))
+        let isAll = control.bytes.isEmpty && acked.allSatisfy(\.isEmpty)
+        guard !taken.bytes.isEmpty || isAll && !controlAnswers.isEmpty else { return nil }
+        if isAll {
+            for answer in controlAnswers {
+                pending.append(PendingBatch(batch: 0, firstSequence: 0, metas: [], answer: answer))
+            }
+            controlAnswers = []
         }
-        controlAnswers = []
-        return bytes
+        return Bytes(taken.bytes)
     }
 
     /// Whether somebody waits for what `takeControl` would give.
@@ -231,12 +245,21 @@ extension Core {
     /// Rough size of what `takeControl` would give.
     public var controlBytes: Int { control.bytes.count + acked.reduce(0) { $0 + $1.count * 10 } + controlAnswers.count }
 
-    /// The state a segment begins with, so that older ones can be removed. Call `takeControl` first.
+    /// The state a segment begins with, so that older ones can be removed. What `takeControl` has yet to give is not in it.
     public func checkpoint() -> Bytes {
         var writer = ControlWriter()
+        var later = pools.map { _ in PoolCounters() }
+        for (pool, sequences) in acked.enumerated() { later[pool].acked = UInt64(sequences.count) }
+        for record in control.counted {
+            if record.isDead { later[record.pool].deadLettered += 1 } else { later[record.pool].revived += 1 }
+        }
         for (index, pool) in pools.enumerated() {
+            var counters = pool.counters
+            counters.acked -= later[index].acked
+            counters.deadLettered -= later[index].deadLettered
+            counters.revived -= later[index].revived
             writer.pool(pool.definition, createdAfter: pool.createdAfter, catchingUp: pool.catchingUp)
-            writer.counters(pool: index, pool.counters)
+            writer.counters(pool: index, counters)
         }
         return Bytes(writer.bytes)
     }

@@ -49,14 +49,14 @@ extension Engine {
         case .publish: try publish(header, received, now)
         case .declare:
             let spec: Tocsin_V1_PoolSpec = try Self.decode(parts[1])
-            guard case .ready = makeRoom(0, now) else {
+            // With room to spare: replay must meet the pool before any message that was routed to it.
+            guard case .ready = makeRoom(0, now), flushControl(now), journal.room >= reserve / 2 else {
                 throw WireError(.storageFailed, "the hub cannot write now; declare the pool again later")
             }
             let definition = try PoolDefinition(
                 name: spec.name, filters: spec.filters, visibility: spec.visibilityMs == 0 ? 30_000 : UInt64(spec.visibilityMs),
                 maxAttempts: spec.maxAttempts == 0 ? 5 : spec.maxAttempts, fromStart: spec.fromStart)
             try step(.declare(peer, request: header.id, definition), now)
-            // At once: replay must meet the pool before any message that was routed to it.
             _ = flushControl(now)
         case .subscribe:
             let spec: Tocsin_V1_Subscribe = try Self.decode(parts[1])

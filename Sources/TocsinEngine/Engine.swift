@@ -170,12 +170,13 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         }
         if journal.room >= bytes + reserve { return .ready }
         if journal.canRoll {
-            // Everything before the checkpoint must be written before it.
-            guard flushControl(now) else { return .soon }
+            // What does not fit any more goes after the checkpoint, which does not count it.
+            _ = flushControl(now)
             journal.roll()
             append(.checkpoint, core.checkpoint(), now)
+            let isAll = flushControl(now)
             journal.release(below: min(core.floor, dedupFloor(now)))
-            return .ready
+            return isAll && journal.room >= bytes + reserve ? .ready : .soon
         }
         if let failure = journal.prepareFailure {
             return .never(
@@ -202,12 +203,13 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         return ordinal
     }
 
-    /// Appends settlements, pools and dead letters since the last time. False if there is no room; they stay in the core.
+    /// Appends settlements, pools and dead letters since the last time. False if there is no room for all; the rest stays in the
+    /// core.
     mutating func flushControl(_ now: Moment) -> Bool {
-        let bound = core.controlBytes
-        if bound == 0 { return true }
-        guard bound + 4096 <= journal.room else { return false }
-        if let control = core.takeControl() { append(.control, control, now) }
+        while core.controlBytes > 0 {
+            guard journal.room > 0, let control = core.takeControl(atMost: journal.room) else { return false }
+            append(.control, control, now)
+        }
         return true
     }
 

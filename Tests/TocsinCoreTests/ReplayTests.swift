@@ -150,6 +150,45 @@ struct ReplayTests {
         return result
     }
 
+    /// Goal: settlements that do not fit into a segment are written in parts, around the checkpoint of the next one, and what a
+    /// hub knows from them, counters too, is the same. Method: many rejects with long reasons, and acknowledgements, all at once.
+    @Test("settlements in parts, with a checkpoint between them, replay as one")
+    func controlInParts() throws {
+        var hub = TestHub()
+        hub.hello(1)
+        try hub.declare(1, "p")
+        try hub.publish(1, (0..<1000).map { TestMessage(id: "\($0)") })
+        try hub.sync()
+        hub.step(.subscribe(1, subscription: 1, pool: "p", credit: 1000))
+        let declared = hub.journal.count
+        for (number, delivered) in hub.deliver().enumerated() {
+            if number % 5 == 0 {
+                hub.settle(delivered, .reject, reason: String(repeating: "x", count: 900))
+            } else {
+                hub.settle(delivered, .ack)
+            }
+        }
+        let limit = 9000
+        var parts = 0
+        while let part = hub.core.takeControl(atMost: limit) {
+            #expect(part.count <= limit && part.count > 0)
+            hub.append(.control(part))
+            parts += 1
+            if parts == 5 { hub.append(.control(hub.core.checkpoint())) }
+        }
+        #expect(parts > 20 && hub.core.controlBytes == 0)
+        let all = try TestHub(replaying: hub.journal, options: TestHub.options(), epoch: 2, now: hub.now)
+        let live = hub.core.poolSnapshots(at: hub.now)
+        #expect(live[0].counters.acked == 800 && live[0].dead == 200)
+        #expect(all.core.poolSnapshots(at: hub.now) == live)
+        // A hub that has lost the parts before the checkpoint, and the messages with them, still counts them.
+        let checkpoint = declared + 5
+        let later = try TestHub(
+            replaying: Array(hub.journal[checkpoint...]), options: TestHub.options(), epoch: 2, now: hub.now)
+        #expect(later.core.poolSnapshots(at: hub.now)[0].counters.acked == 800)
+        #expect(later.core.poolSnapshots(at: hub.now)[0].counters.deadLettered == 200)
+    }
+
     @Test("replay of a long journal does not keep what is settled in memory")
     func longJournal() throws {
         var core = Core(options: TestHub.options(), seed: 1, epoch: 1)
