@@ -95,6 +95,8 @@ final class Checker {
     private var rejections: [Happened: [String?]] = [:]
     private var sessions: [PeerID: Session] = [:]
     private var lastTick: UInt64 = 0
+    /// Peers that said goodbye or could not be sent to: the hub forgets them for that, and not because of their silence.
+    private var leaving: Set<PeerID> = []
     private var gapsTold: [UInt64] = []
 
     init(clock: VirtualClock, trace: Trace, disk: SimulatedDisk) {
@@ -150,6 +152,9 @@ final class Checker {
             fail("doubled", "id \(message.id) is stored as message \(before) and as message \(message.sequence)")
         }
         messages.append(message)
+        trace.note(
+            "stored", message.sequence, UInt64(message.severity), message.notBefore, message.bytesHash,
+            "\(message.id) \(message.subject) \(message.key)")
         stored[message.id] = message.sequence
         coverage.messages += 1
     }
@@ -239,8 +244,10 @@ final class Checker {
         do {
             let header = try Header(received.parts[0].buffer)
             trace.note(
-                "hub-receives", received.peer, UInt64(header.kind.rawValue), header.id, UInt64(header.count), "\(header.kind)")
+                "hub-receives", received.peer, UInt64(header.kind.rawValue), header.id, UInt64(header.count),
+                "\(header.kind)\(SimulatedNetwork.rows(header, Array(received.parts.dropFirst())))")
             if header.kind == .hello, sessions[received.peer] == nil { sessions[received.peer] = Session() }
+            if header.kind == .goodbye { leaving.insert(received.peer) }
             guard sessions[received.peer] != nil else { return }
             try take(header, received.parts, received.peer)
         } catch { fail("answer", "a client sent what cannot be read: \(error)") }
@@ -290,6 +297,7 @@ final class Checker {
             guard let pool = pool(request.pool) else { return }
             for sequence in pool.dead {
                 coverage.deadLettersRevived += 1
+                trace.note("revived", sequence)
                 pool.revive(sequence, at: now)
                 expect(pool, sequence, .revived)
             }
@@ -384,6 +392,8 @@ final class Checker {
     }
 
     func hubForgets(_ peer: PeerID) {
+        // Silence is noticed after what is due.
+        if leaving.remove(peer) == nil { tick() }
         for (id, _) in sessions[peer]?.subscriptions ?? [] { leave(peer, id, clock.moment) }
         sessions[peer] = nil
     }
@@ -417,8 +427,11 @@ final class Checker {
     // MARK: From the hub
 
     func hubSends(_ peer: PeerID, _ header: Header, _ body: [Bytes], _ outcome: SendOutcome) {
+        if outcome != .sent { leaving.insert(peer) }
         do {
             switch header.kind {
+            // Not an answer: the hub's own round, after what is due.
+            case .heartbeat: if header.id == 0 { tick() }
             case .status: status(peer, header)
             case .accepted: try accepted(peer, header, body)
             case .deliver: try delivered(peer, header, body)
@@ -541,6 +554,7 @@ final class Checker {
 
     func hubEnded() {
         sessions = [:]
+        leaving = []
         lastTick = 0
         unjournaled = [:]
         rejections = [:]

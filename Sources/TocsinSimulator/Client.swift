@@ -112,7 +112,7 @@ class Client {
             if world.clock.now > said + 300_000 { hello() }
         case .ready:
             if world.clock.now > heard + 3 * heartbeat { return begin() }
-            if world.clock.now > said + heartbeat / 2 { send(Header(.heartbeat)) }
+            if world.clock.now > said + heartbeat / 2 { send(Header(.heartbeat, id: 1)) }
             work()
         }
     }

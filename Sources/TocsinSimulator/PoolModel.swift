@@ -36,6 +36,8 @@ final class PoolModel {
         var key: String
         var severity: Int
         var notBefore: UInt64
+        /// It was due when it was stored: it stays so, even if the clock is set back.
+        var wasDue: Bool
         var state: State
         var attempts = 0
         /// When it came to wait, steady seconds.
@@ -77,7 +79,8 @@ final class PoolModel {
     func offer(_ message: StoredMessage, attempts: Int = 0, at now: Moment) {
         guard entries[message.sequence] == nil else { return }
         entries[message.sequence] = Entry(
-            key: message.key, severity: message.severity, notBefore: message.notBefore, state: .held, attempts: attempts)
+            key: message.key, severity: message.severity, notBefore: message.notBefore,
+            wasDue: message.notBefore <= message.time, state: .held, attempts: attempts)
         if message.notBefore > now.wall {
             schedule(message.sequence, due: message.notBefore)
         } else {
@@ -101,7 +104,8 @@ final class PoolModel {
     /// A message that is already settled: nothing more is to come of it.
     func settle(_ message: StoredMessage, _ state: State, attempts: Int) {
         entries[message.sequence] = Entry(
-            key: message.key, severity: message.severity, notBefore: message.notBefore, state: state, attempts: attempts)
+            key: message.key, severity: message.severity, notBefore: message.notBefore,
+            wasDue: true, state: state, attempts: attempts)
     }
 
     /// What is due by the clock. Returns what is to be given back.
@@ -135,7 +139,7 @@ final class PoolModel {
         -> String?
     {
         guard var entry = entries[sequence] else { return "it is not a message of this pool" }
-        if fromStart, case .held = entry.state, entry.notBefore <= now.wall {
+        if fromStart, case .held = entry.state, entry.notBefore <= now.wall || entry.wasDue {
             // When such a pool reads on is its own affair.
             timers.removeAll { $0.sequence == sequence }
             enqueue(sequence, now)

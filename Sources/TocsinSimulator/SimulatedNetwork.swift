@@ -104,9 +104,30 @@ final class SimulatedNetwork {
         let outcome = carry(peer, header, body)
         trace.note(
             "hub-sends", peer, UInt64(header.kind.rawValue), header.id, UInt64(header.count),
-            "\(header.kind) \(outcome == .sent ? "" : "\(outcome)")")
+            "\(header.kind)\(outcome == .sent ? "" : " \(outcome)")\(Self.rows(header, body))")
         checker.hubSends(peer, header, body, outcome)
         return outcome
+    }
+
+    /// The rows of a table, for a reader of the trace.
+    static func rows(_ header: Header, _ body: [Bytes]) -> String {
+        guard let table = body.first?.buffer else { return "" }
+        var text = ""
+        for row in 0..<Int(header.count) {
+            switch header.kind {
+            case .deliver:
+                let entry = DeliveryEntry(table, at: row)
+                text += " \(entry.sequence)#\(entry.attempt)"
+            case .settle:
+                do {
+                    let entry = try SettleEntry(table, at: row)
+                    text += " \(entry.sequence):\(entry.outcome)\(entry.delay > 0 ? "+\(entry.delay)" : "")"
+                } catch { text += " \(error)" }
+            case .tapped: text += " \(table.bigEndian(UInt64.self, at: row * 8))"
+            default: break
+            }
+        }
+        return text
     }
 
     private func carry(_ peer: PeerID, _ header: Header, _ body: [Bytes]) -> SendOutcome {

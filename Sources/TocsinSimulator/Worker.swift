@@ -19,12 +19,13 @@ final class Worker: Client {
     private let isAngry: Bool
     private var subscription: UInt64 = 0
 
-    init(index: Int, name: String, world: World, random: SplitMix64, plan: PoolPlan, credit: Int, slowness: UInt64) {
+    init(
+        index: Int, name: String, world: World, random: SplitMix64, plan: PoolPlan, credit: Int, slowness: UInt64, isAngry: Bool
+    ) {
         self.plan = plan
         self.credit = credit
         self.slowness = slowness
-        var random = random
-        isAngry = random.chance(0.15)
+        self.isAngry = isAngry
         super.init(index: index, name: name, world: world, random: random)
     }
 
@@ -80,9 +81,9 @@ final class Worker: Client {
     private func decide(_ delivery: DeliveryEntry) -> (SettleEntry, String, UInt64)? {
         let ack = SettleEntry(sequence: delivery.sequence, token: delivery.token, outcome: .ack)
         guard world.isTroubled else { return (ack, "", 0) }
-        if isAngry, random.chance(0.7) {
+        if isAngry, random.chance(0.9) {
             let reject = SettleEntry(sequence: delivery.sequence, token: delivery.token, outcome: .reject)
-            return (reject, "\(delivery.sequence) " + String(repeating: "no ", count: random.below(340)), 0)
+            return (reject, "\(delivery.sequence) " + String(repeating: "no ", count: random.within(200...340)), 0)
         }
         switch random.below(100) {
         case 0..<4: return nil

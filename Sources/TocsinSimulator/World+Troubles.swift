@@ -102,13 +102,14 @@ extension World {
             }
         }
         for plan in plans {
+            let isAngry = draw.chance(0.08)
             for number in 1...draw.within(1...3) {
-                let credit = draw.pick([1, 3, 20, 200])
+                let credit = isAngry ? 200 : draw.pick([1, 3, 20, 200])
                 let slowness = draw.pick([1000, 50_000, 700_000] as [UInt64])
                 add {
                     Worker(
                         index: $0, name: "\(plan.name)-\(number)", world: self, random: $1, plan: plan, credit: credit,
-                        slowness: slowness)
+                        slowness: slowness, isAngry: isAngry)
                 }
             }
         }
