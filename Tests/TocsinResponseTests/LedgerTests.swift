@@ -53,7 +53,8 @@ struct LedgerTests {
     }
 
     /// Goal: whatever part of the last write reached the disk, everything before it is known and the ledger goes on.
-    /// Method: the file of a whole history, cut after each of its bytes, also with zeros in place of what is missing.
+    /// Method: the file of a whole history, cut around each border of two lines and at some of the bytes between (each opening
+    /// and closing syncs), also with zeros in place of what is missing.
     @Test("a file cut at any byte holds all complete lines, and can be continued", arguments: [0, 40])
     func torn(zeros: Int) async throws {
         let lines = try Self.entries.map { try LedgerLine.encode($0) }
@@ -64,7 +65,10 @@ struct LedgerTests {
         let file = URL(filePath: folder.path + "/r.ledger")
         let more = LedgerEntry.notified(
             notification: "later", NotificationOutcome(delivered: true, text: "", time: 1))
-        for cut in 0...bytes.count {
+        var random = SplitMix64.seeded()
+        var cuts = Set(ends.flatMap { [$0 - 1, $0, $0 + 1] }.filter { (0...bytes.count).contains($0) })
+        for _ in 0..<20 { cuts.insert(Int.random(in: 0...bytes.count, using: &random)) }
+        for cut in cuts.sorted() {
             try Data(bytes.prefix(cut) + [UInt8](repeating: 0, count: zeros)).write(to: file)
             let whole = ends.lastIndex { $0 <= cut } ?? 0
             let ledger = try await open(folder)
