@@ -48,6 +48,7 @@ public struct Journal<D: Disk> {
     /// Where messages from `firstSequence` on begin; they reach to the next entry of the same segment, or its end.
     struct IndexEntry {
         var firstSequence: UInt64
+        /// Latest so far, so that times ascend though the clock may be set back.
         var time: UInt64
         var segment: UInt32
         var offset: UInt32
@@ -64,6 +65,7 @@ public struct Journal<D: Disk> {
     var segments: Deque<Segment> = []
     var index: Deque<IndexEntry> = []
     private var indexedBytes = 0
+    private var latestTime: UInt64 = 0
     private var recent: Deque<Run> = []
     private var recentBytes = 0
     private var blocks: [Run] = []
@@ -150,11 +152,12 @@ public struct Journal<D: Disk> {
     /// Adds to the index where needed.
     mutating func note(_ header: BatchHeader, at offset: Int) {
         guard header.kind == .messages else { return }
+        latestTime = max(latestTime, header.time)
         let begins = index.last.map { $0.segment != header.segment } ?? true
         if begins || indexedBytes + header.bodyBytes > options.blockBytes {
             index.append(
                 IndexEntry(
-                    firstSequence: header.firstSequence, time: header.time, segment: header.segment, offset: UInt32(offset)))
+                    firstSequence: header.firstSequence, time: latestTime, segment: header.segment, offset: UInt32(offset)))
             indexedBytes = 0
         }
         indexedBytes += header.totalBytes
