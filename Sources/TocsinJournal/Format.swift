@@ -135,6 +135,9 @@ enum SegmentHeader {
             && bytes.bigEndian(UInt32.self, at: 12) == number && bytes.bigEndian(UInt64.self, at: 16) == seed
     }
 
+    /// Size of the file whose valid header is at the start of `bytes`.
+    static func fileBytes(_ bytes: UnsafeRawBufferPointer) -> UInt64 { bytes.bigEndian(UInt64.self, at: 24) }
+
     static func name(_ number: UInt32) -> String {
         let digits = String(number)
         return "segment-" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits + ".log"

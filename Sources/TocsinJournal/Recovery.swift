@@ -83,6 +83,12 @@ extension Journal {
             throw JournalError(
                 .corrupt, "\(name) does not begin with the header of segment \(number) of this journal; restore it from a backup")
         }
+        // Nothing shortens a segment; what is gone might have been acknowledged.
+        let bytes = SegmentHeader.fileBytes(file)
+        guard file.count >= bytes else {
+            throw JournalError(
+                .corrupt, "\(name) has \(file.count) bytes, but was made with \(bytes); restore it from a backup")
+        }
         var offset = SegmentHeader.size
         var batches = 0
         while let header = intact(file, at: offset, number) {
@@ -122,8 +128,8 @@ extension Journal {
         } else if segments.isEmpty {
             segments.append(Segment(number: number, firstSequence: nextSequence, bytes: size, end: offset))
         } else {
-            // Made ready before it was needed.
-            next = .ready
+            // Made ready before it was needed; of another size, it is made again.
+            next = size == options.segmentBytes ? .ready : .absent
         }
     }
 
