@@ -47,7 +47,7 @@ extension Core {
     }
 
     private mutating func replay(_ meta: MessageMeta, _ sequence: UInt64, _ time: UInt64) {
-        _ = dedup.insert(meta.idHigh, meta.idLow, now: time)
+        dedup.remember(meta.idHigh, meta.idLow, now: time)
         lastSequence = sequence
         var mask = meta.route
         while mask != 0 {

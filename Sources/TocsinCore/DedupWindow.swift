@@ -14,14 +14,25 @@ struct DedupWindow {
 
     /// Remembers an id; false if it was there already.
     mutating func insert(_ high: UInt64, _ low: UInt64, now: UInt64) -> Bool {
+        turn(now)
+        if let previous, previous.contains(high, low) { return false }
+        return current.insert(high, low)
+    }
+
+    /// Remembers an id that was stored, as replay finds it. Generations turn at other times than they did in the hub that stored
+    /// it: where that one had forgotten an older use of the id, this one must count from the newer.
+    mutating func remember(_ high: UInt64, _ low: UInt64, now: UInt64) {
+        turn(now)
+        _ = current.insert(high, low)
+    }
+
+    private mutating func turn(_ now: UInt64) {
         if current.count >= Self.generationIDs || (now >= began + window && current.count > 0) {
             previous = current
             current = FingerprintTable(capacity: 1 << 14)
             began = now
         }
         if current.count == 0 { began = now }
-        if let previous, previous.contains(high, low) { return false }
-        return current.insert(high, low)
     }
 
     /// Brings what `insert` will look at into the processor's cache.

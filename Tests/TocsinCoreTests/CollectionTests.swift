@@ -179,6 +179,19 @@ struct CollectionTests {
         }
     }
 
+    /// Goal: an id that was forgotten and stored again counts from the second time, also in a hub that replays both.
+    @Test("an id stored twice is remembered from the second time on")
+    func rememberedAgain() {
+        var window = DedupWindow(window: 1_000)
+        window.remember(1, 1, now: 0)
+        // A generation later: the first is still the previous one here, though the hub that stored it again had let it go.
+        window.remember(2, 2, now: 1_500)
+        window.remember(1, 1, now: 2_400)
+        window.remember(3, 3, now: 2_600)
+        let isNew = window.insert(1, 1, now: 3_300)
+        #expect(!isNew, "900 ms after it was stored")
+    }
+
     @Test("hashes differ by seed and lane, agree with themselves, and take any length")
     func hashes() {
         var random = SplitMix64.seeded()
