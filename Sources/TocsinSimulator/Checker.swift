@@ -149,7 +149,10 @@ final class Checker {
             return fail("fact", "message \(message.sequence) is stored after message \(messages.count)")
         }
         if let before = stored[message.id], wall(of: message, since: before) <= messages[Int(before) - 1].time + dedupWindow {
-            fail("doubled", "id \(message.id) is stored as message \(before) and as message \(message.sequence)")
+            fail(
+                "doubled",
+                "id \(message.id) is stored as message \(before) at \(messages[Int(before) - 1].time) and as message "
+                    + "\(message.sequence) at \(message.time); the window is \(dedupWindow) ms")
         }
         messages.append(message)
         trace.note(
