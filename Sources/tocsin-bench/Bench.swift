@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import TocsinKit
 import TocsinProto
+import TocsinWire
 
 /// The processes of `tools/bench`: each subcommand is one client of a running hub and prints one line of JSON at its end.
 @main struct Bench: AsyncParsableCommand {
@@ -27,6 +28,14 @@ struct Connection: ParsableArguments {
         spec.filters = ["\(pool).>"]
         try await client.declare(spec)
         return client
+    }
+}
+
+extension WireSeverity: ExpressibleByArgument {
+    /// By name: `minor`, `critical` and so on.
+    public init?(argument: String) {
+        guard let severity = Self.allCases.first(where: { "\($0)" == argument }) else { return nil }
+        self = severity
     }
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import TocsinKit
+import TocsinWire
 
 /// One worker of the pool: takes and acknowledges messages, and tells when they came.
 struct Consume: AsyncParsableCommand {
@@ -9,6 +10,11 @@ struct Consume: AsyncParsableCommand {
     @Option(help: "Messages held at most.") var credit = 8192
     @Flag(help: "Payloads begin with the time they were due, as `pace` writes it: report percentiles of the delay.")
     var latency = false
+    @Option(
+        help: ArgumentHelp(
+            "Report percentiles of the delay of these, due since the first message came; --count is of the others.",
+            valueName: "severity"))
+    var latencyOf: WireSeverity?
     @Option(help: "Messages left out of the percentiles, from the beginning.") var warmup = 5_000
 
     /// Prints "started", "ready" once it is in the pool, and at the end one line of JSON.
@@ -26,6 +32,11 @@ struct Consume: AsyncParsableCommand {
             let deliveries = try batch.deliveries()
             for delivery in deliveries {
                 if delivery.attempt > 1 { again += 1 }
+                if let latencyOf, delivery.message.severity == latencyOf {
+                    let due = due(delivery.message.payload)
+                    if due >= first { delays.append(now &- due) }
+                    continue
+                }
                 if latency, seen >= warmup { delays.append(now &- due(delivery.message.payload)) }
                 seen += 1
             }
@@ -39,7 +50,9 @@ struct Consume: AsyncParsableCommand {
         let percentiles = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1)].map { name, share in
             delays.isEmpty ? "" : ",\"\(name)\":\(delays[min(delays.count - 1, Int(Double(delays.count) * share))])"
         }
-        report("{\"seen\":\(seen),\"again\":\(again),\"first\":\(first),\"last\":\(last)\(percentiles.joined())}")
+        report(
+            "{\"seen\":\(seen),\"timed\":\(delays.count),\"again\":\(again),"
+                + "\"first\":\(first),\"last\":\(last)\(percentiles.joined())}")
     }
 
     private func due(_ payload: [UInt8]) -> UInt64 {

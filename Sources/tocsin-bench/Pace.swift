@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import TocsinKit
+import TocsinWire
 
 /// Publishes at a fixed rate whatever the answers do (an open loop), so that a stall of the hub shows in every message that
 /// was due meanwhile. Each payload begins with the time at which the message was due.
@@ -11,12 +12,16 @@ struct Pace: AsyncParsableCommand {
     @Option(help: "Messages a second.") var rate = 5_000
     @Option(help: "Bytes of payload, random after the first 8.") var size = 256
 
+    @Option(help: "Severity of every message.") var severity = WireSeverity.info
+
     func validate() throws {
         guard size >= 8, rate >= 1 else { throw ValidationError("--size is at least 8 and --rate at least 1") }
     }
 
+    /// Prints "ready" before the first message, and at the end one line of JSON.
     func run() async throws {
         let client = try await connection.open(as: "publisher")
+        report("ready")
         let payloads = RandomPayloads(size: size)
         let subject = "\(connection.pool).x"
         let interval = UInt64(1_000_000_000 / rate)
@@ -37,7 +42,7 @@ struct Pace: AsyncParsableCommand {
                     withUnsafeBytes(of: (began + UInt64(number) * interval).bigEndian) {
                         payload.replaceSubrange(0..<8, with: $0)
                     }
-                    return Message(subject: subject, payload: payload)
+                    return Message(subject: subject, severity: severity, payload: payload)
                 }
                 next = end
                 group.addTask { try await client.publish(messages) }

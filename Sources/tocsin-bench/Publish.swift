@@ -1,5 +1,6 @@
 import ArgumentParser
 import TocsinKit
+import TocsinWire
 
 /// Publishes as fast as the hub accepts: every message counted is on disk when the clock stops.
 struct Publish: AsyncParsableCommand {
@@ -10,12 +11,14 @@ struct Publish: AsyncParsableCommand {
     @Option(help: "Messages in a batch.") var batch = 1024
     @Option(name: .customLong("in-flight"), help: "Batches on their way at once.") var inFlight = 8
 
+    @Option(help: "Severity of every message.") var severity = WireSeverity.info
+
     func run() async throws {
         let client = try await connection.open(as: "publisher")
         let payloads = RandomPayloads(size: size)
         let subject = "\(connection.pool).x"
         let batches = (count + batch - 1) / batch
-        let (count, batch) = (count, batch)
+        let (count, batch, severity) = (count, batch, severity)
         let began = monotonic()
         let stored = try await withThrowingTaskGroup(of: Int.self) { group in
             var stored = 0
@@ -23,7 +26,7 @@ struct Publish: AsyncParsableCommand {
                 if number >= inFlight { stored += try await group.next() ?? 0 }
                 group.addTask {
                     let messages = (number * batch..<min(count, (number + 1) * batch)).map {
-                        Message(subject: subject, payload: Array(payloads.payload($0)))
+                        Message(subject: subject, severity: severity, payload: Array(payloads.payload($0)))
                     }
                     return try await client.publish(messages).stored
                 }
