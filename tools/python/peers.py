@@ -191,6 +191,13 @@ class RabbitMQ(Peer):
     def fetch(fetched):
         fetched.debian("rabbitmq-server", "librabbitmq-dev")
         fetched.program = fetched.client("rabbitmq", "rabbitmq")
+        erl = os.path.join(fetched.root, "usr/lib/erlang/bin/erl")
+        if os.path.exists(erl):
+            # Debian's script knows only the place where it would be installed.
+            with open(erl) as file:
+                script = file.read()
+            with open(erl, "w") as file:
+                file.write(script.replace("ROOTDIR=/usr/lib/erlang", f"ROOTDIR={fetched.root}/usr/lib/erlang"))
         home = os.path.join(fetched.root, "usr/lib/rabbitmq/lib")
         if not os.path.isdir(home):
             home = "/usr/lib/rabbitmq/lib"
@@ -200,22 +207,27 @@ class RabbitMQ(Peer):
         fetched.server = os.path.join(home, version)
 
     def command(self, data):
-        # A node without a name for others: no port is opened but the one that is measured.
         configuration = os.path.join(data, "rabbitmq.conf")
         with open(configuration, "w") as file:
             file.write(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n")
         plugins = os.path.join(data, "enabled_plugins")
         with open(plugins, "w") as file:
             file.write("[].\n")
-        self.node_port = free_port()
+        names_port, node_port = free_port(), free_port()
         self.fetched.environment.update({
             "HOME": data, "RABBITMQ_HOME": self.fetched.server, "RABBITMQ_BASE": data, "RABBITMQ_MNESIA_BASE": data,
             "RABBITMQ_LOG_BASE": data, "RABBITMQ_CONFIG_FILE": configuration, "RABBITMQ_ENABLED_PLUGINS_FILE": plugins,
-            "RABBITMQ_CONF_ENV_FILE": os.path.join(data, "none"), "RABBITMQ_NODENAME": f"bench{self.node_port}@localhost",
-            "RABBITMQ_DIST_PORT": str(self.node_port), "ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_ROOTDIR": os.path.join(self.fetched.root, "usr/lib/erlang"),
+            "RABBITMQ_CONF_ENV_FILE": os.path.join(data, "none"), "RABBITMQ_NODENAME": f"bench{node_port}@localhost",
+            "RABBITMQ_DIST_PORT": str(node_port), "ERL_EPMD_PORT": str(names_port), "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         })
+        # Erlang's name server, which the node would start as a daemon that outlives it.
+        self.processes.start("epmd", ["epmd", "-port", names_port, "-address", "127.0.0.1"], env=self.fetched.environment)
         return [os.path.join(self.fetched.server, "sbin", "rabbitmq-server")]
+
+    def stop(self):
+        super().stop()
+        self.processes.stop("epmd")
 
 
 PEERS = {"redis": [Redis], "nats": [Nats, NatsDefault], "rabbitmq": [RabbitMQ]}
