@@ -26,6 +26,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
 
     /// Ordinal of the work the writer has; nil: it is idle.
     private var writing: UInt64?
+    /// What may be removed as soon as this batch is on disk: before, a crash could still undo the settlements that allow it.
+    private var releasing: (ordinal: UInt64, floor: UInt64)?
     private var lastAppend: UInt64 = 0
     private var lastKind = BatchKind.mark
     private var retryJobsAt: UInt64 = 0
@@ -175,7 +177,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             journal.roll()
             append(.checkpoint, core.checkpoint(), now)
             let isAll = flushControl(now)
-            journal.release(below: min(core.floor, dedupFloor(now)))
+            if isAll { releasing = (journal.lastOrdinal, min(core.floor, dedupFloor(now))) }
             return isAll && journal.room >= bytes + reserve ? .ready : .soon
         }
         if let failure = journal.prepareFailure {
@@ -225,6 +227,11 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         guard let ordinal = writing else { return }
         writing = nil
         journal.written(ordinal)
+        if let release = releasing, release.ordinal <= ordinal {
+            releasing = nil
+            // A pool that began to read the past meanwhile needs more.
+            journal.release(below: min(release.floor, core.floor))
+        }
         let now = clock.now()
         core.step(.durable(ordinal), at: now, into: &effects)
         try perform(now)
