@@ -40,18 +40,17 @@ extension Checker {
     /// The hub has started: from here on it must behave as the journal's batches say.
     func recovered(_ state: HubState) {
         let now = clock.moment
-        let before = pools
         firstKept = state.firstSequence
         durableOrdinal = UInt64(records.count)
         durableSequence = UInt64(messages.count)
-        replay(now, before)
+        replay(now)
         guard state.durableSequence == durableSequence else {
             return fail("recovery", "the hub says \(state.durableSequence) is the last message, the journal \(durableSequence)")
         }
         compare(state, "recovery")
     }
 
-    private func replay(_ now: Moment, _ before: [PoolModel]) {
+    private func replay(_ now: Moment) {
         pools = []
         recordedPools = []
         var attempts: [String: [UInt64: Int]] = [:]
@@ -92,6 +91,9 @@ extension Checker {
             for message in messages where takes(pool, message) {
                 let made = attempts[pool.name]?[message.sequence] ?? 0
                 if let state = settled[pool.name]?[message.sequence] {
+                    if case .dead = state, message.sequence < firstKept {
+                        return fail("lost", "dead letter \(message.sequence) of \(pool.name) was removed")
+                    }
                     pool.settle(message, state, attempts: made)
                 } else if message.sequence >= firstKept {
                     var message = message
@@ -99,11 +101,7 @@ extension Checker {
                     if message.notBefore <= message.time, !pool.fromStart { message.notBefore = 0 }
                     pool.offer(message, attempts: made, at: now)
                 } else if !pool.fromStart {
-                    // A segment goes when everything in it is settled, and may go before the last settlements are on disk.
-                    guard before.first(where: { $0.name == pool.name })?.isAcked(message.sequence) ?? false else {
-                        return fail("lost", "message \(message.sequence) was removed before \(pool.name) had settled it")
-                    }
-                    pool.settle(message, .acked, attempts: made)
+                    return fail("lost", "message \(message.sequence) was removed before \(pool.name) had settled it for good")
                 }
             }
         }

@@ -148,12 +148,14 @@ final class Checker {
         guard message.sequence == UInt64(messages.count) + 1 else {
             return fail("fact", "message \(message.sequence) is stored after message \(messages.count)")
         }
-        if let before = stored[message.id], wall(of: message, since: before) <= messages[Int(before) - 1].time + dedupWindow {
+        if let before = stored[message.id].map({ messages[Int($0) - 1] }), isInWindow(message, before) {
             fail(
                 "doubled",
-                "id \(message.id) is stored as message \(before) at \(messages[Int(before) - 1].time) and as message "
+                "id \(message.id) is stored as message \(before.sequence) at \(before.time) and as message "
                     + "\(message.sequence) at \(message.time); the window is \(dedupWindow) ms")
         }
+        var message = message
+        message.writtenAt = clock.now / 1000
         messages.append(message)
         trace.note(
             "stored", message.sequence, UInt64(message.severity), message.notBefore, message.bytesHash,
@@ -162,10 +164,15 @@ final class Checker {
         coverage.messages += 1
     }
 
-    /// The latest the wall clock was between two messages: the window is counted by it, and it may have been set back since.
-    private func wall(of message: StoredMessage, since before: UInt64) -> UInt64 {
+    /// Whether an id must still have been known when it was stored again. The window is counted by the wall clock. Where that was
+    /// set back in between, the time that really passed must be less, too.
+    private func isInWindow(_ message: StoredMessage, _ before: StoredMessage) -> Bool {
+        guard message.time <= before.time + dedupWindow else { return false }
         // What was appended before and was written only after the clock was set counts as before.
-        setBack.reduce(message.time) { $1.messages + 64 > Int(before) ? max($0, $1.wall) : $0 }
+        let since = setBack.filter { $0.messages + 64 > Int(before.sequence) }
+        guard let latest = since.map(\.wall).max() else { return true }
+        // A message is written a while after it is appended.
+        return latest <= before.time + dedupWindow && clock.now / 1000 + 3000 <= before.writtenAt + dedupWindow
     }
 
     /// The journal tells of something: it must have happened.

@@ -32,6 +32,8 @@ struct StoredMessage {
     var ordinal: UInt64
     /// When its batch was appended, wall time.
     var time: UInt64
+    /// When it was first seen to be written, milliseconds of the history.
+    var writtenAt: UInt64 = 0
     var bytesHash: UInt64
 
     init(_ envelope: UnsafeRawBufferPointer, sequence: UInt64, ordinal: UInt64, time: UInt64) throws {

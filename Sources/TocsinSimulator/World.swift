@@ -155,6 +155,7 @@ final class World {
         hub.turnAt = .max
         do {
             if let failure = try settleWork(hub) { return endHub("the disk failed: \(failure)") }
+            checker.firstKept = hub.engine.journal.firstSequence
             let segments = hub.engine.journal.bytes
             let more = try hub.engine.turn()
             checker.turned(kept: hub.engine.journal.firstSequence)
