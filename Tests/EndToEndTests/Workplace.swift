@@ -148,13 +148,15 @@ final class BackgroundProcess: @unchecked Sendable {
     }
 }
 
-/// Waits until `condition` gives a value, at most 30 seconds.
+/// Waits until `condition` gives a value, at most 30 seconds and a hundred tries: other tests may have all processors.
 func until<Value>(
     _ what: String, sourceLocation: SourceLocation = #_sourceLocation, _ condition: () async throws -> Value?
 ) async throws -> Value {
     let deadline = ContinuousClock.now + .seconds(30)
-    while ContinuousClock.now < deadline {
+    var tries = 0
+    while tries < 100 || ContinuousClock.now < deadline {
         if let value = try await condition() { return value }
+        tries += 1
         try await Task.sleep(for: .milliseconds(20))
     }
     return try #require(nil as Value?, "waited too long until \(what)", sourceLocation: sourceLocation)

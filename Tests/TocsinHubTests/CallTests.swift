@@ -3,7 +3,7 @@ import Testing
 import TocsinKit
 import TocsinProto
 
-@Suite("Calls through the hub", .timeLimit(.minutes(1))) struct CallTests {
+@Suite("Calls through the hub", .timeLimit(.minutes(3))) struct CallTests {
     /// Any message serves; this one has a text.
     private func text(_ text: String) -> Tocsin_V1_Gap { .with { $0.reason = text } }
 

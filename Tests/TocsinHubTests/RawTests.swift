@@ -49,7 +49,7 @@ private struct RawPeer {
 
 /// Goal: whatever comes from the network gets its named status, ends nothing and disturbs nobody. Method: a bare socket beside a
 /// client at work.
-@Suite("Malformed traffic", .timeLimit(.minutes(1))) struct RawTests {
+@Suite("Malformed traffic", .timeLimit(.minutes(3))) struct RawTests {
     private func framed(_ messages: [[UInt8]]) -> [UInt8] {
         var frame: [UInt8] = []
         for message in messages { LengthPrefixed.append(message, to: &frame) }
@@ -245,7 +245,7 @@ private struct RawPeer {
     }
 }
 
-@Suite("A hub that cannot start says why", .timeLimit(.minutes(1))) struct StartTests {
+@Suite("A hub that cannot start says why", .timeLimit(.minutes(3))) struct StartTests {
     private func failure(_ options: HubOptions) async throws -> HubError {
         let error = await #expect(throws: HubError.self) { _ = try await HubRun(options) }
         return try #require(error)

@@ -4,7 +4,7 @@ import TocsinKit
 import TocsinProto
 
 /// Goal: a hub that goes and comes back loses nothing and stores nothing twice, with and without a spool.
-@Suite("A hub that goes and comes back", .timeLimit(.minutes(1))) struct RestartTests {
+@Suite("A hub that goes and comes back", .timeLimit(.minutes(3))) struct RestartTests {
     @Test("a connected publisher and worker go on by themselves: nothing is lost, nothing stored twice")
     func restart() async throws {
         let world = try await World()

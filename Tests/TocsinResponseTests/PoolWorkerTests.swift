@@ -37,7 +37,7 @@ private final class Log: Sendable {
     var all: [String] { lines.withLock { $0 } }
 }
 
-@Suite("Deliveries of one pool", .timeLimit(.minutes(1)))
+@Suite("Deliveries of one pool", .timeLimit(.minutes(3)))
 struct PoolWorkerTests {
     private func delivery(_ sequence: UInt64, incident: UInt64, token: UInt64 = 1) throws -> Delivery {
         let change = try change(number: incident, version: sequence).proto

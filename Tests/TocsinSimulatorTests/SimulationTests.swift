@@ -1,7 +1,10 @@
+import Foundation
 import Testing
 import TocsinSimulator
 
-@Suite("Simulation", .timeLimit(.minutes(2))) struct SimulationTests {
+/// On threads of their own: histories take processor time for a minute, and the threads that all tests share would have none
+/// for tests that wait for something.
+@Suite("Simulation", .timeLimit(.minutes(5)), .serialized) struct SimulationTests {
     /// Short enough for a build without optimisation.
     static let options: SimulationOptions = {
         var options = SimulationOptions()
@@ -14,7 +17,9 @@ import TocsinSimulator
         // Two at a time: a history is one thread from its beginning to its end.
         let halves = await withTaskGroup(of: [SimulationReport].self) { group in
             for half in [UInt64(0), 1] {
-                group.addTask { (1...100).map { Simulation.run(seed: 2 * $0 + half, options: Self.options) } }
+                group.addTask {
+                    await onThread { (1...100).map { Simulation.run(seed: 2 * $0 + half, options: Self.options) } }
+                }
             }
             return await group.reduce(into: []) { $0 += $1 }
         }
@@ -35,20 +40,23 @@ import TocsinSimulator
     }
 
     @Test("the same seed gives the same history, to the last line of its trace")
-    func determinism() {
+    func determinism() async {
         for seed in UInt64(1000)..<1008 {
-            let first = Simulation.run(seed: seed, options: Self.options)
-            let second = Simulation.run(seed: seed, options: Self.options)
-            #expect(first.hash == second.hash && first.elapsed == second.elapsed, "seed \(seed)")
+            let runs = await onThread { [0, 1].map { _ in Simulation.run(seed: seed, options: Self.options) } }
+            #expect(runs[0].hash == runs[1].hash && runs[0].elapsed == runs[1].elapsed, "seed \(seed)")
         }
-        var lines: [[String]] = [[], []]
-        let hashes = lines.indices.map { run in
-            Simulation.run(seed: 1008, options: Self.options, trace: { lines[run].append($0) }).hash
+        let traced = await onThread {
+            [0, 1].map { _ in
+                var lines: [String] = []
+                let hash = Simulation.run(seed: 1008, options: Self.options, trace: { lines.append($0) }).hash
+                return (hash: hash, lines: lines)
+            }
         }
-        #expect(lines[0] == lines[1] && lines[0].count > 1000)
-        #expect(hashes[0] == hashes[1])
-        #expect(Simulation.run(seed: 1008, options: Self.options).hash == hashes[0], "tracing changes nothing")
-        #expect(Simulation.run(seed: 1009, options: Self.options).hash != hashes[0], "another seed is another history")
+        #expect(traced[0].lines == traced[1].lines && traced[0].lines.count > 1000)
+        #expect(traced[0].hash == traced[1].hash)
+        let others = await onThread { [1008, 1009].map { Simulation.run(seed: $0, options: Self.options).hash } }
+        #expect(others[0] == traced[0].hash, "tracing changes nothing")
+        #expect(others[1] != traced[0].hash, "another seed is another history")
     }
 
     /// A disk, network or clock that breaks its promises must be noticed, by a rule that has to do with it.
@@ -58,11 +66,19 @@ import TocsinSimulator
             (.lyingSync, ["early", "lost"]), (.forgetfulDisk, ["lost", "start"]), (.wrongReads, ["start", "lost"]),
             (.lostAnswers, ["liveness"]), (.lostTapped, ["tap"]), (.stoppedClock, ["liveness"]),
         ] as [(Mutation, [String])])
-    func mutations(_ mutation: Mutation, _ rules: [String]) {
-        var options = Self.options
-        options.mutation = mutation
-        options.patience = 30_000
-        let violation = (UInt64(1)...20).lazy.compactMap { Simulation.run(seed: $0, options: options).violation }.first
+    func mutations(_ mutation: Mutation, _ rules: [String]) async {
+        let violation = await onThread {
+            var options = Self.options
+            options.mutation = mutation
+            options.patience = 30_000
+            return (UInt64(1)...20).lazy.compactMap { Simulation.run(seed: $0, options: options).violation }.first
+        }
         #expect(rules.contains(violation?.rule ?? "none"), "\(mutation): \(violation?.description ?? "not noticed")")
+    }
+}
+
+private func onThread<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
+    await withCheckedContinuation { continuation in
+        Thread { continuation.resume(returning: body()) }.start()
     }
 }

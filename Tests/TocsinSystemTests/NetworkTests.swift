@@ -3,7 +3,7 @@ import LoopbackServer
 import Testing
 import TocsinSystem
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(3)))
 struct NetworkTests {
     let pool = BlockingPool(threads: 4)
 

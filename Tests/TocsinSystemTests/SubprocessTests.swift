@@ -4,7 +4,7 @@ import Testing
 import TocsinSystem
 
 /// Real commands, so that what is tested is the system's behaviour and not a picture of it.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(3)))
 struct SubprocessTests {
     let pool = BlockingPool(threads: 4)
 
