@@ -1,3 +1,4 @@
+import Glibc
 import LoopbackServer
 import Synchronization
 import Testing
@@ -154,13 +155,20 @@ struct PoolWorkerTests {
     }
 
     @Test("a webhook that does not answer holds up no runbook, of its own incident or another")
-    func slowWebhook() async throws {
+    func silentWebhook() async throws {
         let folder = try TemporaryFolder()
         let hub = FakeHub()
-        let slow = try LoopbackServer { _, _ in .init(200, delayMs: 3_000) }
-        defer { slow.stop() }
+        let isOver = Mutex(false)
+        let silent = try LoopbackServer { _, _ in
+            while !isOver.withLock({ $0 }) { usleep(5_000) }
+            return .init(200)
+        }
+        defer {
+            isOver.withLock { $0 = true }
+            silent.stop()
+        }
         let target = NotificationTarget(
-            name: "slow", channel: .webhook(url: slow.url, headers: [:]), timeout: .seconds(20), attempts: 1)
+            name: "silent", channel: .webhook(url: silent.url, headers: [:]), timeout: .seconds(600), attempts: 1)
         let response = try await responder(
             in: folder, hub: hub, runbooks: [runbook([shell("a", "true")])], notifications: [target])
         let told = Log()

@@ -4,7 +4,7 @@ import TocsinSimulator
 
 /// On threads of their own: histories take processor time for a minute, and the threads that all tests share would have none
 /// for tests that wait for something.
-@Suite("Simulation", .timeLimit(.minutes(5)), .serialized) struct SimulationTests {
+@Suite("Simulation", .timeLimit(.minutes(10)), .serialized) struct SimulationTests {
     /// Short enough for a build without optimisation.
     static let options: SimulationOptions = {
         var options = SimulationOptions()
