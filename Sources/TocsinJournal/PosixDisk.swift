@@ -86,10 +86,11 @@ public final class PosixDisk: Disk {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Self.error("create", path) }
         defer { close(descriptor) }
-        // Written zeros, not only reserved space: a sync of later data then has no extents to convert. In pieces, each synced,
-        // so that syncs of other files never queue behind much of it.
-        let piece = min(size, 4 << 20)
-        let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: max(piece, 1), alignment: 4096)
+        // Written zeros, not only reserved space: a sync of later data then has no extents to convert. In small pieces, because
+        // the kernel keeps what is written at once as one folio, and a later write or sync of some bytes looks at every block
+        // of theirs. Synced now and then, so that syncs of other files never queue behind much of it.
+        let (piece, syncedAtOnce) = (16 << 10, 4 << 20)
+        let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 4096)
         defer { zeros.deallocate() }
         zeros.initializeMemory(as: UInt8.self, repeating: 0)
         var offset = 0
@@ -102,7 +103,7 @@ public final class PosixDisk: Disk {
                 throw failure
             }
             offset += count
-            if fdatasync(descriptor) != 0 {
+            if offset % syncedAtOnce == 0, fdatasync(descriptor) != 0 {
                 let failure = Self.error("sync", path)
                 unlink(path)
                 throw failure
