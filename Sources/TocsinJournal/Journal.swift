@@ -226,9 +226,12 @@ public struct Journal<D: Disk> {
         isRemovalFailing = false
     }
 
-    /// Lets go of segments below `floor`, the lowest sequence still needed, beyond what is retained.
+    /// Lets go of segments below `floor`, the lowest sequence still needed, beyond what is retained. One that has yet to be
+    /// written stays.
     public mutating func release(below floor: UInt64) {
-        while segments.count > 2, segments[1].firstSequence <= floor, bytes > options.retainBytes {
+        while segments.count > 2, segments[0].number < durableEnd.segment, segments[1].firstSequence <= floor,
+            bytes > options.retainBytes
+        {
             let gone = segments.removeFirst()
             removable.append(gone.number)
             while let entry = index.first, entry.segment == gone.number { index.removeFirst() }
