@@ -38,7 +38,8 @@ import TocsinWire
         #expect(opened.batches.map(\.ordinal) == Array(1...32))
         #expect(opened.batches.filter { $0.kind == .checkpoint }.map(\.ordinal) == [11, 22])
         let messages = opened.batches.filter { $0.kind == .messages }
-        #expect(messages.map(\.firstSequence) == (0..<30).map { UInt64(3 * $0 + 1) })
+        let firstSequences: [UInt64] = (0..<30).map { 3 * $0 + 1 }
+        #expect(messages.map(\.firstSequence) == firstSequences)
         for (batch, found) in messages.enumerated() {
             #expect(found.body == lengthPrefixed((1...3).map { "message \(3 * batch + $0)" }).body.array)
         }
