@@ -17,7 +17,7 @@ func ours(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
 }
 
 let package = Package(
@@ -90,17 +90,17 @@ let package = Package(
             name: "tocsin-bench", dependencies: ["TocsinKit", "TocsinProto", "TocsinWire", "TocsinSystem", arguments, logging],
             swiftSettings: strict),
 
-        .target(name: "LoopbackServer", dependencies: [], path: "Tests/LoopbackServer", swiftSettings: strict),
+        .target(name: "TestSupport", dependencies: [], path: "Tests/TestSupport", swiftSettings: strict),
         tests("TocsinWireTests", ["TocsinWire", "TocsinProto", protobuf]),
         tests("TocsinJournalTests", ["TocsinJournal", "TocsinWire"]),
         tests("TocsinCoreTests", ["TocsinCore", "TocsinWire"]),
         tests("TocsinHubTests", ["TocsinHub", "TocsinKit", "TocsinTransport", "TocsinProto", "TocsinWire", protobuf, logging]),
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
-        tests("TocsinSystemTests", ["TocsinSystem", "LoopbackServer"]),
+        tests("TocsinSystemTests", ["TocsinSystem"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),
         tests(
             "TocsinDetectionTests",
-            ["TocsinDetection", "TocsinKit", "TocsinProto", "TocsinSystem", "TocsinWire", "LoopbackServer", logging]),
+            ["TocsinDetection", "TocsinKit", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
         tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire"]),
         tests(
             "TocsinArchiveTests",
@@ -109,7 +109,7 @@ let package = Package(
             "TocsinResponseTests",
             [
                 "TocsinResponse", "TocsinHub", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire",
-                "LoopbackServer", logging,
+                logging,
             ]),
         tests(
             "TocsinConfigurationTests",

@@ -48,26 +48,3 @@ let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 extension [UInt8] {
     var utf8: String { String(decoding: self, as: UTF8.self) }
 }
-
-/// A small deterministic generator, so that a failure can be repeated with `TOCSIN_SEED`.
-struct SplitMix64: RandomNumberGenerator {
-    private var state: UInt64
-
-    /// With the seed of `TOCSIN_SEED`, else one from the clock; prints it.
-    static func seeded(_ function: StaticString = #function) -> SplitMix64 {
-        let given = getenv("TOCSIN_SEED").flatMap { UInt64(String(cString: $0)) }
-        let seed = given ?? UInt64(bitPattern: Int64(time(nil)))
-        print("\(function): TOCSIN_SEED=\(seed)")
-        return SplitMix64(state: seed)
-    }
-
-    init(state: UInt64) { self.state = state }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}

@@ -1,4 +1,5 @@
 import Synchronization
+import TestSupport
 import Testing
 import TocsinKit
 import TocsinProto
@@ -66,7 +67,7 @@ import TocsinProto
             return []
         }
         #expect(await code(caller, "test.Slow/Wait", timeout: .milliseconds(100)) == 4)
-        #expect(await eventually { cancelled.withLock { $0 } })
+        #expect(await eventually(seconds: 20) { cancelled.withLock { $0 } })
         await caller.close()
         await server.close()
         try await world.stop()
@@ -92,7 +93,7 @@ import TocsinProto
         let before: Tocsin_V1_Gap = try await caller.call("test.One/Name", text(""))
         #expect(before.reason == "first")
         let hanging = Task { await code(caller, "test.One/Hang") }
-        #expect(await eventually { arrived.withLock { $0 } == 1 })
+        #expect(await eventually(seconds: 20) { arrived.withLock { $0 } == 1 })
         await servers[0].close()
         #expect(await hanging.value == 14)
         let after: Tocsin_V1_Gap = try await caller.call("test.One/Name", text(""))

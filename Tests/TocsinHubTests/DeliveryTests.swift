@@ -1,4 +1,5 @@
 import Synchronization
+import TestSupport
 import Testing
 import TocsinKit
 import TocsinProto
@@ -26,7 +27,7 @@ import TocsinProto
             #expect(delivery.message == expected && delivery.message.publishedAt > 0)
             #expect(delivery.sequence == UInt64(index + 1) && delivery.attempt == 1)
         }
-        #expect(try await eventually { try await client.status(of: "p").acked == 10 })
+        #expect(try await eventually(seconds: 20) { try await client.status(of: "p").acked == 10 })
         let pool = try await client.status(of: "p")
         #expect(pool.queued == 0 && pool.inFlight == 0 && pool.dead == 0 && pool.matched == 10)
         let status = try await client.status()
@@ -94,7 +95,7 @@ import TocsinProto
             for start in stride(from: 0, to: 400, by: 20) {
                 try await publisher.publish((start..<start + 20).map { message("\($0)", key: "k\($0 % 7)") })
             }
-            #expect(try await eventually { try await publisher.status(of: "p").acked == 400 })
+            #expect(try await eventually(seconds: 20) { try await publisher.status(of: "p").acked == 400 })
             for worker in workers { await worker.close() }
             try await group.waitForAll()
         }
@@ -128,7 +129,7 @@ import TocsinProto
             reader.subscription.settle([(delivery, settlement)])
         }
         #expect(attempts == ["again": 2, "bad": 1, "hopeless": 2])
-        #expect(try await eventually { try await client.deadLetters().count == 2 })
+        #expect(try await eventually(seconds: 20) { try await client.deadLetters().count == 2 })
         let letters = try await client.deadLetters().sorted { $0.sequence < $1.sequence }
         #expect(letters.map(\.sequence) == [2, 3] && letters.map(\.attempts) == [1, 2])
         #expect(letters[0].reason.contains("cannot be read") && letters[1].reason.contains("try 2"))
@@ -146,7 +147,7 @@ import TocsinProto
             "RetryDeadLetters", Tocsin_V1_RetryDeadLettersRequest.with { $0.pool = "p" })
         #expect(all.retried == 1)
         #expect(try await reader.next(settling: .ack).message.text == "bad")
-        #expect(try await eventually { try await client.status(of: "p").acked == 3 })
+        #expect(try await eventually(seconds: 20) { try await client.status(of: "p").acked == 3 })
         #expect(try await client.deadLetters().isEmpty)
         await client.close()
         try await world.stop()
@@ -168,7 +169,7 @@ import TocsinProto
             let delivery = try await reader.next(settling: .ack)
             #expect(delivery.message.text == "\(number)" && delivery.attempt == 2)
         }
-        #expect(try await eventually { try await publisher.status(of: "p").acked == 3 })
+        #expect(try await eventually(seconds: 20) { try await publisher.status(of: "p").acked == 3 })
         await second.close()
         await publisher.close()
         try await world.stop()

@@ -1,5 +1,6 @@
 import Foundation
 import SwiftProtobuf
+import TestSupport
 import Testing
 import TocsinHub
 import TocsinKit
@@ -227,7 +228,7 @@ private struct RawPeer {
             try peer.send(Header(.heartbeat, id: 5))
             return [delivered, try peer.receive().header]
         }
-        #expect(try await eventually { try await client.status(of: "p").inFlight == 1 })
+        #expect(try await eventually(seconds: 20) { try await client.status(of: "p").inFlight == 1 })
         var reader = try await Reader(client, pool: "p")
         #expect(try await reader.next(settling: .ack).attempt == 2)
         isLost.signal()

@@ -1,4 +1,5 @@
 import Synchronization
+import TestSupport
 import Testing
 import TocsinKit
 import TocsinProto
@@ -28,12 +29,12 @@ import TocsinProto
             }
         }
         for moment in [50, 150] {
-            #expect(await eventually { published.withLock { $0 } >= moment })
+            #expect(await eventually(seconds: 20) { published.withLock { $0 } >= moment })
             try await world.stop()
             try await world.start()
         }
         try await publishing.value
-        #expect(try await eventually { try await publisher.status(of: "p").acked == 300 })
+        #expect(try await eventually(seconds: 20) { try await publisher.status(of: "p").acked == 300 })
         let status = try await publisher.status()
         #expect(status.accepted == 300 && status.epoch == 3)
         seen.withLock {
@@ -54,7 +55,7 @@ import TocsinProto
         try await first.publishOrSpool(messages(1...5))
         #expect(first.spooled == 0)
         try await world.stop()
-        #expect(await eventually { !first.isConnected })
+        #expect(await eventually(seconds: 20) { !first.isConnected })
         for number in 6...25 { try await first.publishOrSpool(messages(number...number)) }
         #expect(first.spooled == 20)
         await first.close()
@@ -71,7 +72,7 @@ import TocsinProto
         try await world.start()
         // Some while it is drained.
         for number in 31...35 { try await second.publishOrSpool(messages(number...number)) }
-        #expect(await eventually { second.spooled == 0 })
+        #expect(await eventually(seconds: 20) { second.spooled == 0 })
         let status = try await second.status()
         #expect(status.accepted == 35 && status.duplicates == 0)
         var reader = try await Reader(second, pool: "p")
@@ -90,11 +91,11 @@ import TocsinProto
         try await client.pool("p", "event.>")
         for round in 0..<2 {
             try await world.stop()
-            #expect(await eventually { !client.isConnected })
+            #expect(await eventually(seconds: 20) { !client.isConnected })
             try await client.publishOrSpool(messages(10 * round..<10 * round + 10))
             #expect(client.spooled == 10)
             try await world.start()
-            #expect(await eventually { client.spooled == 0 })
+            #expect(await eventually(seconds: 20) { client.spooled == 0 })
         }
         #expect(try await client.status().accepted == 20)
         await client.close()
@@ -106,7 +107,7 @@ import TocsinProto
         let world = try await World()
         let client = try await world.client("sensor", spool: "spool")
         try await world.stop()
-        #expect(await eventually { !client.isConnected })
+        #expect(await eventually(seconds: 20) { !client.isConnected })
         let error = await #expect(throws: ClientError.self) {
             try await client.publishOrSpool(messages(1...2) + messages(3...3, subject: "no good"))
         }

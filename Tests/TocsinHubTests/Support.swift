@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import SwiftProtobuf
 import Synchronization
+import TestSupport
 import Testing
 import TocsinHub
 import TocsinKit
@@ -11,19 +12,6 @@ let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 struct NotNow: Error, CustomStringConvertible {
     var description: String
-}
-
-/// Waits for a condition, at most twenty seconds. While other tests have all processors the time passes and nothing is tried,
-/// so it ends only after many tries too.
-func eventually(_ condition: () async throws -> Bool) async rethrows -> Bool {
-    let deadline = ContinuousClock.now + .seconds(20)
-    var tries = 0
-    while tries < 1000 || ContinuousClock.now < deadline {
-        if try await condition() { return true }
-        tries += 1
-        do { try await Task.sleep(for: .milliseconds(2)) } catch { return false }
-    }
-    return false
 }
 
 /// A new folder. Its path is short, as that of a socket has at most 107 bytes.
@@ -56,7 +44,7 @@ final class HubRun: Sendable {
                 state.withLock { $0 = .ended(error) }
             }
         }.start()
-        let isReady = try await eventually {
+        let isReady = try await eventually(seconds: 20) {
             try state.withLock {
                 if case .ended(let error?) = $0 { throw error }
                 if case .ready = $0 { return true }
@@ -68,7 +56,7 @@ final class HubRun: Sendable {
 
     func stop() async throws {
         hub.stop()
-        let isOver = try await eventually {
+        let isOver = try await eventually(seconds: 20) {
             try state.withLock {
                 guard case .ended(let error) = $0 else { return false }
                 if let error { throw error }

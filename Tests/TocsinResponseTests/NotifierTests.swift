@@ -1,5 +1,5 @@
 import FoundationEssentials
-import LoopbackServer
+import TestSupport
 import Testing
 import TocsinKit
 

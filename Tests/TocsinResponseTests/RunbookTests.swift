@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Glibc
-import LoopbackServer
+import TestSupport
 import Testing
 import TocsinKit
 import TocsinSystem

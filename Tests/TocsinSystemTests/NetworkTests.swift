@@ -1,5 +1,5 @@
 import Glibc
-import LoopbackServer
+import TestSupport
 import Testing
 import TocsinSystem
 

@@ -81,6 +81,14 @@ class Peer:
             self.client.socket.close(linger=0)
         self.client = None
 
+    def begin_again(self, refusal):
+        """Connects anew after a refusal that passes; raises any other."""
+        if refusal.name == "STORAGE_FAILED":
+            time.sleep(0.2)
+        elif refusal.name not in ("NOT_WELCOMED", "SHUTTING_DOWN"):
+            raise refusal
+        self.connect()
+
 
 class Producer(Peer):
     """Publishes until it is told to end, and then until everything is acknowledged."""
@@ -140,11 +148,7 @@ class Producer(Peer):
             except Lost:
                 self.connect()
             except Refused as refusal:
-                if refusal.name == "STORAGE_FAILED":
-                    time.sleep(0.2)
-                elif refusal.name not in ("NOT_WELCOMED", "SHUTTING_DOWN"):
-                    raise
-                self.connect()
+                self.begin_again(refusal)
 
 
 class Worker(Peer):
@@ -207,11 +211,7 @@ class Worker(Peer):
             except Lost:
                 self.connect()
             except Refused as refusal:
-                if refusal.name == "STORAGE_FAILED":
-                    time.sleep(0.2)
-                elif refusal.name not in ("NOT_WELCOMED", "SHUTTING_DOWN"):
-                    raise
-                self.connect()
+                self.begin_again(refusal)
         self.client.close()
 
 
