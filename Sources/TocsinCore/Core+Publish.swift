@@ -226,6 +226,9 @@ extension Core {
         var floor = durableSequence + 1
         for pool in pools {
             if let first = pool.unsettled.first { floor = min(floor, first) }
+            #if TOCSIN_PLANTED_BUGS
+                if PlantedBug.deadLetterRemoved.isPlanted { continue }
+            #endif
             if let dead = pool.dead.keys.min() { floor = min(floor, dead) }
             if pool.catchingUp { floor = min(floor, pool.cursor) }
         }

@@ -174,6 +174,10 @@ extension Core {
 
     /// Makes the queues from what was replayed. `lastBatch`: ordinal of the journal's last batch.
     public mutating func finishReplay(lastBatch: UInt64, lastSequence: UInt64, at now: Moment) {
+        #if TOCSIN_PLANTED_BUGS
+            if PlantedBug.attemptsForgotten.isPlanted { replaying.attempts = [:] }
+            if PlantedBug.duplicatesForgotten.isPlanted { dedup = DedupWindow(window: options.dedupWindow) }
+        #endif
         self.lastBatch = lastBatch
         durableBatch = lastBatch
         self.lastSequence = max(self.lastSequence, lastSequence)

@@ -424,6 +424,9 @@ public struct Core {
                 }
                 left -= table.count
                 pools[index].members[member].credit -= table.count
+                #if TOCSIN_PLANTED_BUGS
+                    if PlantedBug.creditOffByOne.isPlanted { pools[index].members[member].credit += 1 }
+                #endif
                 pools[index].members[member].held += table.count
                 guard !table.isEmpty else { break }
                 effects.append(.deliver(membership.peer, subscription: membership.subscription, table))

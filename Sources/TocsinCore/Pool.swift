@@ -203,6 +203,9 @@ struct Pool {
     /// longest beyond `aging` seconds, whatever its severity, so that nothing starves.
     mutating func takeNext(now: UInt32, aging: UInt32, _ slab: EntrySlab) -> (entry: Entry, lane: UInt32)? {
         turns &+= 1
+        #if TOCSIN_PLANTED_BUGS
+            if PlantedBug.nothingAges.isPlanted { turns = 1 }
+        #endif
         var chosen: (severity: Int, lane: UInt32?)?
         var oldest = UInt32.max
         for severity in stride(from: 4, through: 1, by: -1) {
@@ -223,6 +226,9 @@ struct Pool {
             ready[chosen.severity].removeFirst()
             index = lanes[Int(lane)].list.popFirst(slab)
             lanes[Int(lane)].state = .leased
+            #if TOCSIN_PLANTED_BUGS
+                if PlantedBug.keyOvertaken.isPlanted, !lanes[Int(lane)].list.isEmpty { makeReady(lane) }
+            #endif
         } else {
             index = keyless[chosen.severity].popFirst(slab)
         }

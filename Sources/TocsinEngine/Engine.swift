@@ -219,6 +219,9 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     public mutating func takeWork() -> JournalWork? {
         guard writing == nil, let work = journal.takeWork() else { return nil }
         writing = work.last
+        #if TOCSIN_PLANTED_BUGS
+            if PlantedBug.answeredBeforeSync.isPlanted { core.step(.durable(work.last), at: clock.now(), into: &effects) }
+        #endif
         return work
     }
 

@@ -174,6 +174,9 @@ extension Journal {
         while position + 8 <= file.count {
             if file.load(fromByteOffset: position, as: UInt64.self) != 0 {
                 last = position
+                #if TOCSIN_PLANTED_BUGS
+                    if PlantedBug.cutAtBadChecksum.isPlanted { break }
+                #endif
                 if let later = intact(file, at: position, number), later.durable > lastOrdinal {
                     throw JournalError(
                         .corrupt,

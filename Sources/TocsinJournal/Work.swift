@@ -52,6 +52,9 @@ public struct JournalWork: Sendable {
             offset += batch.header.totalBytes
         }
         try disk.write(name, at: first.offset, parts)
+        #if TOCSIN_PLANTED_BUGS
+            if PlantedBug.failedSyncRetried.isPlanted { do { return try disk.sync(name) } catch {} }
+        #endif
         try disk.sync(name)
     }
 }

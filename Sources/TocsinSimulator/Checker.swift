@@ -12,7 +12,8 @@ import TocsinWire
 /// * early: nothing is acknowledged, delivered or shown to a tap before the sync that covers it.
 /// * delivery: a pool's message is with one worker at a time; in order and one at a time within its key; not before its time;
 ///   attempts rise by one up to the limit; nothing comes after it was settled. Of any eight messages handed out while a worse
-///   one is ready, at most one is lesser, and that one has waited longer than the aging time.
+///   one is ready, at most one is lesser, and that one has waited longer than the aging time; and of eight one is such, if any
+///   waits.
 /// * credit: no more messages than credit, for workers and for taps.
 /// * fact: the journal says of settlements, attempts and dead letters what happened, and only that.
 /// * recovery: after a restart queues and dead letters are what the journal's intact batches make them.
@@ -444,7 +445,7 @@ final class Checker {
             case .heartbeat: if header.id == 0 { tick() }
             case .status: status(peer, header)
             case .accepted: try accepted(peer, header, body)
-            case .deliver: try delivered(peer, header, body)
+            case .deliver: try delivered(peer, header, body, outcome)
             case .tapped: try tapped(peer, header, body, outcome)
             case .gap:
                 let gap = try Tocsin_V1_Gap(serializedBytes: body[0].array)
@@ -504,7 +505,7 @@ final class Checker {
         return found
     }
 
-    private func delivered(_ peer: PeerID, _ header: Header, _ body: [Bytes]) throws {
+    private func delivered(_ peer: PeerID, _ header: Header, _ body: [Bytes], _ outcome: SendOutcome) throws {
         tick()
         let now = clock.moment
         let envelopes = try envelopes(body[1])
@@ -531,6 +532,8 @@ final class Checker {
             }
             coverage.deliveries += 1
         }
+        // The rest of what it was to be given is not sent.
+        if outcome != .sent { pool.loseCountOfTurns() }
     }
 
     private func tapped(_ peer: PeerID, _ header: Header, _ body: [Bytes], _ outcome: SendOutcome) throws {

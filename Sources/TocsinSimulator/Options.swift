@@ -1,14 +1,10 @@
-/// A simulator whose disk, network or clock breaks its promises: a history under one of these must fail, else the checkers see
-/// nothing.
+/// A disk, network or clock that breaks its promises: a history under one of these must fail, else the checkers see nothing.
+/// Bugs of the hub's own code are planted there: see `Planted`.
 public enum Mutation: String, Sendable, CaseIterable {
-    /// A sync now and then returns without having written.
-    case lyingSync
     /// The disk forgets at a power cut what it had synced last.
     case forgetfulDisk
     /// What is read is now and then not what is on the disk.
     case wrongReads
-    /// Answers to publishers are lost though the connection stands.
-    case lostAnswers
     /// What taps are sent is now and then lost though the connection stands.
     case lostTapped
     /// The hub's clock stops.

@@ -55,12 +55,15 @@ final class PoolModel {
 
     private(set) var entries: [UInt64: Entry] = [:]
     private var lanes: [String: Lane] = [:]
-    private var keyless = [0, 0, 0, 0, 0]
+    /// Ready messages without a key, by severity, in no order.
+    private var keyless = [[UInt64]](repeating: [], count: 5)
     private var timers: [Timer] = []
     /// Held by workers, in order of delivery.
     private var leased: [UInt64] = []
     /// Messages handed out since a lesser one went before a worse one.
     private var sinceLesser = 8
+    /// By severity: messages handed out one after another that had waited less than any that is ready there, all of them aged.
+    private var passedOver = [0, 0, 0, 0, 0]
 
     init(name: String, filters: [SubjectFilter], visibility: UInt64, maxAttempts: Int, fromStart: Bool) {
         self.name = name
@@ -98,7 +101,11 @@ final class PoolModel {
         guard let entry = entries[sequence] else { return }
         entries[sequence]?.state = .queued
         entries[sequence]?.queuedAt = now.steady / 1000
-        if entry.key.isEmpty { keyless[entry.severity] += 1 } else { lanes[entry.key, default: Lane()].waiting.append(sequence) }
+        if entry.key.isEmpty {
+            keyless[entry.severity].append(sequence)
+        } else {
+            lanes[entry.key, default: Lane()].waiting.append(sequence)
+        }
     }
 
     /// A message that is already settled: nothing more is to come of it.
@@ -117,7 +124,11 @@ final class PoolModel {
             case .held: enqueue(timer.sequence, now)
             case .delayed:
                 entries[timer.sequence]?.state = .queued
-                if entry.key.isEmpty { keyless[entry.severity] += 1 } else { lanes[entry.key]?.state = .ready }
+                if entry.key.isEmpty {
+                    keyless[entry.severity].append(timer.sequence)
+                } else {
+                    lanes[entry.key]?.state = .ready
+                }
             case .queued, .leased, .acked, .dead: break
             }
         }
@@ -130,7 +141,7 @@ final class PoolModel {
 
     /// The worst severity that could be handed out now, 0 if nothing could.
     private var worstReady: Int {
-        let lone = (1...4).last { keyless[$0] > 0 } ?? 0
+        let lone = (1...4).last { !keyless[$0].isEmpty } ?? 0
         return lanes.values.reduce(lone) { $1.state == .ready ? max($0, severity($1)) : $0 }
     }
 
@@ -172,7 +183,7 @@ final class PoolModel {
             lane.state = .leased
             lanes[entry.key] = lane
         } else {
-            keyless[entry.severity] -= 1
+            keyless[entry.severity].removeAll { $0 == sequence }
         }
         sinceLesser += 1
         if severity < worst, !fromStart {
@@ -191,8 +202,34 @@ final class PoolModel {
         entries[sequence]?.attempts = attempt
         leased.append(sequence)
         if worstReady == 0 { sinceLesser = 8 }
+        if !fromStart, let starved = passOver(severity, entry.queuedAt, now.steady / 1000, aging / 1000) {
+            return "it is the eighth in a row that goes before all of severity \(starved), which have waited longer than it and "
+                + "than the aging time"
+        }
         return nil
     }
+
+    /// Every eighth turn belongs to what has waited longest beyond the aging time. A message of `severity` that waits since
+    /// `queuedAt` was handed out: returns the severity that was passed over eight times in a row, if there is one. Seconds.
+    private func passOver(_ severity: Int, _ queuedAt: UInt64, _ now: UInt64, _ aging: UInt64) -> Int? {
+        for lesser in 1..<4 {
+            var waiting = keyless[lesser]
+            for lane in lanes.values where lane.state == .ready && self.severity(lane) == lesser {
+                if let first = lane.waiting.first { waiting.append(first) }
+            }
+            let latest = waiting.compactMap { entries[$0]?.queuedAt }.max()
+            guard let latest, latest + aging <= now, queuedAt > latest, severity > lesser else {
+                passedOver[lesser] = 0
+                continue
+            }
+            passedOver[lesser] += 1
+            if passedOver[lesser] == 8 { return lesser }
+        }
+        return nil
+    }
+
+    /// Turns were given that nobody sees the outcome of.
+    func loseCountOfTurns() { passedOver = [0, 0, 0, 0, 0] }
 
     private func order(_ sequence: UInt64, _ entry: Entry, _ lane: Lane) -> String? {
         let due = fromStart ? lane.waiting.filter { entries[$0]?.notBefore == 0 } : lane.waiting
@@ -231,7 +268,7 @@ final class PoolModel {
             lanes[entry.key]?.waiting.insert(sequence, at: 0)
             lanes[entry.key]?.state = delay > 0 ? .delayed : .ready
         } else if delay == 0 {
-            keyless[entry.severity] += 1
+            keyless[entry.severity].append(sequence)
         }
         if delay > 0 { schedule(sequence, due: now.wall + delay) }
     }

@@ -153,7 +153,6 @@ final class SimulatedDisk: Disk, @unchecked Sendable {
             }
             throw error
         }
-        if mutation == .lyingSync, random.chance(0.1) { return }
         for sector in file.dirty.indices where file.dirty[sector] {
             file.settle(sector)
             file.dirty[sector] = false

@@ -144,7 +144,6 @@ final class SimulatedNetwork {
             coverage.messagesLost += 1
             return .sent
         }
-        if mutation == .lostAnswers, header.kind == .accepted, random.chance(0.05) { return .sent }
         if mutation == .lostTapped, header.kind == .tapped, random.chance(0.05) { return .sent }
         connection.unread += 1
         connection.lastToClient = arrival(after: connection.lastToClient)
