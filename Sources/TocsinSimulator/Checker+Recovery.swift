@@ -113,18 +113,27 @@ extension Checker {
             // A pool that was declared only now has nothing; one that reads the past is compared when it has read it.
             guard let pool = pool(snapshot.name), !pool.fromStart || rule == "liveness" else { continue }
             let unsettled = pool.unsettled
-            let held = unsettled.count { pool.isHeld($0) }
+            let later = unsettled.count { pool.isForLater($0) }
             let found = (Int(snapshot.queued + snapshot.inFlight), Int(snapshot.delayed), Int(snapshot.counters.acked))
-            let delayed = rule == "recovery" ? held : found.1
-            guard found == (unsettled.count, delayed, pool.acked) else {
+            guard found == (unsettled.count, later, pool.acked) else {
                 return fail(
                     rule,
                     "\(pool.name): \(found.0) messages, \(found.1) for later, \(found.2) acknowledged; by the journal "
-                        + "\(unsettled.count), \(held) and \(pool.acked)"
+                        + "\(unsettled.count), \(later) and \(pool.acked)"
                 )
+            }
+            let queued = snapshot.queuedBySeverity.map { Int($0.1) }
+            let expected = snapshot.queuedBySeverity.map { severity, _ in
+                unsettled.count { pool.lease($0) == nil && pool.entries[$0]?.severity == Int(severity.rawValue) }
+            }
+            guard queued == expected else {
+                return fail(rule, "\(pool.name): \(queued) wait from critical to info; by the journal \(expected)")
             }
             let dead = pool.dead.map { ($0, pool.entries[$0]?.attempts ?? 0) }
             let letters = state.dead[pool.name] ?? []
+            if letters.count > deadLetters {
+                fail("bounds", "\(pool.name) keeps \(letters.count) dead letters of \(deadLetters)")
+            }
             guard letters.map(\.sequence) == dead.map(\.0), letters.map(\.attempts) == dead.map(\.1) else {
                 return fail(rule, "\(pool.name) has the dead letters \(letters); by the journal they are \(dead)")
             }

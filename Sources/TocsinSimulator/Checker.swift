@@ -20,6 +20,8 @@ import TocsinWire
 /// * tap: a tap sees every matching message in order, or is told of the gap.
 /// * answer: requests are answered once, by what was asked for.
 /// * start: the hub starts whenever its journal is whole; it refuses, naming file and offset, when what was durable has changed.
+/// * bounds: no more messages wait for the disk, and no more dead letters are kept, than may; in the end no file is left that
+///   the journal has let go of.
 /// * liveness: without faults everything comes to rest.
 final class Checker {
     struct TapModel {
@@ -43,7 +45,16 @@ final class Checker {
         /// In order of opening.
         var subscriptions: [(id: UInt64, open: Subscription)] = []
         var taps: [UInt64: TapModel] = [:]
-        var requests: [UInt64: Request] = [:]
+        /// What waits for an answer, by id: once for each time it came.
+        private var requests: [UInt64: [Request]] = [:]
+
+        mutating func note(_ request: Request, _ id: UInt64) { requests[id, default: []].append(request) }
+
+        mutating func answered(_ id: UInt64) -> Request? {
+            guard var waiting = requests[id], !waiting.isEmpty else { return nil }
+            defer { requests[id] = waiting.isEmpty ? nil : waiting }
+            return waiting.removeFirst()
+        }
     }
     /// Something the journal must tell of.
     struct Happened: Hashable {
@@ -272,16 +283,15 @@ final class Checker {
             _ = try LengthPrefixed.forEach(in: parts[1].buffer) { (_, _, bytes) throws(WireError) in
                 ids.append(String(decoding: try EnvelopeView(scanning: bytes).id, as: UTF8.self))
             }
-            sessions[peer]?.requests[header.id] = .publish(ids)
+            sessions[peer]?.note(.publish(ids), header.id)
         case .declare:
             let spec = try Tocsin_V1_PoolSpec(serializedBytes: parts[1].array)
             let isNew = pool(spec.name) == nil
             if isNew { try declare(spec.name, spec.filters, UInt64(spec.visibilityMs), Int(spec.maxAttempts), spec.fromStart) }
-            sessions[peer]?.requests[header.id] = .declare(spec.name, created: isNew)
+            sessions[peer]?.note(.declare(spec.name, created: isNew), header.id)
         case .subscribe:
             let subscribe = try Tocsin_V1_Subscribe(serializedBytes: parts[1].array)
-            sessions[peer]?.requests[header.id] = .subscribe(
-                Subscription(pool: subscribe.pool, credit: Int(subscribe.credit)))
+            sessions[peer]?.note(.subscribe(Subscription(pool: subscribe.pool, credit: Int(subscribe.credit))), header.id)
         case .tap:
             let request = try Tocsin_V1_TapRequest(serializedBytes: parts[1].array)
             let next: UInt64?
@@ -291,7 +301,7 @@ final class Checker {
             case nil: next = durableSequence + 1
             }
             let filters = try request.filters.map { try SubjectFilter($0) }
-            sessions[peer]?.requests[header.id] = .tap(TapModel(filters: filters, credit: Int(request.credit), next: next))
+            sessions[peer]?.note(.tap(TapModel(filters: filters, credit: Int(request.credit), next: next)), header.id)
         case .credit:
             addCredit(peer, header.id, Int(header.count))
             if sessions[peer]?.taps[header.id] != nil { sessions[peer]?.taps[header.id]?.credit += Int(header.count) }
@@ -300,7 +310,7 @@ final class Checker {
             sessions[peer]?.taps[header.id] = nil
             leave(peer, header.id, now)
         case .call:
-            sessions[peer]?.requests[header.id] = .other
+            sessions[peer]?.note(.other, header.id)
             let head = try Tocsin_V1_CallHead(serializedBytes: parts[1].array)
             guard head.method == "tocsin.v1.BrokerAdmin/RetryDeadLetters" else { return }
             let body = parts[2].buffer
@@ -312,7 +322,7 @@ final class Checker {
                 pool.revive(sequence, at: now)
                 expect(pool, sequence, .revived)
             }
-        case .serve: sessions[peer]?.requests[header.id] = .other
+        case .serve: sessions[peer]?.note(.other, header.id)
         default: break
         }
     }
@@ -463,7 +473,7 @@ final class Checker {
     private func status(_ peer: PeerID, _ header: Header) {
         let isFine = header.reason == Reason.ok.rawValue
         if !isFine { coverage.refusals += 1 }
-        guard let request = sessions[peer]?.requests.removeValue(forKey: header.id) else { return }
+        guard let request = sessions[peer]?.answered(header.id) else { return }
         switch request {
         case .subscribe(let open): if isFine { sessions[peer]?.subscriptions.append((header.id, open)) }
         case .tap(let tap): if isFine { sessions[peer]?.taps[header.id] = tap }
@@ -478,7 +488,7 @@ final class Checker {
         let accepted = try Tocsin_V1_Accepted(serializedBytes: body[0].array)
         // The answer to a session that is over says nothing to anybody.
         guard sessions[peer] != nil else { return }
-        guard case .publish(let ids)? = sessions[peer]?.requests.removeValue(forKey: header.id) else {
+        guard case .publish(let ids)? = sessions[peer]?.answered(header.id) else {
             return fail("answer", "accepted for request \(header.id) of peer \(peer), which is no open publish")
         }
         guard Int(accepted.stored) + Int(accepted.duplicates) == ids.count else {

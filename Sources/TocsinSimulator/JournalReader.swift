@@ -19,6 +19,8 @@ struct JournalRecord {
     var count: Int
     var bodyCount: Int
     var content: Content
+    /// Of its body, in the file.
+    var end: Int { offset + 64 + bodyCount }
 }
 
 /// One message as a publisher wrote it.

@@ -44,12 +44,14 @@ public struct Coverage: Sendable {
     public var removeErrors = 0
     public var diskFull = 0
     public var flips = 0
+    public var sectorsFlipped = 0
     public var refusedStarts = 0
     public var segmentsMade = 0
     public var segmentsRemoved = 0
     public var connectionsLost = 0
     public var connectionsRemade = 0
     public var messagesLost = 0
+    public var messagesRepeated = 0
     public var queuesFull = 0
     public var pauses = 0
     public var clockJumps = 0
@@ -77,10 +79,12 @@ public struct Coverage: Sendable {
         ("crashes in a segment job", \.crashesInJobs), ("orderly stops", \.orderlyStops), ("recoveries", \.recoveries),
         ("torn tails cut", \.tornTails), ("files torn", \.tornWrites), ("files with writes lost", \.lostWrites),
         ("names lost", \.namesLost), ("write errors", \.writeErrors), ("sync errors", \.syncErrors),
-        ("read errors", \.readErrors), ("remove errors", \.removeErrors), ("disk full", \.diskFull), ("bytes flipped", \.flips),
+        ("read errors", \.readErrors), ("remove errors", \.removeErrors), ("disk full", \.diskFull), ("bits flipped", \.flips),
+        ("sectors changed", \.sectorsFlipped),
         ("starts refused", \.refusedStarts), ("segments made", \.segmentsMade), ("segments removed", \.segmentsRemoved),
         ("connections lost", \.connectionsLost), ("connections re-made", \.connectionsRemade),
-        ("messages lost", \.messagesLost), ("queues full", \.queuesFull), ("hub pauses", \.pauses),
+        ("messages lost", \.messagesLost), ("messages repeated", \.messagesRepeated), ("queues full", \.queuesFull),
+        ("hub pauses", \.pauses),
         ("clock jumps", \.clockJumps), ("batches sent again", \.resends), ("duplicates", \.duplicates),
         ("requests refused", \.refusals), ("redeliveries", \.redeliveries), ("leases expired", \.expiredLeases),
         ("stale settlements", \.staleSettlements), ("retries", \.retries), ("rejects", \.rejects),

@@ -294,5 +294,10 @@ final class PoolModel {
 
     func isAcked(_ sequence: UInt64) -> Bool { if case .acked? = entries[sequence]?.state { true } else { false } }
     func isDead(_ sequence: UInt64) -> Bool { if case .dead? = entries[sequence]?.state { true } else { false } }
-    func isHeld(_ sequence: UInt64) -> Bool { if case .held? = entries[sequence]?.state { true } else { false } }
+    func isForLater(_ sequence: UInt64) -> Bool {
+        switch entries[sequence]?.state {
+        case .held, .delayed: true
+        case .queued, .leased, .acked, .dead, nil: false
+        }
+    }
 }

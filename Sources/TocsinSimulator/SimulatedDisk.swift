@@ -9,7 +9,7 @@ import TocsinJournal
 /// * a write, sync, read or folder operation fails. After a failed sync the kernel holds the pages for clean: they are read back
 ///   as written, no later sync writes them, and they are gone with the power ("fsyncgate");
 /// * no space for a new file;
-/// * bytes of a file change while the hub is down.
+/// * a bit or a sector of a file changes while the hub is down.
 final class SimulatedDisk: Disk, @unchecked Sendable {
     // Sound because a history runs in one thread.
     static let sector = 512
@@ -242,11 +242,13 @@ final class SimulatedDisk: Disk, @unchecked Sendable {
         trace.note("power-cut", UInt64(kept))
     }
 
-    /// Changes a byte while no hub runs; again, and it is as before.
-    func flip(_ name: String, at offset: Int, _ mask: UInt8) {
+    /// Changes bytes while no hub runs; again, and they are as before.
+    func flip(_ name: String, at offset: Int, _ masks: [UInt8]) {
         guard let file = names[name] else { return }
-        file.cache[offset] ^= mask
-        file.durable[offset] ^= mask
+        for (position, mask) in masks.enumerated() {
+            file.cache[offset + position] ^= mask
+            file.durable[offset + position] ^= mask
+        }
     }
 
     /// Forgets the last sectors that were synced to a segment (a broken variant): a disk whose own cache is not written back.

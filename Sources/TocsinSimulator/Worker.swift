@@ -18,6 +18,8 @@ final class Worker: Client {
     /// Refuses most of what it gets, at length.
     private let isAngry: Bool
     private var subscription: UInt64 = 0
+    /// What it was given last.
+    private var given: [DeliveryEntry] = []
 
     init(
         index: Int, name: String, world: World, random: SplitMix64, plan: PoolPlan, credit: Int, slowness: UInt64, isAngry: Bool
@@ -44,7 +46,12 @@ final class Worker: Client {
         subscribe.pool = plan.name
         subscribe.credit = UInt32(credit)
         send(Header(.subscribe, id: subscription), subscribe)
+        guard world.isTroubled, !given.isEmpty, random.chance(0.3) else { return }
+        // It does not know that these were taken from it.
+        settle(subscription, given.map { (SettleEntry(sequence: $0.sequence, token: $0.token, outcome: .ack), "") })
     }
+
+    override func crashed() { given = [] }
 
     override func work() {
         guard world.isTroubled else { return }
@@ -64,6 +71,7 @@ final class Worker: Client {
             var together: [(SettleEntry, String)] = []
             for row in 0..<Int(header.count) {
                 let delivery = DeliveryEntry(body[0].buffer, at: row)
+                given.append(delivery)
                 guard let (settlement, reason, delay) = decide(delivery) else { continue }
                 if delay == 0 {
                     together.append((settlement, reason))
@@ -71,6 +79,7 @@ final class Worker: Client {
                     after(delay) { [unowned self] in settle(id, [(settlement, reason)]) }
                 }
             }
+            given.removeFirst(max(0, given.count - 8))
             guard !together.isEmpty else { return }
             after(random.within(1...slowness)) { [unowned self] in settle(id, together) }
         default: break

@@ -18,14 +18,15 @@ struct Troubles {
     var crashInRecovery = 0.0
     var flip = 0.0
     var slowDisk = 0.0
+    var repeats = 0.0
     var disk = SimulatedDisk.Faults.none
 }
 
-/// A byte that was changed while the hub was down.
+/// Bytes that were changed while the hub was down.
 struct Flip {
     var name: String
     var offset: Int
-    var mask: UInt8
+    var masks: [UInt8]
 }
 
 extension World {
@@ -68,6 +69,7 @@ extension World {
         troubles.crashInRecovery = rarely(0.5)
         troubles.flip = rarely(0.5)
         troubles.slowDisk = rarely(0.05)
+        troubles.repeats = rarely(0.1)
         troubles.disk = SimulatedDisk.Faults(
             write: rarely(0.004), sync: rarely(0.004), read: rarely(0.004), folder: rarely(0.2))
         disk.faults = troubles.disk
@@ -185,20 +187,38 @@ extension World {
         coverage.connectionsRemade += 1
     }
 
-    /// Changes a byte of a batch that a later batch says was durable, or of the beginning of a segment.
+    /// Changes a bit, or a sector, of a batch that a later batch says was durable; or a bit of the beginning of a segment.
     func flip() -> Flip? {
-        let mark = checker.records.map(\.durable).max() ?? 0
-        let kept = disk.visible.map(\.name)
-        let candidates = checker.records.filter { $0.ordinal <= mark && kept.contains($0.file) }
+        let visible = disk.visible
+        let kept = checker.records.filter { record in visible.contains { $0.name == record.file } }
+        let mark = kept.map(\.durable).max() ?? 0
+        let candidates = kept.filter { $0.ordinal <= mark }
         guard !candidates.isEmpty else { return nil }
         let record = random.pick(candidates)
         // The last byte of the body at most: what follows is padding.
-        var offset = record.offset + random.below(64 + record.bodyCount)
-        if random.chance(0.1) { offset = random.below(32) }
-        let flip = Flip(name: record.file, offset: offset, mask: 1 << UInt8(random.below(8)))
-        coverage.flips += 1
-        trace.note("flip", UInt64(offset), UInt64(flip.mask), 0, 0, flip.name)
-        disk.flip(flip.name, at: flip.offset, flip.mask)
+        var flip = Flip(
+            name: record.file, offset: record.offset + random.below(64 + record.bodyCount), masks: [1 << UInt8(random.below(8))])
+        if random.chance(0.1) {
+            flip.offset = random.below(32)
+        } else if random.chance(0.4), let file = visible.first(where: { $0.name == record.file }) {
+            let start = flip.offset / SimulatedDisk.sector * SimulatedDisk.sector
+            let sector = file.bytes[start..<min(start + SimulatedDisk.sector, file.bytes.count)]
+            let isZeroed = random.chance(0.5)
+            let masks = sector.map { isZeroed ? $0 : UInt8(truncatingIfNeeded: random.next()) }
+            let hit = kept.filter { $0.file == flip.name && $0.offset < sector.endIndex && $0.end > start }
+            let isChanged = hit.contains { record in
+                (max(record.offset, start)..<min(record.end, sector.endIndex)).contains { masks[$0 - start] != 0 }
+            }
+            // What says that the first of them was durable must be elsewhere.
+            let first = hit.map(\.ordinal).min() ?? 0
+            let isKnown = kept.contains { other in
+                other.durable >= first && !hit.contains { $0.ordinal == other.ordinal }
+            }
+            if isChanged, isKnown { flip = Flip(name: record.file, offset: start, masks: masks) }
+        }
+        if flip.masks.count > 1 { coverage.sectorsFlipped += 1 } else { coverage.flips += 1 }
+        trace.note("flip", UInt64(flip.offset), UInt64(flip.masks[0]), UInt64(flip.masks.count), 0, flip.name)
+        disk.flip(flip.name, at: flip.offset, flip.masks)
         return flip
     }
 
@@ -223,7 +243,11 @@ extension World {
     private func lookForRest() {
         after(300_000) { [unowned self] in
             guard unrest == nil, let hub else { return lookForRest() }
-            checker.compare(state(hub.engine), "liveness")
+            checkQuiet(hub, "liveness")
+            let bytes = disk.visible.reduce(0) { $0 + ($1.name.hasPrefix("segment-") ? $1.bytes.count : 0) }
+            if bytes != hub.engine.journal.bytes {
+                checker.fail("bounds", "the segments take \(bytes) bytes on disk, the hub says \(hub.engine.journal.bytes)")
+            }
             checker.checkFates()
             endHub("the end", powerCut: true)
             after(10_000_000) { [unowned self] in
@@ -240,6 +264,7 @@ extension World {
         let unsettled = hub.engine.core.poolSnapshots(at: clock.moment).first { $0.queued + $0.inFlight > 0 }
         if let pool = unsettled { return "\(pool.name) has \(pool.queued) queued and \(pool.inFlight) in flight" }
         if !hub.engine.isQuiet || hub.work != nil { return "the journal is not written" }
+        if !hub.jobs.isEmpty || hub.engine.journal.isJobFailing { return "a segment is still being made or removed" }
         return nil
     }
 }

@@ -106,7 +106,15 @@ final class World {
             return
         }
         connection.lastToHub = network.arrival(after: connection.lastToHub)
-        schedule.add(at: connection.lastToHub) { [unowned self] in
+        carry(connection, parts, at: connection.lastToHub)
+        guard isTroubled, random.chance(troubles.repeats) else { return }
+        // Once more, and after others that were sent later: what a peer may do that tries again.
+        network.coverage.messagesRepeated += 1
+        carry(connection, parts, at: connection.lastToHub + random.within(0...(random.chance(0.5) ? 2000 : 2_000_000)))
+    }
+
+    private func carry(_ connection: Connection, _ parts: [Bytes], at time: UInt64) {
+        schedule.add(at: time) { [unowned self] in
             guard !connection.isSevered else {
                 network.coverage.messagesLost += 1
                 return
@@ -159,6 +167,10 @@ final class World {
             let segments = hub.engine.journal.bytes
             let more = try hub.engine.turn()
             checker.turned(kept: hub.engine.journal.firstSequence)
+            let pending = hub.engine.core.lastSequence - hub.engine.core.durableSequence
+            if pending > UInt64(engineOptions.core.pendingMessages) {
+                checker.fail("bounds", "\(pending) messages wait for the disk, \(engineOptions.core.pendingMessages) may")
+            }
             if hub.engine.journal.bytes != segments { trace.note("segments", UInt64(hub.engine.journal.bytes)) }
             hand(hub)
             let wait = more ? random.within(10...200) : max(hub.engine.untilDue * 1000, 10)
@@ -251,10 +263,10 @@ final class World {
             trace.note("refused", 0, 0, 0, 0, error.description)
             let isNamed = error.description.contains(flipped.name) && error.description.contains("offset")
             if !isNamed, flipped.offset >= 64 { checker.fail("start", "a changed byte is refused without its place: \(error)") }
-            disk.flip(flipped.name, at: flipped.offset, flipped.mask)
+            disk.flip(flipped.name, at: flipped.offset, flipped.masks)
             after(random.within(1000...100_000)) { [unowned self] in startHub() }
         } catch {
-            if let flipped { disk.flip(flipped.name, at: flipped.offset, flipped.mask) }
+            if let flipped { disk.flip(flipped.name, at: flipped.offset, flipped.masks) }
             if disk.isDead { coverage.crashesInRecovery += 1 }
             if !isTroubled, !disk.isDead { return checker.fail("start", "the hub cannot start: \(error)") }
             endHub("at start: \(error)")
@@ -310,6 +322,14 @@ final class World {
         after(random.within(1000...(random.chance(0.2) ? 4_000_000 : 200_000))) { [unowned self] in startHub() }
     }
 
+    /// Everything is written: the journal must tell of all that happened, and replaying it would give what the hub has.
+    func checkQuiet(_ hub: Hub, _ rule: String) {
+        if let fact = checker.unjournaled.keys.first {
+            checker.fail("fact", "everything is written, and the journal does not know that \(fact)")
+        }
+        checker.compare(state(hub.engine), rule)
+    }
+
     /// As the production hub stops: goodbye, and everything accepted is written.
     func stopHub() {
         guard let hub else { return }
@@ -324,9 +344,7 @@ final class World {
                 }
                 if try settleWork(hub) != nil { return endHub("the disk failed at the stop") }
             }
-            if hub.engine.isQuiet, let fact = checker.unjournaled.keys.first, !disk.isDead {
-                checker.fail("fact", "the hub stopped in order, and the journal does not know that \(fact)")
-            }
+            if hub.engine.isQuiet, !disk.isDead { checkQuiet(hub, "recovery") }
         } catch { trace.note("stop-failed") }
         endHub("stopped in order")
     }
