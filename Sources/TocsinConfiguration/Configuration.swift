@@ -51,6 +51,12 @@ public struct HubSettings: Sendable, Equatable {
     public var segmentBytes: Int
     /// Of messages that every pool has settled, bytes kept at least, for taps that replay.
     public var retainBytes: Int
+    /// And for how long at most.
+    public var retainAge: Duration
+    /// What the journal may take on disk, bytes; 0: all there is.
+    public var maxBytes: Int
+    /// How long a hub that is stopped waits for workers to settle what they hold.
+    public var drain: Duration
     /// Subjects accepted though no pool takes them.
     public var subjects: [String]
     public var pools: [PoolSettings]
@@ -63,16 +69,22 @@ public struct PoolSettings: Sendable, Equatable {
     public var maxAttempts: Int
     /// A new pool begins with what the journal still holds.
     public var fromStart: Bool
+    /// After a failed attempt a message waits this long, doubled with each.
+    public var backoff: Duration
+    /// One worker gets messages, the others stand by.
+    public var exclusive: Bool
 
     public init(
         name: String, filters: [String], visibility: Duration = .seconds(30), maxAttempts: Int = 5,
-        fromStart: Bool = false
+        fromStart: Bool = false, backoff: Duration = .zero, exclusive: Bool = false
     ) {
         self.name = name
         self.filters = filters
         self.visibility = visibility
         self.maxAttempts = maxAttempts
         self.fromStart = fromStart
+        self.backoff = backoff
+        self.exclusive = exclusive
     }
 }
 

@@ -19,6 +19,9 @@ extension HubSettings {
         options.engine.core.subjects = try parsed(subjects)
         options.engine.journal.segmentBytes = segmentBytes
         options.engine.journal.retainBytes = retainBytes
+        options.engine.journal.retainAge = UInt64(retainAge.milliseconds)
+        options.engine.journal.maxBytes = maxBytes
+        options.drainMilliseconds = UInt64(drain.milliseconds)
         for pool in pools { options.engine.pools.append(try pool.definition()) }
         return options
     }
@@ -34,6 +37,6 @@ extension PoolSettings {
     fileprivate func definition() throws(WireError) -> PoolDefinition {
         try PoolDefinition(
             name: name, filters: filters, visibility: UInt64(visibility.milliseconds), maxAttempts: UInt32(maxAttempts),
-            fromStart: fromStart)
+            fromStart: fromStart, backoff: UInt64(backoff.milliseconds), exclusive: exclusive)
     }
 }

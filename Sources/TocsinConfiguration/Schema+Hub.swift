@@ -22,16 +22,26 @@ extension Schema {
             "dedup_window", .duration(atLeast: .seconds(1)), default: .seconds(120),
             "A message id seen within this time is acknowledged and not stored again.")
         let segmentBytes = section.read(
-            "segment", .size(atLeast: 1 << 20), default: 64 << 20, "Size of one file of the journal.")
+            "segment", .size(atLeast: 1 << 20), default: 64 << 20,
+            "Size of one file of the journal; on a small disk a sixteenth of it, if that is less.")
         let retainBytes = section.read(
             "retain", .size(atLeast: 0), default: 256 << 20,
             "How much is kept of what every pool has settled, for taps that replay.")
+        let retainAge = section.read(
+            "retain_age", .duration(atLeast: .seconds(1)), default: .seconds(7 * 86_400),
+            "And for how long at most.")
+        let maxBytes = section.read(
+            "max_size", .size(atLeast: 0), default: 0,
+            "What the journal may take on disk; beyond, publishers are refused. 0: all there is.")
+        let drain = section.read(
+            "drain", .duration, default: .seconds(2),
+            "How long a hub that is stopped waits for workers to settle what they hold.")
         let subjects = section.list(
             "subjects", .filter, default: [], "Subjects that are accepted though no pool takes them.")
         let settings = HubSettings(
             endpoints: isOverridden ? [endpoint] : listed ?? [endpoint], directory: directory, heartbeat: heartbeat,
             aging: aging, dedupWindow: dedupWindow, segmentBytes: segmentBytes, retainBytes: retainBytes,
-            subjects: subjects, pools: pools(section, responders))
+            retainAge: retainAge, maxBytes: maxBytes, drain: drain, subjects: subjects, pools: pools(section, responders))
         // What is wrong with a single value has been reported already, with its place.
         guard section.document.problems.count == before else { return settings }
         do throws(WireError) {
@@ -74,6 +84,12 @@ extension Schema {
             let fromStart = section.read(
                 "from_start", .flag, default: known?.fromStart ?? false,
                 "A new pool begins with what the journal still holds.")
+            let backoff = section.read(
+                "backoff", .duration, default: known?.backoff ?? .zero,
+                "A message waits this long after a failed attempt, doubled with each, up to 64 times as long.")
+            let exclusive = section.read(
+                "exclusive", .flag, default: known?.exclusive ?? false,
+                "Only one worker gets messages; the others stand by.")
             if !name.isEmpty, let problem = Subject.problem(inPoolName: name) { section.report("name", problem) }
             if !name.isEmpty, !seen.insert(name).inserted {
                 section.report("name", "another pool is called \"\(name)\"")
@@ -88,7 +104,7 @@ extension Schema {
             pools.append(
                 PoolSettings(
                     name: name, filters: filters ?? known?.filters ?? [], visibility: visibility, maxAttempts: attempts,
-                    fromStart: fromStart))
+                    fromStart: fromStart, backoff: backoff, exclusive: exclusive))
         }
         if let listed, pools.count > Limits.pools {
             section.report("pools", "\(listed.count) pools; with the standard ones there may be \(Limits.pools)")

@@ -9,6 +9,8 @@ enum ControlTag: UInt8 {
     case dead = 4
     case revived = 5
     case counters = 6
+    case cancelled = 7
+    case discarded = 8
 }
 
 struct ControlWriter {
@@ -16,8 +18,8 @@ struct ControlWriter {
     /// Ends of records, one in about `grain` bytes: where what was written may be divided.
     private var ends: [Int] = []
     private static let grain = 4096
-    /// Where dead letters and revivals are, and of which pool: what a checkpoint must not count yet.
-    private(set) var counted: [(end: Int, pool: Int, isDead: Bool)] = []
+    /// Where records are that change a counter, and of which pool: what a checkpoint must not count yet.
+    private(set) var counted: [(end: Int, pool: Int, tag: ControlTag)] = []
 
     /// Takes everything, or the records at the front that come to at most `limit` bytes.
     mutating func take(atMost limit: Int) -> ControlWriter {
@@ -31,7 +33,7 @@ struct ControlWriter {
         taken.bytes = Array(bytes[..<end])
         bytes.removeFirst(end)
         ends = ends[(last + 1)...].map { $0 - end }
-        counted = counted.filter { $0.end > end }.map { ($0.end - end, $0.pool, $0.isDead) }
+        counted = counted.filter { $0.end > end }.map { ($0.end - end, $0.pool, $0.tag) }
         return taken
     }
 
@@ -49,6 +51,8 @@ struct ControlWriter {
         varint(definition.visibility)
         varint(UInt64(definition.maxAttempts))
         varint(definition.fromStart ? 1 : 0)
+        varint(definition.backoff)
+        varint(definition.exclusive ? 1 : 0)
         varint(createdAfter)
         varint(catchingUp ? 1 : 0)
     }
@@ -66,11 +70,13 @@ struct ControlWriter {
         }
     }
 
-    mutating func attempt(pool: Int, sequence: UInt64, attempts: UInt8) {
+    mutating func attempt(pool: Int, sequence: UInt64, _ failed: FailedAttempt) {
         begin(.attempt)
         varint(UInt64(pool))
         varint(sequence)
-        varint(UInt64(attempts))
+        varint(UInt64(failed.attempt))
+        varint(failed.time)
+        text(failed.reason)
     }
 
     mutating func dead(pool: Int, _ letter: DeadLetterEntry) {
@@ -82,14 +88,18 @@ struct ControlWriter {
         varint(UInt64(letter.severity))
         varint(letter.keyHash)
         text(letter.reason)
-        counted.append((bytes.count, pool, true))
+        counted.append((bytes.count, pool, .dead))
     }
 
-    mutating func revived(pool: Int, sequence: UInt64) {
-        begin(.revived)
+    mutating func revived(pool: Int, sequence: UInt64) { ended(.revived, pool: pool, sequence: sequence) }
+    mutating func cancelled(pool: Int, sequence: UInt64) { ended(.cancelled, pool: pool, sequence: sequence) }
+    mutating func discarded(pool: Int, sequence: UInt64) { ended(.discarded, pool: pool, sequence: sequence) }
+
+    private mutating func ended(_ tag: ControlTag, pool: Int, sequence: UInt64) {
+        begin(tag)
         varint(UInt64(pool))
         varint(sequence)
-        counted.append((bytes.count, pool, false))
+        counted.append((bytes.count, pool, tag))
     }
 
     mutating func counters(pool: Int, _ counters: PoolCounters) {
@@ -98,6 +108,8 @@ struct ControlWriter {
         varint(counters.acked)
         varint(counters.deadLettered)
         varint(counters.revived)
+        varint(counters.cancelled)
+        varint(counters.discarded)
     }
 
     mutating func varint(_ value: UInt64) {

@@ -104,11 +104,13 @@ extension Core {
                     peer, request: request, firstSequence: batch.firstSequence, stored: stored, duplicates: duplicates))
         case .declared(let peer, let request):
             effects.append(.status(peer, id: request, WireError(.ok, "")))
+        case .replied(let peer, let id, let frames): effects.append(.forward(peer, .reply, id: id, frames: frames))
         }
     }
 
     /// Gives a durable message to every pool that takes it and is level with the stream.
     private mutating func offer(_ meta: MessageMeta, _ sequence: UInt64, now: Moment, second: UInt32) {
+        noteDelayed(meta, sequence, now)
         var mask = meta.route
         while mask != 0 {
             let pool = mask.trailingZeroBitCount
@@ -129,6 +131,36 @@ extension Core {
         } else {
             pools[pool].enqueue(entry, slab)
         }
+    }
+
+    /// Makes a message known as one that can be cancelled, if it is for later.
+    mutating func noteDelayed(_ meta: MessageMeta, _ sequence: UInt64, _ now: Moment) {
+        guard meta.notBefore > now.wall else { return }
+        let delayed = DelayedMessages.Entry(
+            sequence: sequence, due: meta.notBefore, route: meta.route, severity: meta.severity)
+        delayedMessages.insert(delayed, id: .init(high: meta.idHigh, low: meta.idLow), now: now.wall)
+    }
+
+    /// Takes back a message that was published for later and is not due yet, from every pool. False if no pool holds it: it is
+    /// due, was cancelled before, or was never stored.
+    public mutating func cancelDelayed(id: UnsafeRawBufferPointer) -> Bool {
+        let fingerprint = DelayedMessages.ID(high: hash.hash(id, lane: 1), low: hash.hash(id, lane: 2))
+        guard let message = delayedMessages[fingerprint] else { return false }
+        var isHeld = false
+        var mask = message.route
+        while mask != 0 {
+            let pool = mask.trailingZeroBitCount
+            mask &= mask - 1
+            guard pools[pool].cancel(message.sequence, severity: message.severity, slab) else { continue }
+            isHeld = true
+            control.cancelled(pool: pool, sequence: message.sequence)
+        }
+        return isHeld
+    }
+
+    /// An answer to a call of a peer that it gets once everything up to here is on disk.
+    public mutating func replyWhenDurable(_ peer: PeerID, id: UInt64, frames: [Bytes]) {
+        controlAnswers.append(.replied(peer, id: id, frames: frames))
     }
 
     // MARK: Pools
@@ -172,7 +204,9 @@ extension Core {
     public mutating func catchUp(_ pool: Int, _ sequence: UInt64, _ envelope: EnvelopeView?, at now: Moment) {
         if let envelope, !pools[pool].settledEarly.contains(sequence), pools[pool].definition.matches(envelope.subject) {
             let attempts = replaying.attempts[pool]?[sequence] ?? 0
-            queue(meta(envelope).meta, sequence, pool, attempts: attempts, now: now, second: seconds(now))
+            let meta = meta(envelope).meta
+            noteDelayed(meta, sequence, now)
+            queue(meta, sequence, pool, attempts: attempts, now: now, second: seconds(now))
         }
         pools[pool].cursor = sequence + 1
         if pools[pool].cursor > max(durableSequence, pools[pool].createdAfter) { level(pool) }
@@ -194,9 +228,15 @@ extension Core {
 
     // MARK: Dead letters
 
-    public func deadLetters(pool name: String, atMost limit: Int) -> [DeadLetterEntry]? {
+    /// The attempts before the last that a message of a pool had, oldest first; the latest eight at most.
+    public func failures(pool name: String, _ sequence: UInt64) -> [FailedAttempt] {
+        poolIndex[name].map { pools[$0].failures[sequence] } ?? []
+    }
+
+    /// In order of sequence. Nil: no such pool.
+    public func deadLetters(pool name: String, from first: UInt64 = 0, atMost limit: Int) -> [DeadLetterEntry]? {
         guard let pool = poolIndex[name] else { return nil }
-        return Array(pools[pool].dead.values.sorted { $0.sequence < $1.sequence }.prefix(limit))
+        return Array(pools[pool].dead.values.filter { $0.sequence >= first }.sorted { $0.sequence < $1.sequence }.prefix(limit))
     }
 
     /// Queues dead letters again with no attempts made; every one of the pool if `sequences` is empty. Nil: no such pool.
@@ -216,6 +256,19 @@ extension Core {
                     queuedAt: seconds(now)), slab)
         }
         return revived
+    }
+
+    /// Lets go of dead letters for good; unknown ones are passed over. Nil: no such pool.
+    public mutating func discardDeadLetters(pool name: String, _ sequences: [UInt64]) -> Int? {
+        guard let pool = poolIndex[name] else { return nil }
+        var discarded = 0
+        for sequence in sequences where pools[pool].dead.removeValue(forKey: sequence) != nil {
+            discarded += 1
+            pools[pool].failures.forget(sequence)
+            pools[pool].counters.discarded += 1
+            control.discarded(pool: pool, sequence: sequence)
+        }
+        return discarded
     }
 
     /// Ids the dedup window holds at least, unless they are older than its time.

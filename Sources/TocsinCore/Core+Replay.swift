@@ -6,8 +6,8 @@ struct Replay {
     var lists: [List] = []
     /// Of the batch at hand.
     var metas: [MessageMeta] = []
-    /// Due times of messages that were published for later.
-    var delayed: [UInt64: UInt64] = [:]
+    /// Of messages that were published for later.
+    var delayed: [UInt64: MessageMeta] = [:]
     var delayedLimit = 65_536
     var attempts: [Int: [UInt64: UInt8]] = [:]
     /// The first message of what is kept of the journal; 0 before it is seen.
@@ -41,7 +41,7 @@ extension Core {
         }
         replaying.metas = metas
         if replaying.delayed.count >= replaying.delayedLimit {
-            replaying.delayed = replaying.delayed.filter { $0.value > time }
+            replaying.delayed = replaying.delayed.filter { $0.value.notBefore > time }
             replaying.delayedLimit = max(65_536, 2 * replaying.delayed.count)
         }
     }
@@ -49,6 +49,7 @@ extension Core {
     private mutating func replay(_ meta: MessageMeta, _ sequence: UInt64, _ time: UInt64) {
         dedup.remember(meta.idHigh, meta.idLow, now: time)
         lastSequence = sequence
+        if meta.notBefore > time, meta.route != 0 { replaying.delayed[sequence] = meta }
         var mask = meta.route
         while mask != 0 {
             let pool = mask.trailingZeroBitCount
@@ -60,7 +61,6 @@ extension Core {
             replaying.lists[pool].entries.append(index, slab)
             replaying.lists[pool].count += 1
             if replaying.lists[pool].count >= replaying.lists[pool].limit { dropSettled(pool) }
-            if meta.notBefore > time { replaying.delayed[sequence] = meta.notBefore }
         }
     }
 
@@ -100,11 +100,16 @@ extension Core {
                     let zigzag = try reader.varint()
                     last = last &+ ((zigzag >> 1) ^ (0 &- (zigzag & 1)))
                     try settled(pool, last)
+                    pools[pool].failures.forget(last)
                     pools[pool].counters.acked += 1
                 }
             case .attempt:
                 let sequence = try reader.varint()
-                replaying.attempts[pool, default: [:]][sequence] = UInt8(truncatingIfNeeded: try reader.varint())
+                let failed = FailedAttempt(
+                    attempt: UInt8(truncatingIfNeeded: try reader.varint()), time: try reader.varint(), reason: try reader.text())
+                guard try isKept(sequence) else { break }
+                replaying.attempts[pool, default: [:]][sequence] = failed.attempt
+                pools[pool].failures.add(failed, to: sequence)
             case .dead:
                 let letter = DeadLetterEntry(
                     sequence: try reader.varint(), attempts: UInt8(truncatingIfNeeded: try reader.varint()), reason: "",
@@ -126,10 +131,20 @@ extension Core {
                 } else {
                     pools[pool].unsettled.insert(sequence)
                 }
+            case .cancelled:
+                try settled(pool, try reader.varint())
+                pools[pool].counters.cancelled += 1
+            case .discarded:
+                let sequence = try reader.varint()
+                pools[pool].dead[sequence] = nil
+                pools[pool].failures.forget(sequence)
+                pools[pool].counters.discarded += 1
             case .counters:
                 pools[pool].counters.acked = try reader.varint()
                 pools[pool].counters.deadLettered = try reader.varint()
                 pools[pool].counters.revived = try reader.varint()
+                pools[pool].counters.cancelled = try reader.varint()
+                pools[pool].counters.discarded = try reader.varint()
             }
         }
     }
@@ -160,7 +175,8 @@ extension Core {
         for _ in 0..<(try reader.varint()) { filters.append(try reader.text()) }
         let definition = try PoolDefinition(
             name: name, filters: filters, visibility: try reader.varint(),
-            maxAttempts: UInt32(truncatingIfNeeded: try reader.varint()), fromStart: try reader.varint() != 0)
+            maxAttempts: UInt32(truncatingIfNeeded: try reader.varint()), fromStart: try reader.varint() != 0,
+            backoff: try reader.varint(), exclusive: try reader.varint() != 0)
         let createdAfter = try reader.varint()
         let catchingUp = try reader.varint() != 0
         if let known = poolIndex[name] {
@@ -196,16 +212,19 @@ extension Core {
                 let fresh = Entry(
                     sequence: entry.sequence, severity: entry.severity,
                     attempts: replaying.attempts[pool]?[entry.sequence] ?? 0, keyHash: entry.keyHash, queuedAt: seconds(now))
-                if let due = replaying.delayed[entry.sequence], due > now.wall {
-                    schedule(pool, pools[pool].hold(fresh, slab), due: due)
+                if let meta = replaying.delayed[entry.sequence], meta.notBefore > now.wall {
+                    schedule(pool, pools[pool].hold(fresh, slab), due: meta.notBefore)
                 } else {
                     pools[pool].enqueue(fresh, slab)
                 }
             }
+            let counters = pools[pool].counters
             pools[pool].counters.matched =
-                pools[pool].counters.acked + UInt64(pools[pool].dead.count) + UInt64(pools[pool].unsettled.count)
+                counters.acked + counters.cancelled + counters.discarded + UInt64(pools[pool].dead.count)
+                + UInt64(pools[pool].unsettled.count)
             if pools[pool].catchingUp { pools[pool].cursor = 1 } else { replaying.attempts[pool] = nil }
         }
+        for (sequence, meta) in replaying.delayed { noteDelayed(meta, sequence, now) }
         replaying.lists = []
         replaying.metas = []
         replaying.delayed = [:]
@@ -255,13 +274,21 @@ extension Core {
         var later = pools.map { _ in PoolCounters() }
         for (pool, sequences) in acked.enumerated() { later[pool].acked = UInt64(sequences.count) }
         for record in control.counted {
-            if record.isDead { later[record.pool].deadLettered += 1 } else { later[record.pool].revived += 1 }
+            switch record.tag {
+            case .dead: later[record.pool].deadLettered += 1
+            case .revived: later[record.pool].revived += 1
+            case .cancelled: later[record.pool].cancelled += 1
+            case .discarded: later[record.pool].discarded += 1
+            case .pool, .acked, .attempt, .counters: break
+            }
         }
         for (index, pool) in pools.enumerated() {
             var counters = pool.counters
             counters.acked -= later[index].acked
             counters.deadLettered -= later[index].deadLettered
             counters.revived -= later[index].revived
+            counters.cancelled -= later[index].cancelled
+            counters.discarded -= later[index].discarded
             writer.pool(pool.definition, createdAfter: pool.createdAfter, catchingUp: pool.catchingUp)
             writer.counters(pool: index, counters)
         }

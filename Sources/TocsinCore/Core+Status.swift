@@ -34,6 +34,8 @@ extension Core {
     public var poolNames: [String] { pools.map(\.definition.name) }
     public var peerIDs: [PeerID] { peerOrder }
     public var callsInFlight: Int { calls.count }
+    /// Deliveries that are not settled, of all pools.
+    public var inFlight: Int { pools.reduce(0) { $0 + $1.leases.count } }
 
     public func hasSubscription(_ peer: PeerID, _ id: UInt64) -> Bool {
         peers[peer]?.subscriptions.contains { $0.id == id } ?? false

@@ -18,6 +18,7 @@ public struct Core {
     var pendingCount = 0
     var timers = Heap<Timer>()
     var timerOrder: UInt64 = 0
+    var delayedMessages = DelayedMessages()
 
     var peers: [PeerID: Peer] = [:]
     var peerOrder: [PeerID] = []
@@ -63,6 +64,7 @@ public struct Core {
     enum Answer {
         case accepted(PeerID, request: UInt64, stored: Int, duplicates: Int)
         case declared(PeerID, request: UInt64)
+        case replied(PeerID, id: UInt64, frames: [Bytes])
     }
     struct Timer: Comparable {
         var due: UInt64
@@ -270,9 +272,12 @@ public struct Core {
             switch entry.outcome {
             case .ack:
                 finish(pool, lease)
+                pools[pool].failures.forget(entry.sequence)
                 pools[pool].counters.acked += 1
                 acked[pool].append(entry.sequence)
-            case .retry: again(pool, lease, after: UInt64(entry.delay), reason: reason, now)
+            case .retry:
+                let delay = entry.delay > 0 ? UInt64(entry.delay) : pools[pool].definition.wait(after: lease.entry.attempts)
+                again(pool, lease, after: delay, reason: reason.isEmpty ? "retry asked" : reason, now)
             case .reject: giveUp(pool, lease, reason: reason.isEmpty ? "rejected" : reason, now)
             }
         }
@@ -292,23 +297,25 @@ public struct Core {
     }
 
     /// A delivery that ended without a settlement.
-    private mutating func giveBack(_ pool: Int, _ token: UInt64, reason: String, _ now: Moment) {
+    private mutating func giveBack(_ pool: Int, _ token: UInt64, after delay: UInt64 = 0, reason: String, _ now: Moment) {
         guard let lease = pools[pool].leases.find(token, sequence: pools[pool].leases.sequence(of: token)) else { return }
         pools[pool].leases.remove(token)
-        again(pool, lease, after: 0, reason: reason, now)
+        again(pool, lease, after: delay, reason: reason, now)
     }
 
     private mutating func again(_ pool: Int, _ lease: Lease, after delay: UInt64, reason: String, _ now: Moment) {
         guard lease.entry.attempts < pools[pool].definition.maxAttempts else {
-            let why = reason.isEmpty ? "retry asked" : reason
-            return giveUp(pool, lease, reason: "attempt \(lease.entry.attempts), the last: \(why)", now)
+            return giveUp(pool, lease, reason: "attempt \(lease.entry.attempts), the last: \(reason)", now)
         }
-        putBack(pool, lease, after: delay, now)
+        putBack(pool, lease, after: delay, reason: reason, now)
     }
 
-    private mutating func putBack(_ pool: Int, _ lease: Lease, after delay: UInt64, _ now: Moment) {
+    private mutating func putBack(_ pool: Int, _ lease: Lease, after delay: UInt64, reason: String, _ now: Moment) {
         pools[pool].counters.redelivered += 1
-        control.attempt(pool: pool, sequence: lease.entry.sequence, attempts: lease.entry.attempts)
+        let failed = FailedAttempt(
+            attempt: lease.entry.attempts, time: now.wall, reason: reason.shortened(to: FailureHistory.reasonMax))
+        pools[pool].failures.add(failed, to: lease.entry.sequence)
+        control.attempt(pool: pool, sequence: lease.entry.sequence, failed)
         var entry = lease.entry
         entry.next = EntrySlab.none
         if let waiting = pools[pool].putBack(entry, lane: lease.lane, wait: delay > 0, slab) {
@@ -318,23 +325,15 @@ public struct Core {
 
     private mutating func giveUp(_ pool: Int, _ lease: Lease, reason: String, _ now: Moment) {
         guard pools[pool].dead.count < options.deadLetters else {
-            return putBack(pool, lease, after: options.deadLetterWait, now)
+            return putBack(pool, lease, after: options.deadLetterWait, reason: reason, now)
         }
         finish(pool, lease)
         let letter = DeadLetterEntry(
-            sequence: lease.entry.sequence, attempts: lease.entry.attempts, reason: shortened(reason), time: now.wall,
+            sequence: lease.entry.sequence, attempts: lease.entry.attempts, reason: reason.shortened(to: 1024), time: now.wall,
             severity: lease.entry.severity, keyHash: lease.entry.keyHash)
         pools[pool].dead[letter.sequence] = letter
         pools[pool].counters.deadLettered += 1
         control.dead(pool: pool, letter)
-    }
-
-    /// At most 1,024 bytes of a reason, cut between characters.
-    private func shortened(_ reason: String) -> String {
-        guard reason.utf8.count > 1024 else { return reason }
-        var end = reason.utf8.index(reason.startIndex, offsetBy: 1024)
-        while end.samePosition(in: reason.unicodeScalars) == nil { end = reason.utf8.index(before: end) }
-        return String(reason[..<end])
     }
 
     mutating func schedule(_ pool: Int, _ waiting: Waiting, due: UInt64) {
@@ -357,7 +356,8 @@ public struct Core {
                 left -= 1
                 giveCredit(pool, lease.peer, lease.subscription, 1)
                 giveBack(
-                    pool, token, reason: "not settled within \(pools[pool].definition.visibility) ms", now)
+                    pool, token, after: pools[pool].definition.wait(after: lease.entry.attempts),
+                    reason: "not settled within \(pools[pool].definition.visibility) ms", now)
             }
         }
         expireCalls(now, &effects)
@@ -411,7 +411,8 @@ public struct Core {
                 let membership = pools[index].members[member]
                 // A share each, so that a few messages do not all go to one worker.
                 let ready = Int(pools[index].waiting - pools[index].delayed)
-                let share = (ready + pools[index].members.count - 1) / pools[index].members.count
+                let sharing = pools[index].definition.exclusive ? 1 : pools[index].members.count
+                let share = (ready + sharing - 1) / sharing
                 let count = min(membership.credit, options.deliveryBatch, left, max(share, 1))
                 var table: [DeliveryEntry] = []
                 table.reserveCapacity(count)

@@ -11,10 +11,16 @@ public struct PoolDefinition: Equatable, Sendable {
     public var maxAttempts: UInt8
     /// A new pool begins with what the journal still holds.
     public var fromStart: Bool
+    /// Milliseconds a message waits after its first failed attempt (not settled in time, or a retry without a delay of its
+    /// own); doubled with each further one, up to 64 times as long. 0: it is given again at once.
+    public var backoff: UInt64
+    /// Only the worker that joined first is given messages; the others stand by.
+    public var exclusive: Bool
 
     /// Throws `badPool` with a sentence for anything out of range.
     public init(
-        name: String, filters: [String], visibility: UInt64 = 30_000, maxAttempts: UInt32 = 5, fromStart: Bool = false
+        name: String, filters: [String], visibility: UInt64 = 30_000, maxAttempts: UInt32 = 5, fromStart: Bool = false,
+        backoff: UInt64 = 0, exclusive: Bool = false
     ) throws(WireError) {
         if let problem = Subject.problem(inPoolName: name) { throw WireError(.badPool, problem) }
         guard !filters.isEmpty, filters.count <= Limits.filters else {
@@ -26,6 +32,9 @@ public struct PoolDefinition: Equatable, Sendable {
         guard maxAttempts >= 1, maxAttempts <= 255 else {
             throw WireError(.badPool, "pool \"\(name)\": \(maxAttempts) attempts; 1 to 255 are possible")
         }
+        guard backoff <= 3_600_000 else {
+            throw WireError(.badPool, "pool \"\(name)\": a backoff of \(backoff) ms; at most 1 h is possible")
+        }
         self.name = name
         var parsed: [SubjectFilter] = []
         for filter in filters { parsed.append(try SubjectFilter(filter)) }
@@ -33,9 +42,23 @@ public struct PoolDefinition: Equatable, Sendable {
         self.visibility = visibility
         self.maxAttempts = UInt8(maxAttempts)
         self.fromStart = fromStart
+        self.backoff = backoff
+        self.exclusive = exclusive
     }
 
+    /// Milliseconds to wait after failed attempt number `attempt`.
+    func wait(after attempt: UInt8) -> UInt64 { backoff << UInt64(min(max(attempt, 1) - 1, 6)) }
+
     func matches(_ subject: UnsafeRawBufferPointer) -> Bool { filters.contains { $0.matches(subject) } }
+}
+
+/// One delivery that came to nothing.
+public struct FailedAttempt: Equatable, Sendable {
+    /// 1 for the first.
+    public var attempt: UInt8
+    /// Milliseconds since 1970.
+    public var time: UInt64
+    public var reason: String
 }
 
 /// A message a pool has given up, kept until a person retries it.
@@ -97,9 +120,12 @@ struct Pool {
     var leases: LeaseTable
     var members: [Membership] = []
     var dead: [UInt64: DeadLetterEntry] = [:]
+    var failures = FailureHistory()
     var counters = PoolCounters()
     var queued: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     var delayed: UInt64 = 0
+    /// Messages published for later that are not due yet: place in the slab by sequence.
+    private var held: [UInt64: UInt32] = [:]
 
     private var keyless = [EntryList](repeating: EntryList(), count: 5)
     private var ready = [Deque<UInt64>](repeating: [], count: 5)
@@ -289,17 +315,40 @@ struct Pool {
     mutating func hold(_ entry: Entry, _ slab: EntrySlab) -> Waiting {
         countQueued(entry.severity, 1)
         delayed += 1
-        return .fresh(slab.insert(entry))
+        held[entry.sequence] = slab.insert(entry)
+        return .fresh(sequence: entry.sequence)
+    }
+
+    /// Takes back a message that is held for later, or will be once the pool has come to it. False if it is neither.
+    mutating func cancel(_ sequence: UInt64, severity: UInt8, _ slab: EntrySlab) -> Bool {
+        if let index = held.removeValue(forKey: sequence) {
+            slab.remove(index)
+            countQueued(severity, -1)
+            delayed -= 1
+            unsettled.remove(sequence)
+        } else {
+            guard catchingUp, sequence >= cursor, !settledEarly.contains(sequence) else { return false }
+            settledEarly.insert(sequence)
+            counters.matched += 1
+        }
+        counters.cancelled += 1
+        return true
     }
 
     mutating func resume(_ waiting: Waiting, now: UInt32, _ slab: EntrySlab) {
-        delayed -= 1
         switch waiting {
-        case .lane(let lane): makeReady(lane)
-        case .entry(let index): keyless[Int(slab[index].severity)].prepend(index, slab)
-        case .fresh(let index):
+        case .lane(let lane):
+            delayed -= 1
+            makeReady(lane)
+        case .entry(let index):
+            delayed -= 1
+            keyless[Int(slab[index].severity)].prepend(index, slab)
+        case .fresh(let sequence):
+            // Not there: it was cancelled.
+            guard let index = held.removeValue(forKey: sequence) else { return }
             var entry = slab[index]
             slab.remove(index)
+            delayed -= 1
             countQueued(entry.severity, -1)
             entry.queuedAt = now
             entry.next = EntrySlab.none
@@ -311,6 +360,7 @@ struct Pool {
 
     /// The member whose turn it is among those with credit.
     mutating func nextWithCredit() -> Int? {
+        if definition.exclusive { return members.first.map { $0.credit > 0 } == true ? 0 : nil }
         for step in 0..<members.count {
             let index = (nextMember + step) % members.count
             if members[index].credit > 0 {
@@ -338,15 +388,18 @@ enum Waiting: Equatable {
     /// A key whose first message is between attempts.
     case lane(UInt32)
     /// A message published with `not_before`.
-    case fresh(UInt32)
+    case fresh(sequence: UInt64)
 }
 
-/// What a pool has seen since the journal began (matched, acked, deadLettered, revived) and since the hub started.
+/// What a pool has seen since the journal began, and since the hub started (redelivered, staleSettlements). `matched` equals
+/// `acked` + `cancelled` + `discarded` and what is queued, out or dead now.
 public struct PoolCounters: Equatable, Sendable {
     public var matched: UInt64 = 0
     public var acked: UInt64 = 0
     public var deadLettered: UInt64 = 0
     public var revived: UInt64 = 0
+    public var cancelled: UInt64 = 0
+    public var discarded: UInt64 = 0
     public var redelivered: UInt64 = 0
     public var staleSettlements: UInt64 = 0
 }

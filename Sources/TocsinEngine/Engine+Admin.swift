@@ -21,7 +21,7 @@ extension Engine {
             var bytes = 0
             var response = Tocsin_V1_DeadLettersResponse()
             for pool in pools {
-                guard let letters = core.deadLetters(pool: pool, atMost: limit) else {
+                guard let letters = core.deadLetters(pool: pool, from: request.fromSequence, atMost: limit) else {
                     throw WireError(.unknownPool, "there is no pool \"\(pool.prefix(64))\"")
                 }
                 for letter in letters {
@@ -34,12 +34,40 @@ extension Engine {
                     entry.attempts = UInt32(letter.attempts)
                     entry.reason = letter.reason
                     entry.time = letter.time
+                    entry.history = core.failures(pool: pool, letter.sequence).map { failed in
+                        var attempt = Tocsin_V1_FailedAttempt()
+                        attempt.attempt = UInt32(failed.attempt)
+                        attempt.time = failed.time
+                        attempt.reason = failed.reason
+                        return attempt
+                    }
                     if let slice { entry.envelope = .init(slice.envelope) }
                     response.letters.append(entry)
                     limit -= 1
                 }
             }
             try answer(peer, id, response, now)
+        case "DiscardDeadLetters":
+            let request: Tocsin_V1_DiscardDeadLettersRequest = try Self.decode(Bytes(copying: request))
+            guard (1...Limits.batch).contains(request.sequences.count) else {
+                throw WireError(.badBody, "name the dead letters to discard: 1 to \(Limits.batch) sequences")
+            }
+            try checkRoom()
+            guard let discarded = core.discardDeadLetters(pool: request.pool, request.sequences) else {
+                throw WireError(.unknownPool, "there is no pool \"\(request.pool.prefix(64))\"")
+            }
+            var response = Tocsin_V1_DiscardDeadLettersResponse()
+            response.discarded = UInt32(clamping: discarded)
+            core.replyWhenDurable(peer, id: id, frames: try Self.frames(response))
+        case "CancelDelayed":
+            let request: Tocsin_V1_CancelDelayedRequest = try Self.decode(Bytes(copying: request))
+            guard (1...Limits.batch).contains(request.ids.count) else {
+                throw WireError(.badBody, "name the messages to cancel: 1 to \(Limits.batch) ids")
+            }
+            try checkRoom()
+            var response = Tocsin_V1_CancelDelayedResponse()
+            response.cancelled = request.ids.filter { id in id.withUnsafeBytes { core.cancelDelayed(id: $0) } }
+            core.replyWhenDurable(peer, id: id, frames: try Self.frames(response))
         case "RetryDeadLetters":
             let request: Tocsin_V1_RetryDeadLettersRequest = try Self.decode(Bytes(copying: request))
             guard request.sequences.count <= Limits.batch else {
@@ -50,7 +78,7 @@ extension Engine {
             }
             var response = Tocsin_V1_RetryDeadLettersResponse()
             response.retried = UInt32(clamping: retried)
-            try answer(peer, id, response, now)
+            core.replyWhenDurable(peer, id: id, frames: try Self.frames(response))
         default: throw WireError(.unknownService, "\(Self.adminService) has no method \"\(method.prefix(64))\"")
         }
     }
@@ -58,11 +86,21 @@ extension Engine {
     private mutating func answer(
         _ peer: PeerID, _ id: UInt64, _ response: some SwiftProtobuf.Message, _ now: Moment
     ) throws {
+        send(peer, Header(.reply, id: id), try Self.frames(response), now)
+    }
+
+    private static func frames(_ response: some SwiftProtobuf.Message) throws -> [Bytes] {
         let bytes: [UInt8] = try response.serializedBytes()
         var body: [UInt8] = []
         LengthPrefixed.append(bytes, to: &body)
-        let frames = [try Self.encode(Tocsin_V1_CallTail()), Bytes(body)]
-        send(peer, Header(.reply, id: id), frames, now)
+        return [try encode(Tocsin_V1_CallTail()), Bytes(body)]
+    }
+
+    /// Nothing is decided that could not be written.
+    private func checkRoom() throws(WireError) {
+        guard journal.room >= reserve / 2 else {
+            throw WireError(.storageFailed, "the hub cannot write now; try again later")
+        }
     }
 
     private func status(_ now: Moment) -> Tocsin_V1_HubStatus {
@@ -87,6 +125,8 @@ extension Engine {
             entry.matched = pool.counters.matched
             entry.acked = pool.counters.acked
             entry.dead = pool.dead
+            entry.cancelled = pool.counters.cancelled
+            entry.discarded = pool.counters.discarded
             entry.redelivered = pool.counters.redelivered
             entry.workers = UInt32(clamping: pool.workers)
             entry.oldestMs = pool.oldest

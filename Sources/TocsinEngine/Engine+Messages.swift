@@ -55,7 +55,8 @@ extension Engine {
             }
             let definition = try PoolDefinition(
                 name: spec.name, filters: spec.filters, visibility: spec.visibilityMs == 0 ? 30_000 : UInt64(spec.visibilityMs),
-                maxAttempts: spec.maxAttempts == 0 ? 5 : spec.maxAttempts, fromStart: spec.fromStart)
+                maxAttempts: spec.maxAttempts == 0 ? 5 : spec.maxAttempts, fromStart: spec.fromStart,
+                backoff: UInt64(spec.backoffMs), exclusive: spec.exclusive)
             try step(.declare(peer, request: header.id, definition), now)
             _ = flushControl(now)
         case .subscribe:
@@ -100,6 +101,9 @@ extension Engine {
     private mutating func publish(_ header: Header, _ received: Received, _ now: Moment) throws {
         let body = received.parts[1]
         guard core.welcomed(received.peer, id: header.id, now, &effects) else { return try perform(now) }
+        guard !isDraining else {
+            throw WireError(.shuttingDown, "the hub is about to end; nothing was stored, send it again to the next")
+        }
         var metas: [MessageMeta] = []
         var offsets: [UInt32] = []
         let expected = min(Int(header.count), Limits.batch)

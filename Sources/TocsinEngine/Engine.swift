@@ -31,6 +31,9 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     private var lastAppend: UInt64 = 0
     private var lastKind = BatchKind.mark
     private var retryJobsAt: UInt64 = 0
+    private var releasedAt: UInt64 = 0
+    /// The hub is about to end: nothing is taken and nothing given out any more, what is out may still be settled.
+    public private(set) var isDraining = false
     private var lastTick: UInt64 = 0
     /// Since when there are settlements that are not appended; nil: there are none.
     private var controlSince: UInt64?
@@ -100,7 +103,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         // Settlements alone fill a segment too.
         if journal.room < reserve { _ = makeRoom(0, now) }
         // Nothing more is given out while what comes of it could not be written.
-        if journal.room >= reserve / 2 {
+        if journal.room >= reserve / 2, !isDraining {
             if !core.deliver(at: now, atMost: options.deliveredPerTurn, into: &effects) { more = true }
             try perform(now)
         }
@@ -113,7 +116,10 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         }
         if journal.isJobFailing, now.steady >= retryJobsAt {
             retryJobsAt = now.steady + 1000
+            release(now)
             journal.retryJobs()
+        } else if now.steady >= releasedAt + 60_000 {
+            release(now)
         }
         return more
     }
@@ -177,7 +183,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             journal.roll()
             append(.checkpoint, core.checkpoint(), now)
             let isAll = flushControl(now)
-            if isAll { releasing = (journal.lastOrdinal, min(core.floor, dedupFloor(now))) }
+            release(now)
             return isAll && journal.room >= bytes + reserve ? .ready : .soon
         }
         if let failure = journal.prepareFailure {
@@ -186,6 +192,22 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
                     .storageFailed, "the hub cannot make room on its disk (\(failure)); nothing was stored, send it again later"))
         }
         return .soon
+    }
+
+    /// Lets go of what is neither needed nor retained, now or as soon as everything appended is on disk. Settlements that cannot
+    /// be written only wait where there is room to wait for: else they would wait for the room that they make.
+    private mutating func release(_ now: Moment) {
+        guard flushControl(now) || journal.prepareFailure != nil else { return }
+        releasedAt = now.steady
+        releasing = (journal.lastOrdinal, min(core.floor, dedupFloor(now)))
+        releaseDurable(now)
+    }
+
+    private mutating func releaseDurable(_ now: Moment) {
+        guard let release = releasing, release.ordinal <= journal.durableOrdinal else { return }
+        releasing = nil
+        // A pool that began to read the past meanwhile needs more.
+        journal.release(below: min(release.floor, core.floor), now: now.wall)
     }
 
     /// The oldest message whose id counts as a duplicate: a hub that starts again knows of ids what the journal still holds.
@@ -230,12 +252,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         guard let ordinal = writing else { return }
         writing = nil
         journal.written(ordinal)
-        if let release = releasing, release.ordinal <= ordinal {
-            releasing = nil
-            // A pool that began to read the past meanwhile needs more.
-            journal.release(below: min(release.floor, core.floor))
-        }
         let now = clock.now()
+        releaseDurable(now)
         core.step(.durable(ordinal), at: now, into: &effects)
         try perform(now)
     }
@@ -248,6 +266,12 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
 
     /// Whether everything that was appended is on disk and nothing waits to be written.
     public var isQuiet: Bool { writing == nil && journal.queuedBytes == 0 && core.controlBytes == 0 }
+
+    /// Takes no more messages and gives none out. The hub ends when `isDrained`, or when it has waited long enough.
+    public mutating func beginDraining() { isDraining = true }
+
+    /// Whether nothing is with a worker that may still be settled or answered.
+    public var isDrained: Bool { core.inFlight == 0 && core.callsInFlight == 0 }
 
     /// Appends what the core has not journaled yet, before the hub ends.
     public mutating func flush() { _ = flushControl(clock.now()) }

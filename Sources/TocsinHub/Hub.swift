@@ -60,8 +60,10 @@ public final class Hub: Sendable {
         let context = try Context()
         let socket = try ZMQSocket(.router, context: context, options: socketOptions)
         var random = SystemRandomNumberGenerator()
+        var settings = options.engine
+        settings.journal.fit(diskBytes: try disk.capacity())
         var engine = try Engine(
-            disk: disk, link: RouterLink(socket), clock: SystemTime(), options: options.engine, newSeed: random.next())
+            disk: disk, link: RouterLink(socket), clock: SystemTime(), options: settings, newSeed: random.next())
         report(engine)
         for endpoint in options.endpoints { try socket.bind(endpoint) }
         let event = event
@@ -80,13 +82,20 @@ public final class Hub: Sendable {
 
         var poller = Poller(socket: socket, descriptor: event.descriptor)
         var more = false
+        var drainedBy: UInt64 = 0
+        var isFull = false
         while true {
             let asked = try poller.wait(timeout: more ? 0 : Int(engine.untilDue))
             if asked.contains(.event) { event.drain() }
             try settleWork(&engine, writer, jobs)
-            if stopping.load(ordering: .acquiring) { break }
+            if stopping.load(ordering: .acquiring), !engine.isDraining {
+                engine.beginDraining()
+                drainedBy = SystemTime().now().steady + options.drainMilliseconds
+            }
+            if engine.isDraining, engine.isDrained || SystemTime().now().steady >= drainedBy { break }
             more = try engine.turn()
             hand(&engine, writer, jobs)
+            reportRoom(engine, &isFull)
             if let failure = engine.link.failure { throw failure }
         }
         engine.sayGoodbye()
@@ -105,15 +114,22 @@ public final class Hub: Sendable {
             try engine.written()
         }
         for (job, failure) in jobs.takeOutcomes() {
-            let wasFailing = engine.journal.prepareFailure != nil
             engine.finished(job, failure)
-            if let failure {
-                logger.error(
-                    "cannot make room for more messages; publishers are refused until there is",
-                    metadata: ["reason": "\(failure)"])
-            } else if wasFailing {
-                logger.notice("there is room for messages again")
+            if let failure, case .remove = job {
+                logger.error("cannot remove what is no longer needed", metadata: ["reason": "\(failure)"])
             }
+        }
+    }
+
+    /// Says once when the disk, or the limit, leaves no room for messages, and once when there is room again.
+    private func reportRoom(_ engine: HubEngine, _ isFull: inout Bool) {
+        if let failure = engine.journal.prepareFailure, !isFull {
+            isFull = true
+            logger.error(
+                "cannot make room for more messages; publishers are refused until there is", metadata: ["reason": "\(failure)"])
+        } else if isFull, engine.journal.canRoll {
+            isFull = false
+            logger.notice("there is room for messages again")
         }
     }
 

@@ -9,6 +9,8 @@ public struct HubOptions: Sendable {
     /// Where the journal is. Created if absent; one hub at a time.
     public var directory: String
     public var engine = EngineOptions()
+    /// How long `stop` waits for workers to settle what they hold, milliseconds.
+    public var drainMilliseconds: UInt64 = 2_000
 
     public init(directory: String) { self.directory = directory }
 
@@ -22,6 +24,10 @@ public struct HubOptions: Sendable {
             problems.append("a segment has 1 MiB to 1 GiB, a multiple of 4 KiB; \(segment) bytes were given")
         }
         if engine.journal.retainBytes < 0 { problems.append("retain must not be negative") }
+        if engine.journal.maxBytes != 0, engine.journal.maxBytes < 3 * segment {
+            problems.append(
+                "the journal's limit is at least three segments, \(3 * segment) bytes; \(engine.journal.maxBytes) were given")
+        }
         if !(100...60_000).contains(engine.core.heartbeat) {
             problems.append("the heartbeat must be 100 ms to 60 s; \(engine.core.heartbeat) ms were given")
         }

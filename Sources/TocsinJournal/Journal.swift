@@ -7,6 +7,10 @@ public struct JournalOptions: Sendable {
     public var segmentBytes = 64 << 20
     /// Segments in which everything is settled, and no id is in the dedup window, are kept for taps up to this much.
     public var retainBytes = 256 << 20
+    /// And not for longer than this, milliseconds.
+    public var retainAge: UInt64 = 7 * 86_400_000
+    /// All segments together take at most so much; beyond, publishers are refused. 0: as much as the disk has.
+    public var maxBytes = 0
     /// Newest messages kept in memory.
     public var recentBytes = 8 << 20
     /// Messages read back from disk and kept in memory.
@@ -14,6 +18,12 @@ public struct JournalOptions: Sendable {
     /// Grain of the index in memory: one entry for so many bytes of messages.
     public var blockBytes = 64 << 10
     public init() {}
+
+    /// On a small disk the segments are small too, a sixteenth of it at most but at least 1 MiB: the one that is written, the one
+    /// that is made ready and those that wait to be settled must all find room.
+    public mutating func fit(diskBytes: Int) {
+        segmentBytes = min(segmentBytes, max(1 << 20, (diskBytes / 16) & ~(1 << 20 - 1)))
+    }
 }
 
 /// One message in the journal, with its length prefix: `bytes.buffer[offset..<offset + count]`.
@@ -192,6 +202,9 @@ public struct Journal<D: Disk> {
 
     /// Slow work to be done now, if any: one at a time, `finished` is called before the next is asked for.
     public mutating func takeJob() -> JournalJob? {
+        if next == .absent, prepareFailure == nil, options.maxBytes > 0, bytes + options.segmentBytes > options.maxBytes {
+            prepareFailure = DiskError(.full, "the journal has reached its limit of \(options.maxBytes) bytes")
+        }
         if next == .absent, prepareFailure == nil, let current = segments.last {
             next = .preparing
             return .prepare(segment: current.number + 1, bytes: options.segmentBytes, seed: identity.seed)
@@ -215,6 +228,8 @@ public struct Journal<D: Disk> {
             isRemovalFailing = error != nil
             // First again: a later one that goes before them would leave a hole, and the next start would refuse it.
             if error != nil { removable = segments + removable }
+            // What was removed may be the room that was missing.
+            if error == nil { prepareFailure = nil }
         }
     }
 
@@ -226,12 +241,17 @@ public struct Journal<D: Disk> {
         isRemovalFailing = false
     }
 
-    /// Lets go of segments below `floor`, the lowest sequence still needed, beyond what is retained. One that has yet to be
-    /// written stays.
-    public mutating func release(below floor: UInt64) {
-        while segments.count > 2, segments[0].number < durableEnd.segment, segments[1].firstSequence <= floor,
-            bytes > options.retainBytes
+    /// Lets go of segments below `floor`, the lowest sequence still needed, beyond what is retained. Where there is no space for
+    /// the next segment, one goes each time though it would be retained: new messages are worth more than old ones. `now`:
+    /// milliseconds since 1970.
+    public mutating func release(below floor: UInt64, now: UInt64) {
+        let limit = options.maxBytes > 0 ? max(0, options.maxBytes - options.segmentBytes) : .max
+        var makesRoom = prepareFailure?.code == .full && removable.isEmpty && removing.isEmpty
+        // What sums up everything before must itself be on disk.
+        while segments.count > 1, segments[1].number <= durableEnd.segment, segments[1].firstSequence <= floor,
+            bytes > min(options.retainBytes, limit) || makesRoom || isOutdated(now)
         {
+            makesRoom = false
             let gone = segments.removeFirst()
             removable.append(gone.number)
             while let entry = index.first, entry.segment == gone.number { index.removeFirst() }
@@ -240,6 +260,12 @@ public struct Journal<D: Disk> {
         blocks.removeAll { $0.firstSequence < oldest }
         blockBytes = blocks.reduce(0) { $0 + $1.bytes.count }
         if let run = lastRun, run.firstSequence < oldest { lastRun = nil }
+    }
+
+    /// Whether everything in the oldest segment is older than what is retained.
+    private func isOutdated(_ now: UInt64) -> Bool {
+        guard let next = index.first(where: { $0.segment != segments[0].number }) else { return false }
+        return next.time + options.retainAge < now
     }
 
     // MARK: Reading

@@ -61,6 +61,13 @@ public final class PosixDisk: Disk {
         open.withLock { if let descriptor = $0.removeValue(forKey: name) { close(descriptor) } }
     }
 
+    /// Bytes of the whole file system that the folder is on.
+    public func capacity() throws(DiskError) -> Int {
+        var info = statvfs()
+        guard statvfs(directory, &info) == 0 else { throw Self.error("look at the file system of", directory) }
+        return Int(clamping: UInt64(info.f_blocks).multipliedReportingOverflow(by: UInt64(info.f_frsize)).partialValue)
+    }
+
     public func list() throws(DiskError) -> [String] {
         guard let folder = opendir(directory) else { throw Self.error("read the folder", directory) }
         defer { closedir(folder) }

@@ -219,6 +219,12 @@ public nonisolated struct Tocsin_V1_PoolSpec: Sendable {
   /// a new pool gets what the journal still holds, not only what comes
   public var fromStart: Bool = false
 
+  /// wait after a failed attempt, doubled with each, at most 64 times; 0: none; at most 1 h
+  public var backoffMs: UInt32 = 0
+
+  /// one active worker, the first that joined; the others stand by
+  public var exclusive: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -415,7 +421,7 @@ public nonisolated struct Tocsin_V1_PoolStatus: Sendable {
 
   public var inFlight: UInt64 = 0
 
-  /// every message ever queued for this pool: acked + dead + queued + in_flight
+  /// Every message ever queued for this pool: acked + cancelled + discarded + dead + queued + in_flight.
   public var matched: UInt64 = 0
 
   public var acked: UInt64 = 0
@@ -432,6 +438,12 @@ public nonisolated struct Tocsin_V1_PoolStatus: Sendable {
   public var oldestMs: UInt64 = 0
 
   public var queuedBySeverity: Dictionary<String,UInt64> = [:]
+
+  /// delayed messages taken back
+  public var cancelled: UInt64 = 0
+
+  /// dead letters given up for good
+  public var discarded: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -472,8 +484,11 @@ public nonisolated struct Tocsin_V1_DeadLettersRequest: Sendable {
   /// empty: every pool
   public var pool: String = String()
 
-  /// 0: 100
+  /// 0: 100; at most 1,000
   public var limit: UInt32 = 0
+
+  /// those from here on
+  public var fromSequence: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -497,6 +512,29 @@ public nonisolated struct Tocsin_V1_DeadLetter: Sendable {
   public var time: UInt64 = 0
 
   public var envelope: Data = Data()
+
+  /// the attempts before the last, oldest first; the latest 8 at most
+  public var history: [Tocsin_V1_FailedAttempt] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// One delivery that came to nothing.
+public nonisolated struct Tocsin_V1_FailedAttempt: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 1 for the first
+  public var attempt: UInt32 = 0
+
+  /// milliseconds since 1970
+  public var time: UInt64 = 0
+
+  /// at most 256 bytes
+  public var reason: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -536,6 +574,59 @@ public nonisolated struct Tocsin_V1_RetryDeadLettersResponse: Sendable {
   // methods supported on all messages.
 
   public var retried: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Tocsin_V1_DiscardDeadLettersRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var pool: String = String()
+
+  /// 1 to 4,096; those that are no dead letters are passed over
+  public var sequences: [UInt64] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Tocsin_V1_DiscardDeadLettersResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var discarded: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Tocsin_V1_CancelDelayedRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 1 to 4,096 ids of messages that were published with not_before
+  public var ids: [Data] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Tocsin_V1_CancelDelayedResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// never to be delivered; the others are due, were cancelled before, or are not known
+  public var cancelled: [Data] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -812,7 +903,7 @@ nonisolated extension Tocsin_V1_Accepted: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Tocsin_V1_PoolSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".PoolSpec"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}filters\0\u{3}visibility_ms\0\u{3}max_attempts\0\u{3}from_start\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}filters\0\u{3}visibility_ms\0\u{3}max_attempts\0\u{3}from_start\0\u{3}backoff_ms\0\u{1}exclusive\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -825,6 +916,8 @@ nonisolated extension Tocsin_V1_PoolSpec: SwiftProtobuf.Message, SwiftProtobuf._
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.visibilityMs) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.maxAttempts) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.fromStart) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.backoffMs) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.exclusive) }()
       default: break
       }
     }
@@ -846,6 +939,12 @@ nonisolated extension Tocsin_V1_PoolSpec: SwiftProtobuf.Message, SwiftProtobuf._
     if self.fromStart != false {
       try visitor.visitSingularBoolField(value: self.fromStart, fieldNumber: 5)
     }
+    if self.backoffMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.backoffMs, fieldNumber: 6)
+    }
+    if self.exclusive != false {
+      try visitor.visitSingularBoolField(value: self.exclusive, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -855,6 +954,8 @@ nonisolated extension Tocsin_V1_PoolSpec: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.visibilityMs != rhs.visibilityMs {return false}
     if lhs.maxAttempts != rhs.maxAttempts {return false}
     if lhs.fromStart != rhs.fromStart {return false}
+    if lhs.backoffMs != rhs.backoffMs {return false}
+    if lhs.exclusive != rhs.exclusive {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1223,7 +1324,7 @@ nonisolated extension Tocsin_V1_HubStatus: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Tocsin_V1_PoolStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".PoolStatus"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}filters\0\u{1}queued\0\u{1}delayed\0\u{3}in_flight\0\u{1}matched\0\u{1}acked\0\u{1}dead\0\u{1}redelivered\0\u{1}workers\0\u{3}oldest_ms\0\u{3}queued_by_severity\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}filters\0\u{1}queued\0\u{1}delayed\0\u{3}in_flight\0\u{1}matched\0\u{1}acked\0\u{1}dead\0\u{1}redelivered\0\u{1}workers\0\u{3}oldest_ms\0\u{3}queued_by_severity\0\u{1}cancelled\0\u{1}discarded\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1243,6 +1344,8 @@ nonisolated extension Tocsin_V1_PoolStatus: SwiftProtobuf.Message, SwiftProtobuf
       case 10: try { try decoder.decodeSingularUInt32Field(value: &self.workers) }()
       case 11: try { try decoder.decodeSingularUInt64Field(value: &self.oldestMs) }()
       case 12: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.queuedBySeverity) }()
+      case 13: try { try decoder.decodeSingularUInt64Field(value: &self.cancelled) }()
+      case 14: try { try decoder.decodeSingularUInt64Field(value: &self.discarded) }()
       default: break
       }
     }
@@ -1285,6 +1388,12 @@ nonisolated extension Tocsin_V1_PoolStatus: SwiftProtobuf.Message, SwiftProtobuf
     if !self.queuedBySeverity.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.queuedBySeverity, fieldNumber: 12)
     }
+    if self.cancelled != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cancelled, fieldNumber: 13)
+    }
+    if self.discarded != 0 {
+      try visitor.visitSingularUInt64Field(value: self.discarded, fieldNumber: 14)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1301,6 +1410,8 @@ nonisolated extension Tocsin_V1_PoolStatus: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.workers != rhs.workers {return false}
     if lhs.oldestMs != rhs.oldestMs {return false}
     if lhs.queuedBySeverity != rhs.queuedBySeverity {return false}
+    if lhs.cancelled != rhs.cancelled {return false}
+    if lhs.discarded != rhs.discarded {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1373,7 +1484,7 @@ nonisolated extension Tocsin_V1_PeerStatus: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Tocsin_V1_DeadLettersRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DeadLettersRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pool\0\u{1}limit\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pool\0\u{1}limit\0\u{3}from_sequence\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1383,6 +1494,7 @@ nonisolated extension Tocsin_V1_DeadLettersRequest: SwiftProtobuf.Message, Swift
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.pool) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.fromSequence) }()
       default: break
       }
     }
@@ -1395,12 +1507,16 @@ nonisolated extension Tocsin_V1_DeadLettersRequest: SwiftProtobuf.Message, Swift
     if self.limit != 0 {
       try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 2)
     }
+    if self.fromSequence != 0 {
+      try visitor.visitSingularUInt64Field(value: self.fromSequence, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Tocsin_V1_DeadLettersRequest, rhs: Tocsin_V1_DeadLettersRequest) -> Bool {
     if lhs.pool != rhs.pool {return false}
     if lhs.limit != rhs.limit {return false}
+    if lhs.fromSequence != rhs.fromSequence {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1408,7 +1524,7 @@ nonisolated extension Tocsin_V1_DeadLettersRequest: SwiftProtobuf.Message, Swift
 
 nonisolated extension Tocsin_V1_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DeadLetter"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pool\0\u{1}sequence\0\u{1}attempts\0\u{1}reason\0\u{1}time\0\u{1}envelope\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pool\0\u{1}sequence\0\u{1}attempts\0\u{1}reason\0\u{1}time\0\u{1}envelope\0\u{1}history\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1422,6 +1538,7 @@ nonisolated extension Tocsin_V1_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
       case 4: try { try decoder.decodeSingularStringField(value: &self.reason) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.time) }()
       case 6: try { try decoder.decodeSingularBytesField(value: &self.envelope) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.history) }()
       default: break
       }
     }
@@ -1446,6 +1563,9 @@ nonisolated extension Tocsin_V1_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
     if !self.envelope.isEmpty {
       try visitor.visitSingularBytesField(value: self.envelope, fieldNumber: 6)
     }
+    if !self.history.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.history, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1456,6 +1576,47 @@ nonisolated extension Tocsin_V1_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.reason != rhs.reason {return false}
     if lhs.time != rhs.time {return false}
     if lhs.envelope != rhs.envelope {return false}
+    if lhs.history != rhs.history {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_FailedAttempt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FailedAttempt"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}attempt\0\u{1}time\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.attempt) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.time) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.attempt != 0 {
+      try visitor.visitSingularUInt32Field(value: self.attempt, fieldNumber: 1)
+    }
+    if self.time != 0 {
+      try visitor.visitSingularUInt64Field(value: self.time, fieldNumber: 2)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_FailedAttempt, rhs: Tocsin_V1_FailedAttempt) -> Bool {
+    if lhs.attempt != rhs.attempt {return false}
+    if lhs.time != rhs.time {return false}
+    if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1551,6 +1712,131 @@ nonisolated extension Tocsin_V1_RetryDeadLettersResponse: SwiftProtobuf.Message,
 
   public static func ==(lhs: Tocsin_V1_RetryDeadLettersResponse, rhs: Tocsin_V1_RetryDeadLettersResponse) -> Bool {
     if lhs.retried != rhs.retried {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_DiscardDeadLettersRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DiscardDeadLettersRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pool\0\u{1}sequences\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.pool) }()
+      case 2: try { try decoder.decodeRepeatedUInt64Field(value: &self.sequences) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.pool.isEmpty {
+      try visitor.visitSingularStringField(value: self.pool, fieldNumber: 1)
+    }
+    if !self.sequences.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.sequences, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_DiscardDeadLettersRequest, rhs: Tocsin_V1_DiscardDeadLettersRequest) -> Bool {
+    if lhs.pool != rhs.pool {return false}
+    if lhs.sequences != rhs.sequences {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_DiscardDeadLettersResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DiscardDeadLettersResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}discarded\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.discarded) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.discarded != 0 {
+      try visitor.visitSingularUInt32Field(value: self.discarded, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_DiscardDeadLettersResponse, rhs: Tocsin_V1_DiscardDeadLettersResponse) -> Bool {
+    if lhs.discarded != rhs.discarded {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_CancelDelayedRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CancelDelayedRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ids\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.ids) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.ids.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.ids, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_CancelDelayedRequest, rhs: Tocsin_V1_CancelDelayedRequest) -> Bool {
+    if lhs.ids != rhs.ids {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_CancelDelayedResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CancelDelayedResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cancelled\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.cancelled) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.cancelled.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.cancelled, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_CancelDelayedResponse, rhs: Tocsin_V1_CancelDelayedResponse) -> Bool {
+    if lhs.cancelled != rhs.cancelled {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

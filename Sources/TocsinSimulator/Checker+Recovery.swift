@@ -84,6 +84,10 @@ extension Checker {
                 case .revived(let pool, let sequence):
                     settled[recordedPools[pool]]?[sequence] = nil
                     attempts[recordedPools[pool]]?[sequence] = nil
+                case .cancelled(let pool, let sequence):
+                    settled[recordedPools[pool], default: [:]][sequence] = .cancelled
+                case .discarded(let pool, let sequence):
+                    settled[recordedPools[pool], default: [:]][sequence] = .discarded
                 }
             }
         }
@@ -144,7 +148,7 @@ extension Checker {
     func checkFates() {
         for pool in pools {
             for message in messages where takes(pool, message) && (!pool.fromStart || message.sequence >= firstKept) {
-                guard pool.isAcked(message.sequence) || pool.isDead(message.sequence) else {
+                guard pool.isAcked(message.sequence) || pool.isDead(message.sequence) || pool.isWithdrawn(message.sequence) else {
                     return fail("lost", "message \(message.sequence) is neither settled nor dead in \(pool.name)")
                 }
             }

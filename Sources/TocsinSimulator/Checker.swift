@@ -63,6 +63,8 @@ final class Checker {
             case attempt(Int)
             case dead(Int)
             case revived
+            case cancelled
+            case discarded
         }
         var pool: String
         var sequence: UInt64
@@ -212,6 +214,10 @@ final class Checker {
             }
         case .revived(let pool, let sequence):
             what = Happened(pool: recordedPools[pool], sequence: sequence, what: .revived)
+        case .cancelled(let pool, let sequence):
+            what = Happened(pool: recordedPools[pool], sequence: sequence, what: .cancelled)
+        case .discarded(let pool, let sequence):
+            what = Happened(pool: recordedPools[pool], sequence: sequence, what: .discarded)
         }
         guard let count = unjournaled[what] else {
             return fail(

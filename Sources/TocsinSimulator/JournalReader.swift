@@ -71,6 +71,8 @@ enum Fact: Hashable {
     case attempt(pool: Int, UInt64, attempts: UInt64)
     case dead(pool: Int, UInt64, attempts: UInt64, reason: String)
     case revived(pool: Int, UInt64)
+    case cancelled(pool: Int, UInt64)
+    case discarded(pool: Int, UInt64)
 }
 
 /// The journal's bytes make no sense.
@@ -164,8 +166,8 @@ enum JournalReader {
                 let visibility = try varint()
                 let attempts = try varint()
                 let fromStart = try varint() == 1
-                _ = try varint()
-                _ = try varint()
+                // Backoff, exclusive, created after, catching up.
+                for _ in 0..<4 { _ = try varint() }
                 facts.append(
                     .pool(
                         name: name, filters: filters, visibility: visibility, maxAttempts: attempts, fromStart: fromStart))
@@ -182,14 +184,19 @@ enum JournalReader {
                 }
             case 3:
                 let sequence = try varint()
-                facts.append(.attempt(pool: pool, sequence, attempts: try varint()))
+                let attempts = try varint()
+                _ = try varint()
+                _ = try text()
+                facts.append(.attempt(pool: pool, sequence, attempts: attempts))
             case 4:
                 let sequence = try varint()
                 let attempts = try varint()
                 for _ in 0..<3 { _ = try varint() }
                 facts.append(.dead(pool: pool, sequence, attempts: attempts, reason: try text()))
             case 5: facts.append(.revived(pool: pool, try varint()))
-            case 6: for _ in 0..<3 { _ = try varint() }
+            case 6: for _ in 0..<5 { _ = try varint() }
+            case 7: facts.append(.cancelled(pool: pool, try varint()))
+            case 8: facts.append(.discarded(pool: pool, try varint()))
             default: throw UnreadableJournal(description: "control record \(tag) is not known")
             }
         }

@@ -31,6 +31,10 @@ final class PoolModel {
         case leased(Lease)
         case acked
         case dead
+        /// Taken back before it was due.
+        case cancelled
+        /// A dead letter that somebody let go of.
+        case discarded
     }
     struct Entry {
         var key: String
@@ -129,7 +133,7 @@ final class PoolModel {
                 } else {
                     lanes[entry.key]?.state = .ready
                 }
-            case .queued, .leased, .acked, .dead: break
+            case .queued, .leased, .acked, .dead, .cancelled, .discarded: break
             }
         }
         return leased.filter { sequence in lease(sequence).map { $0.deadline <= now.steady } ?? false }
@@ -163,6 +167,8 @@ final class PoolModel {
         case .leased(let other): return "peer \(other.peer) holds it"
         case .acked: return "it was acknowledged"
         case .dead: return "it is a dead letter"
+        case .cancelled: return "it was cancelled"
+        case .discarded: return "it was discarded"
         }
         guard attempt == entry.attempts + 1 else { return "attempt \(attempt) follows attempt \(entry.attempts)" }
         guard attempt <= maxAttempts || mayExceed.contains(sequence) else {
@@ -286,7 +292,7 @@ final class PoolModel {
     var unsettled: [UInt64] {
         entries.keys.filter { sequence in
             switch entries[sequence]?.state {
-            case .acked, .dead, nil: false
+            case .acked, .dead, .cancelled, .discarded, nil: false
             case .queued, .held, .delayed, .leased: true
             }
         }.sorted()
@@ -297,7 +303,14 @@ final class PoolModel {
     func isForLater(_ sequence: UInt64) -> Bool {
         switch entries[sequence]?.state {
         case .held, .delayed: true
-        case .queued, .leased, .acked, .dead, nil: false
+        case .queued, .leased, .acked, .dead, .cancelled, .discarded, nil: false
+        }
+    }
+    /// Whether somebody took it back, or let go of it.
+    func isWithdrawn(_ sequence: UInt64) -> Bool {
+        switch entries[sequence]?.state {
+        case .cancelled, .discarded: true
+        case .queued, .held, .delayed, .leased, .acked, .dead, nil: false
         }
     }
 }

@@ -3,8 +3,8 @@ import TocsinProto
 
 struct DeadLettersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "dlq", abstract: "Look at messages that could not be handled, and try them again.",
-        subcommands: [DeadLetterList.self, DeadLetterShow.self, DeadLetterRetry.self],
+        commandName: "dlq", abstract: "Look at messages that could not be handled; try them again, or let go of them.",
+        subcommands: [DeadLetterList.self, DeadLetterShow.self, DeadLetterRetry.self, DeadLetterDiscard.self],
         defaultSubcommand: DeadLetterList.self)
 }
 
@@ -12,11 +12,11 @@ struct DeadLetterList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List dead letters.")
 
     @Option(help: "Only of this pool.") var pool: String?
-    @Option(help: "At most this many, 1 to 10000.") var limit = 100
+    @Option(help: "At most this many, 1 to 1000.") var limit = 100
     @OptionGroup var options: ClientOptionGroup
 
     func validate() throws {
-        guard (1...10_000).contains(limit) else { throw ValidationError("--limit is from 1 to 10000") }
+        guard (1...1000).contains(limit) else { throw ValidationError("--limit is from 1 to 1000") }
     }
 
     func run() async throws {
@@ -47,16 +47,13 @@ struct DeadLetterShow: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "Show one dead letter with its content.")
 
-    /// The most that are looked through.
-    private static let limit: UInt32 = 100_000
-
     @Argument(help: "The pool that gave it up.") var pool: String
     @Argument(help: "Its sequence number.") var sequence: UInt64
     @OptionGroup var options: ClientOptionGroup
 
     func run() async throws {
-        let pool = pool
-        let letters = try await HubSession.with(options) { try await $0.deadLetters(pool: pool, limit: Self.limit) }
+        let (pool, sequence) = (pool, sequence)
+        let letters = try await HubSession.with(options) { try await $0.deadLetters(pool: pool, from: sequence, limit: 1) }
         guard let letter = letters.first(where: { $0.sequence == sequence }) else {
             throw Failure(.notFound, "pool \"\(pool)\" has no dead letter \(sequence); see `tocsin dlq list`")
         }
@@ -66,6 +63,9 @@ struct DeadLetterShow: AsyncParsableCommand {
             Terminal.print(
                 "\(letter.pool.printable) \(letter.sequence): given up \(TimeText.local(letter.time)) after "
                     + "\(letter.attempts) attempts: \(letter.reason.printable)")
+            for failed in letter.history {
+                Terminal.print("  attempt \(failed.attempt), \(TimeText.local(failed.time)): \(failed.reason.printable)")
+            }
             Terminal.print(json: letter.message)
         }
     }
@@ -98,10 +98,38 @@ struct DeadLetterRetry: AsyncParsableCommand {
     }
 }
 
+struct DeadLetterDiscard: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "discard", abstract: "Let go of dead letters for good.",
+        discussion: "They are never delivered again, and no longer keep the journal from letting go of what is before them.")
+
+    @Argument(help: "The pool that gave them up.") var pool: String
+    @Argument(help: "Sequence numbers, at least one.") var sequences: [UInt64]
+    @OptionGroup var options: ClientOptionGroup
+
+    func run() async throws {
+        var request = Tocsin_V1_DiscardDeadLettersRequest()
+        request.pool = pool
+        request.sequences = sequences
+        let question = request
+        let response = try await HubSession.with(options) {
+            try await $0.call(.broker, "DiscardDeadLetters", question, as: Tocsin_V1_DiscardDeadLettersResponse.self)
+        }
+        switch options.output.format {
+        case .json: Terminal.print(json: ["discarded": .unsigned(UInt64(response.discarded))])
+        case .text: Terminal.print("\(response.discarded) of pool \(pool.printable) discarded")
+        }
+        if response.discarded == 0 {
+            throw Failure(.notFound, "pool \"\(pool)\" has no such dead letters; see `tocsin dlq list`")
+        }
+    }
+}
+
 extension HubSession {
-    fileprivate func deadLetters(pool: String, limit: UInt32) async throws -> [Tocsin_V1_DeadLetter] {
+    fileprivate func deadLetters(pool: String, from sequence: UInt64 = 0, limit: UInt32) async throws -> [Tocsin_V1_DeadLetter] {
         var request = Tocsin_V1_DeadLettersRequest()
         request.pool = pool
+        request.fromSequence = sequence
         request.limit = limit
         let response = try await call(.broker, "ListDeadLetters", request, as: Tocsin_V1_DeadLettersResponse.self)
         return response.letters
@@ -117,7 +145,14 @@ extension Tocsin_V1_DeadLetter {
     fileprivate var json: JSON {
         [
             "pool": .string(pool), "sequence": .unsigned(sequence), "attempts": .unsigned(UInt64(attempts)),
-            "reason": .string(reason), "time": TimeText.json(time), "message": message,
+            "reason": .string(reason), "time": TimeText.json(time),
+            "history": .array(
+                history.map {
+                    [
+                        "attempt": .unsigned(UInt64($0.attempt)), "time": TimeText.json($0.time),
+                        "reason": .string($0.reason),
+                    ]
+                }), "message": message,
         ]
     }
 

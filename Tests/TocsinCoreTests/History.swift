@@ -14,6 +14,8 @@ struct Knowledge {
         var settlements: UInt64 = 0
         var deadLettered: UInt64 = 0
         var revived: UInt64 = 0
+        var cancelled: Set<UInt64> = []
+        var discarded: Set<UInt64> = []
     }
     var pools: [String: PoolKnowledge] = [:]
 }
@@ -63,7 +65,7 @@ struct History {
         case 16: advance()
         case 17: if random.chance(0.1) { try declare() } else if random.chance(0.05) { checkpoint() }
         case 18: membership()
-        default: if !calm { revive() }
+        default: if !calm { random.chance(0.5) ? revive() : random.chance(0.7) ? cancel() : discard() }
         }
         observeDead()
     }
@@ -135,8 +137,9 @@ struct History {
         welcome(1)
         let definition = try PoolDefinition(
             name: "p\(declared.count)", filters: [["a.>", "a"], ["a.x"], [">"]][random.below(3)],
-            visibility: UInt64(300 + random.below(3_000)), maxAttempts: UInt32(1 + random.below(4)), fromStart: random.chance(0.5)
-        )
+            visibility: UInt64(300 + random.below(3_000)), maxAttempts: UInt32(1 + random.below(4)),
+            fromStart: random.chance(0.5),
+            backoff: !calm && random.chance(0.3) ? UInt64(random.below(400)) : 0, exclusive: random.chance(0.2))
         record(hub.core.takeControl())
         declared.append((definition, hub.journal.count, hub.core.lastSequence))
         let before = hub.journal.count
@@ -181,6 +184,30 @@ struct History {
         #expect(revived == (sequences.isEmpty ? dead.count : 1))
         live.pools[pool]?.revived += UInt64(revived)
         live.pools[pool]?.dead.subtract(sequences.isEmpty ? dead : sequences)
+    }
+
+    /// Of messages stored for later, some are due, settled or dead by now: then nothing changes.
+    private mutating func cancel() {
+        let later = hub.messages.filter { $0.value.notBefore > 0 }.sorted { $0.key < $1.key }
+        guard let (sequence, message) = later.randomElement(using: &random), sequence <= hub.core.durableSequence else { return }
+        let before = hub.core.pools
+        let isCancelled = hub.cancel(message.id)
+        var isChanged = false
+        for (was, pool) in zip(before, hub.core.pools) where pool.counters.cancelled != was.counters.cancelled {
+            isChanged = true
+            #expect(pool.counters.cancelled == was.counters.cancelled + 1)
+            #expect(live.pools[pool.definition.name, default: .init()].cancelled.insert(sequence).inserted, "cancelled once")
+        }
+        #expect(isCancelled == isChanged)
+    }
+
+    private mutating func discard() {
+        guard let pool = declared.randomElement(using: &random)?.definition.name else { return }
+        guard let one = Array(live.pools[pool]?.dead ?? []).sorted().randomElement(using: &random) else { return }
+        let discarded = hub.core.discardDeadLetters(pool: pool, [one, one])
+        #expect(discarded == 1)
+        live.pools[pool]?.dead.remove(one)
+        live.pools[pool]?.discarded.insert(one)
     }
 
     /// Dead letters come about in many ways; they are seen by comparing.

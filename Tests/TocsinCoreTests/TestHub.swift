@@ -124,10 +124,11 @@ struct TestHub {
 
     mutating func declare(
         _ peer: PeerID, _ name: String, _ filters: [String] = ["a.>", "a"], visibility: UInt64 = 30_000,
-        maxAttempts: UInt32 = 5, fromStart: Bool = false
+        maxAttempts: UInt32 = 5, fromStart: Bool = false, backoff: UInt64 = 0, exclusive: Bool = false
     ) throws {
         let definition = try PoolDefinition(
-            name: name, filters: filters, visibility: visibility, maxAttempts: maxAttempts, fromStart: fromStart)
+            name: name, filters: filters, visibility: visibility, maxAttempts: maxAttempts, fromStart: fromStart,
+            backoff: backoff, exclusive: exclusive)
         declare(peer, definition)
     }
 
@@ -170,6 +171,13 @@ struct TestHub {
         step(.settle(delivered.peer, subscription: delivered.subscription, [row], reasons: reason.map { [$0] } ?? []))
     }
 
+    mutating func cancel(_ id: String) -> Bool { Array(id.utf8).withUnsafeBytes { core.cancelDelayed(id: $0) } }
+
+    mutating func expectCancel(_ id: String, _ expected: Bool, _ comment: Comment? = nil) {
+        let isCancelled = cancel(id)
+        #expect(isCancelled == expected, comment)
+    }
+
     /// The effects since the last call.
     mutating func take() -> [Effect] {
         defer { effects = [] }
@@ -198,11 +206,13 @@ struct Delivered: Equatable {
 extension TestHub {
     /// One welcomed worker, peer 1, in the pool "p" with this credit.
     static func withWorker(
-        credit: UInt32 = 100, visibility: UInt64 = 30_000, maxAttempts: UInt32 = 5, options: CoreOptions = TestHub.options()
+        credit: UInt32 = 100, visibility: UInt64 = 30_000, maxAttempts: UInt32 = 5, backoff: UInt64 = 0,
+        exclusive: Bool = false, options: CoreOptions = TestHub.options()
     ) throws -> TestHub {
         var hub = TestHub(options: options)
         hub.hello(1)
-        try hub.declare(1, "p", visibility: visibility, maxAttempts: maxAttempts)
+        try hub.declare(
+            1, "p", visibility: visibility, maxAttempts: maxAttempts, backoff: backoff, exclusive: exclusive)
         hub.step(.subscribe(1, subscription: 7, pool: "p", credit: credit))
         try hub.sync()
         hub.effects = []
@@ -222,9 +232,13 @@ extension TestHub {
             entries += pool.waiting
             #expect(UInt64(pool.unsettled.count) == pool.waiting + leased, "\(pool.definition.name) \(comment())")
             #expect(
-                pool.counters.matched == pool.counters.acked + UInt64(pool.dead.count) + pool.waiting + leased,
+                pool.counters.matched
+                    == pool.counters.acked + pool.counters.cancelled + pool.counters.discarded + UInt64(pool.dead.count)
+                    + pool.waiting + leased,
                 "\(pool.definition.name) \(comment())")
-            #expect(pool.counters.deadLettered - pool.counters.revived == UInt64(pool.dead.count), "\(comment())")
+            #expect(
+                pool.counters.deadLettered - pool.counters.revived - pool.counters.discarded == UInt64(pool.dead.count),
+                "\(comment())")
             #expect(pool.delayed <= pool.waiting, "\(comment())")
             var held: [UInt64: Int] = [:]
             var keys: Set<UInt64> = []

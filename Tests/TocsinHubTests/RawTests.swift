@@ -48,22 +48,22 @@ private struct RawPeer {
     }
 }
 
+private func framed(_ messages: [[UInt8]]) -> [UInt8] {
+    var frame: [UInt8] = []
+    for message in messages { LengthPrefixed.append(message, to: &frame) }
+    return frame
+}
+
+private func envelope(_ id: String, _ subject: String) throws -> [UInt8] {
+    try Tocsin_V1_Envelope.with {
+        $0.id = Data(id.utf8)
+        $0.subject = subject
+    }.serializedBytes()
+}
+
 /// Goal: whatever comes from the network gets its named status, ends nothing and disturbs nobody. Method: a bare socket beside a
 /// client at work.
 @Suite("Malformed traffic", .timeLimit(.minutes(3))) struct RawTests {
-    private func framed(_ messages: [[UInt8]]) -> [UInt8] {
-        var frame: [UInt8] = []
-        for message in messages { LengthPrefixed.append(message, to: &frame) }
-        return frame
-    }
-
-    private func envelope(_ id: String, _ subject: String) throws -> [UInt8] {
-        try Tocsin_V1_Envelope.with {
-            $0.id = Data(id.utf8)
-            $0.subject = subject
-        }.serializedBytes()
-    }
-
     private func patched(_ offset: Int, _ byte: UInt8) -> [UInt8] {
         var bytes = Header(.heartbeat, id: 5).bytes
         bytes[offset] = byte
@@ -301,5 +301,35 @@ private struct RawPeer {
         let wrong = try await failure(options)
         #expect(wrong.code == .options)
         #expect(wrong.description.contains("no endpoint") && wrong.description.contains("a segment has 1 MiB to 1 GiB"))
+    }
+
+    @Test("a hub that is told to end refuses what is new, and waits for what workers hold to be settled")
+    func drain() async throws {
+        let world = try await World()
+        let client = try await world.client("worker")
+        try await client.pool("p", "event.>")
+        try await client.publish(messages(1...1))
+        var reader = try await Reader(client, pool: "p", credit: 1)
+        let held = try await reader.next()
+        var peer = try RawPeer(world.options.endpoints[0])
+        try peer.hello()
+        let stopping = Task { try await world.stop() }
+        var published = 1
+        let isRefused = try await eventually(seconds: 20) {
+            let body = framed([try envelope("raw \(published)", "event.test")])
+            try peer.send(Header(.publish, id: 7, count: 1), [body])
+            let answer = try peer.receive().header
+            if answer.kind == .accepted { published += 1 }
+            return answer.kind == .status && answer.reason == Reason.shuttingDown.rawValue
+        }
+        #expect(isRefused)
+        reader.subscription.settle([(held, .ack)])
+        try await stopping.value
+        try await world.start()
+        try await client.ready(within: .seconds(20))
+        let pool = try await client.status(of: "p")
+        #expect(pool.acked == 1 && pool.matched == UInt64(published))
+        await client.close()
+        try await world.stop()
     }
 }

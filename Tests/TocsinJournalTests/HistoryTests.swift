@@ -52,7 +52,7 @@ import TocsinWire
             try journal.write()
             model.durable = journal.durableOrdinal
         case 4:
-            journal.release(below: UInt64(random.below(Int(journal.nextSequence) + 1)))
+            journal.release(below: UInt64(random.below(Int(journal.nextSequence) + 1)), now: 0)
         case 5:
             append(.control, [UInt8](repeating: 1, count: random.below(100)), [], &journal, &model, &random)
         default:

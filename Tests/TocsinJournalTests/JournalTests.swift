@@ -96,10 +96,10 @@ import TocsinWire
         journal.publish(["message 91"])
         try journal.write()
         // Sequence 30 is in the first segment.
-        journal.release(below: 30)
+        journal.release(below: 30, now: 0)
         journal.doJobs()
         #expect(journal.firstSequence == 1 && disk["segment-00000001.log"] != nil)
-        journal.release(below: 31)
+        journal.release(below: 31, now: 0)
         #expect(journal.doJobs().isEmpty)
         #expect(journal.firstSequence == 31 && disk["segment-00000001.log"] == nil && disk["segment-00000002.log"] != nil)
         #expect(try journal.text(30) == nil)
@@ -111,10 +111,78 @@ import TocsinWire
         #expect(opened.journal.firstSequence == 31 && opened.journal.nextSequence == 92)
         #expect(try opened.journal.text(30) == nil)
         for sequence in 31...91 { #expect(try opened.journal.text(UInt64(sequence)) == "message \(sequence)") }
-        // The current segment and the one before it stay.
-        opened.journal.release(below: .max)
+        opened.journal.release(below: .max, now: 0)
         opened.journal.doJobs()
-        #expect(opened.journal.firstSequence == 61)
+        #expect(opened.journal.firstSequence == 91, "the current segment stays")
+    }
+
+    @Test("what is settled is kept for a time, and no longer")
+    func outdated() throws {
+        var options = JournalOptions.small
+        options.retainBytes = .max
+        options.retainAge = 1_000
+        let disk = MemoryDisk()
+        var journal = try Opened(disk, options).journal
+        for number in 1...4 {
+            if number > 1 { journal.begin() }
+            journal.publish(["message \(number)"], time: UInt64(number) * 10_000)
+            try journal.write()
+        }
+        journal.release(below: .max, now: 31_000)
+        #expect(
+            journal.firstSequence == 2, "of the second segment, all is older than what begins the third; the time is up only then"
+        )
+        journal.release(below: 3, now: 90_000)
+        #expect(journal.firstSequence == 3, "what is needed stays however old it is")
+        journal.release(below: .max, now: 90_000)
+        #expect(journal.firstSequence == 4, "and so does the current segment")
+    }
+
+    @Test("a journal with a limit takes no more, lets go of what is retained first, and goes on")
+    func limited() throws {
+        var options = JournalOptions.small
+        options.retainBytes = .max
+        options.maxBytes = 3 * 4096
+        let disk = MemoryDisk()
+        var journal = try Opened(disk, options).journal
+        journal.publish(["message 1"])
+        for number in 2...3 {
+            journal.begin()
+            journal.publish(["message \(number)"])
+            try journal.write()
+        }
+        #expect(journal.doJobs().isEmpty && !journal.canRoll && journal.prepareFailure?.code == .full)
+        journal.release(below: 1, now: 0)
+        #expect(journal.firstSequence == 1, "nothing that is needed goes")
+        journal.release(below: .max, now: 0)
+        #expect(journal.firstSequence == 2)
+        journal.doJobs()
+        #expect(journal.canRoll && journal.prepareFailure == nil)
+        #expect(journal.bytes == 3 * 4096)
+    }
+
+    @Test("on a full disk the oldest settled segment goes though it would be retained, and the next takes its room")
+    func fullMakesRoom() throws {
+        var options = JournalOptions.small
+        options.retainBytes = .max
+        let disk = MemoryDisk()
+        var journal = try Opened(disk, options).journal
+        for number in 1...4 {
+            if number > 1 { journal.begin() }
+            journal.publish(["message \(number)"])
+            try journal.write()
+        }
+        let files = try disk.list().count
+        disk.limit(to: 4 * 4096 + 1000)
+        #expect(journal.doJobs().map(\.code) == [.full])
+        journal.release(below: 1, now: 0)
+        #expect(journal.firstSequence == 1, "nothing that is needed goes")
+        journal.release(below: .max, now: 0)
+        #expect(journal.firstSequence == 2, "one is enough")
+        #expect(journal.doJobs().isEmpty && journal.canRoll)
+        #expect(try disk.list().count == files)
+        journal.release(below: .max, now: 0)
+        #expect(journal.firstSequence == 2, "with room, as much is kept as is to be retained")
     }
 
     @Test("what is settled is kept up to the limit")
@@ -127,7 +195,7 @@ import TocsinWire
             if number > 1 { journal.begin() }
             journal.publish(["message \(number)"])
             try journal.write()
-            journal.release(below: .max)
+            journal.release(below: .max, now: 0)
             journal.doJobs()
             #expect(journal.bytes <= 5 * 4096)
             let files = try disk.list().filter { $0.hasPrefix("segment") }.count
