@@ -111,7 +111,7 @@ public struct Receipt: Sendable, Equatable {
 public struct Delivery: Sendable {
     public var message: Message
     public var sequence: UInt64
-    /// The fence; see PROTOCOL.md, "Pools".
+    /// The fence; see PROTOCOL.md, "Semantics".
     public var token: UInt64
     /// 1 the first time.
     public var attempt: Int

@@ -22,7 +22,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 PROTO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "proto")
 
-# Kinds of messages and outcomes of a settlement (PROTOCOL.md, "Kinds" and "Pools").
+# Kinds of messages and outcomes of a settlement (PROTOCOL.md, "Kinds" and "Semantics").
 HELLO, WELCOME, HEARTBEAT, GOODBYE, STATUS = 1, 2, 3, 4, 5
 PUBLISH, ACCEPTED = 16, 17
 DECLARE, SUBSCRIBE, CREDIT, DELIVER, SETTLE, UNSUBSCRIBE = 32, 33, 34, 35, 36, 37
