@@ -95,6 +95,7 @@ let package = Package(
         tests("TocsinJournalTests", ["TocsinJournal", "TocsinWire"]),
         tests("TocsinCoreTests", ["TocsinCore", "TocsinWire"]),
         tests("TocsinHubTests", ["TocsinHub", "TocsinKit", "TocsinTransport", "TocsinProto", "TocsinWire", protobuf, logging]),
+        tests("TocsinKitTests", ["TocsinKit", "TocsinHub", "TocsinProto", "TocsinWire", protobuf, logging]),
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
         tests("TocsinSystemTests", ["TocsinSystem"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),

@@ -41,8 +41,11 @@ extension EncodedBatch {
             guard size <= limits.messageBytes, framed <= bodyMax else {
                 // Those before it are sent first: they are in order, and the caller learns of this one next.
                 if index > start { break }
+                let most = min(limits.messageBytes, bodyMax - LengthPrefixed.prefixSize)
                 throw .refused(
-                    .tooLarge, "message of \(size) bytes; the hub takes at most \(limits.messageBytes)", index: index)
+                    .tooLarge,
+                    "a message of \(size) bytes on \(messages[index].subject); the hub takes at most \(most), send less in it",
+                    index: index)
             }
             if index > start, writer.count + framed > target { break }
             let position = writer.extend(by: framed)
@@ -53,6 +56,35 @@ extension EncodedBatch {
         }
         count = index - start
         body = writer.finish()
+    }
+}
+
+extension EncodedBatch {
+    /// The same messages, in order, in batches of at most so many bytes and messages. A message over the bounds is alone. Only
+    /// itself if it cannot be read.
+    func pieces(bytes: Int, messages: Int) -> [EncodedBatch] {
+        var pieces: [EncodedBatch] = []
+        var start = 0
+        var end = 0
+        var held = 0
+        func close() {
+            guard held > 0 else { return }
+            pieces.append(EncodedBatch(body: Bytes(copying: body.buffer.part(start, end - start)), count: held))
+            start = end
+            held = 0
+        }
+        do {
+            let total = try LengthPrefixed.forEach(in: body.buffer, atMost: count) { _, offset, message throws(WireError) in
+                let next = offset + LengthPrefixed.prefixSize + message.count
+                if next - start > bytes || held >= messages { close() }
+                end = next
+                held += 1
+            }
+            close()
+            return total == count ? pieces : [self]
+        } catch {
+            return [self]
+        }
     }
 }
 
@@ -87,6 +119,6 @@ func readMessages(_ body: Bytes, expected: Int, _ each: (Int, Message) -> Void) 
             throw WireError(.badLengthPrefix, "\(seen) messages for a table of \(expected) rows")
         }
     } catch {
-        throw .protocolViolation("the hub sent messages that cannot be read: \(error)")
+        throw .protocolViolation("the hub sent messages that cannot be read; is it of another version? \(error)")
     }
 }

@@ -89,11 +89,12 @@ public final class Client: Sendable {
 
     // MARK: Publishing
 
-    /// Returns when every message is on the hub's disk. Split into batches of the protocol's bounds. While the hub is away it
-    /// waits, at most `options.publishTimeout`.
+    /// Returns when every message is on the hub's disk. Sent in batches of the hub's bounds, in order. While the hub is away or
+    /// can store nothing it waits; all of it takes at most `options.publishTimeout`.
     ///
-    /// - Throws: `ClientError.timedOut` (not known whether stored; the same ids may be sent again); `refused` with the index
-    ///   of the wrong message: none of its batch was stored, those of batches before it are; `closed`; `CancellationError`.
+    /// - Throws: `ClientError.timedOut` (the text says whether some may be stored); `refused` with the index of the first wrong
+    ///   message, which is not stored, as others may not be; `closed`; `CancellationError`. After any of them the same ids may
+    ///   be published again: what is stored is not stored twice.
     @discardableResult public func publish(_ messages: [Message]) async throws -> Receipt {
         let deadline = steadyNow() + options.publishTimeout.wholeMilliseconds
         var receipt = Receipt(firstSequence: 0, stored: 0, duplicates: 0)
@@ -103,7 +104,7 @@ public final class Client: Sendable {
         while failure == nil, next < messages.count {
             do {
                 let batch = try EncodedBatch(messages, from: next, limits: shared.limits, now: wallNow())
-                let ticket = try await submit(batch, deadline: deadline, gate: .waiting)
+                let ticket = try await submit(batch, deadline: deadline, gate: .waiting, from: next)
                 window.append(ticket, from: next)
                 next += batch.count
                 if window.isFull { try await window.takeFirst(into: &receipt) }
@@ -134,17 +135,24 @@ public final class Client: Sendable {
         return receipt
     }
 
-    private func submit(_ batch: EncodedBatch, deadline: Int64, gate: PublishGate) async throws -> Ticket {
+    private func submit(
+        _ batch: EncodedBatch, deadline: Int64, gate: PublishGate, from start: Int = 0
+    ) async throws -> Ticket {
         let ticket = Ticket()
-        try await Self.submit(batch, ticket, deadline: deadline, gate: gate, mailbox: mailbox, shared: shared)
+        try await Self.submit(batch, ticket, deadline: deadline, gate: gate, from: start, mailbox: mailbox, shared: shared)
         return ticket
     }
 
     /// Waits for room, then gives the batch to the client's thread, which completes the ticket and makes room again.
     private static func submit(
-        _ batch: EncodedBatch, _ ticket: Ticket, deadline: Int64, gate: PublishGate, mailbox: Mailbox, shared: SharedState
+        _ batch: EncodedBatch, _ ticket: Ticket, deadline: Int64, gate: PublishGate, from start: Int = 0, mailbox: Mailbox,
+        shared: SharedState
     ) async throws {
-        try await shared.gate(gate).enter(bytes: batch.body.count)
+        guard try await shared.gate(gate).enter(bytes: batch.body.count, deadline: deadline) else {
+            throw ClientError.timedOut(
+                "the messages from number \(start) on were not sent: too much that this client published before was still under"
+                    + " way; publish less at once, or set a longer publishTimeout")
+        }
         do {
             try mailbox.post(.publish(batch, id: mailbox.nextID(), ticket, deadline: deadline, gate: gate))
         } catch {
@@ -153,7 +161,7 @@ public final class Client: Sendable {
         }
     }
 
-    /// Like `publish`, but while the hub is away (or its disk is full) the messages go, synced, to the spool directory and are
+    /// Like `publish`, but while the hub is away or can store nothing (its disk is full, it shuts down) the messages go, synced, to the spool directory and are
     /// published later, in order. Returns when they are durable, there or here.
     ///
     /// - Throws: `ClientError.refused` for a message that can never be stored; `spoolFull`, `spoolFailed`; `closed`;
@@ -225,9 +233,7 @@ public final class Client: Sendable {
     /// - Parameter credit: how many messages may be here and not settled, 1 to 65,536.
     /// - Throws: `ClientError.refused`; `timedOut` without a hub within `options.publishTimeout`; `closed`.
     public func subscribe(pool: String, credit: Int) async throws -> Subscription {
-        guard (1...Limits.credit).contains(credit) else {
-            throw ClientError.badOption("a credit of \(credit); 1 to \(Limits.credit) are possible")
-        }
+        try Self.check(credit: credit)
         // A delivery that the hub took back for being late and gave again is here twice.
         let inbox = Inbox<DeliveryBatch>(weightMax: 2 * credit + Limits.batch)
         let id = mailbox.nextID()
@@ -239,14 +245,18 @@ public final class Client: Sendable {
         return subscription
     }
 
+    private static func check(credit: Int) throws(ClientError) {
+        guard (1...Limits.credit).contains(credit) else {
+            throw .badOption("a credit of \(credit) for a subscription or tap; give it 1 to \(Limits.credit)")
+        }
+    }
+
     /// Opens a tap: a view of the stream that takes nothing away from pools.
     ///
     /// - Parameter credit: how many messages may be here and not taken, 1 to 65,536.
     /// - Throws: `ClientError.refused`; `timedOut` without a hub within `options.publishTimeout`; `closed`.
     public func tap(_ filters: [String], from start: TapStart = .live, credit: Int = 1024) async throws -> Tap {
-        guard (1...Limits.credit).contains(credit) else {
-            throw ClientError.badOption("a credit of \(credit); 1 to \(Limits.credit) are possible")
-        }
+        try Self.check(credit: credit)
         let inbox = Inbox<TapChunk>(weightMax: 2 * credit + Limits.batch)
         let id = mailbox.nextID()
         let tap = Tap(id: id, inbox: inbox, mailbox: mailbox)
@@ -271,12 +281,19 @@ public final class Client: Sendable {
         let encoded: [UInt8] = try request.serializedBytes()
         guard encoded.count <= shared.limits.messageBytes else {
             throw ClientError.call(
-                code: 8, message: "the request has \(encoded.count) bytes; the limit is \(shared.limits.messageBytes)")
+                code: 8,
+                message: "the request of \(method) has \(encoded.count) bytes; the hub takes at most"
+                    + " \(shared.limits.messageBytes), send less in it")
         }
         var framed: [UInt8] = []
         framed.reserveCapacity(encoded.count + LengthPrefixed.prefixSize)
         LengthPrefixed.append(encoded, to: &framed)
-        try await shared.calls.enter()
+        guard try await shared.calls.enter(deadline: deadline) else {
+            throw ClientError.call(
+                code: 4,
+                message: "\(method) was not begun: \(shared.calls.piecesMax) other calls of this client were under way until its"
+                    + " timeout; make fewer at once")
+        }
         defer { shared.calls.leave() }
         let id = mailbox.nextID()
         let ticket = Ticket()
@@ -332,14 +349,14 @@ private struct PublishWindow {
     mutating func append(_ ticket: Ticket, from start: Int) { entries.append((ticket, start)) }
 
     /// Waits for the oldest and adds what became of it to `receipt`.
+    ///
+    /// - Throws: why it was not stored; `refused` with the index in the whole publish.
     mutating func takeFirst(into receipt: inout Receipt) async throws {
         let (ticket, start) = entries[first]
         first += 1
         do {
             guard case .accepted(let part) = try await ticket.value() else { return }
-            if receipt.firstSequence == 0 { receipt.firstSequence = part.firstSequence }
-            receipt.stored += part.stored
-            receipt.duplicates += part.duplicates
+            receipt.add(part)
         } catch ClientError.refused(let reason, let message, let index) {
             throw ClientError.refused(reason, message, index: start + index)
         }

@@ -131,7 +131,13 @@ final class Connection {
     private func finish() {
         shared.isConnected.store(false, ordering: .releasing)
         shared.closeGates()
-        for command in mailbox.close() { command.ticket?.complete(.failure(ClientError.closed)) }
+        for command in mailbox.close() {
+            if case .close(let ticket) = command {
+                if let ticket { closers.append(ticket) }
+            } else {
+                command.ticket?.complete(.failure(ClientError.closed))
+            }
+        }
         poller = nil
         socket = nil
         // Ends the context, which waits for what lingers: whoever closes may end the process as soon as it is answered, and

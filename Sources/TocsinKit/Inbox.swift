@@ -50,7 +50,7 @@ final class Inbox<Element: Sendable>: Sendable {
                         return end
                     }
                     guard state.waiter == nil else {
-                        return .failure(ClientError.badOption("only one task at a time may iterate"))
+                        return .failure(ClientError.badOption("two tasks iterate one subscription or tap; open one for each"))
                     }
                     state.waiter = continuation
                     return nil

@@ -75,7 +75,10 @@ final class Mailbox: Sendable {
         let outcome: Result<Bool, ClientError> = state.withLock { state in
             if state.closed { return .failure(.closed) }
             if state.commands.count >= Self.roomMax, command.isRequest {
-                return .failure(.refused(.tooMany, "\(state.commands.count) requests of this client are waiting", index: 0))
+                return .failure(
+                    .refused(
+                        .tooMany, "\(state.commands.count) requests of this client wait already; make fewer at once", index: 0)
+                )
             }
             state.commands.append(command)
             return .success(Self.needsSignal(&state))

@@ -153,9 +153,12 @@ extension Session {
             if now < until {
                 wake(at: until)
             } else if call.sent {
-                end(id, .failure(.call(code: 4, message: "no answer to \(call.method) in time")))
+                let message = "no answer to \(call.method) in time; it may or may not have been done"
+                end(id, .failure(.call(code: 4, message: message)))
+            } else if isLive {
+                end(id, .failure(.call(code: 4, message: "\(call.method) was not begun in time; give it a longer timeout")))
             } else {
-                end(id, .failure(.call(code: 14, message: "no hub answered at \(configuration.endpoint); is it running?")))
+                end(id, .failure(.call(code: 14, message: "\(call.method) was not begun: \(noHub)")))
             }
         }
     }

@@ -8,37 +8,130 @@ extension Session {
         var waiter: Waiter
         var deadline: Int64
         var gate: PublishGate
+        /// Set if it is a part of a larger batch: of which, and with which of its messages it begins.
+        var part: (of: UInt64, start: Int)?
+        /// On its way to the hub of this session.
         var sent = false
-        /// After a refusal that will pass: when to send it again.
-        var retryAt: Int64?
-        var refusals = 0
+        /// A connection was lost before the answer: it may be stored.
+        var wasLost = false
     }
 
-    /// Sends the batch as soon as there is a session, and again on each new one, until it is accepted, refused or late. One
-    /// of the spooling gate is answered `timedOut` as soon as the hub turns out to be away.
+    /// A batch that was more than the hub takes at once: its parts are publishes of their own, answered together.
+    struct Divided {
+        var bytes: Int
+        /// Parts that are not answered yet.
+        var open: Int
+        var receipt = Receipt(firstSequence: 0, stored: 0, duplicates: 0)
+        var failure: ClientError?
+    }
+
+    /// Whether the hub takes publishes.
+    enum Flow: Equatable {
+        case open
+        /// It cannot store anything at the moment (its disk is full, it shuts down). Then the oldest batch is tried again.
+        case held(until: Int64)
+        /// That one is tried; the others wait for what becomes of it.
+        case probing(UInt64)
+    }
+
+    /// Sends the batch as soon as there is a session that takes it, and again on each new one, until it is accepted, refused or
+    /// late. One of the spooling gate is answered `timedOut` as soon as it would have to wait for the hub.
     mutating func publish(
         _ batch: EncodedBatch, id: UInt64, waiter: Waiter, deadline: Int64, gate: PublishGate, now: Int64
     ) {
-        var publish = Publish(batch: batch, waiter: waiter, deadline: deadline, gate: gate)
-        switch phase {
-        case .off: return end(publish, .failure(.closed))
-        case .live: transmit(&publish, id: id, now: now)
-        case .pausing, .connecting:
-            if gate == .spooling { return end(publish, .failure(.timedOut("the hub is away"))) }
+        let publish = Publish(batch: batch, waiter: waiter, deadline: deadline, gate: gate)
+        guard phase != .off else { return answer(publish, .failure(.closed)) }
+        if gate == .spooling {
+            if !isLive { return answer(publish, .failure(.timedOut(noHub))) }
+            if flow != .open { return answer(publish, .failure(.timedOut("the hub stores nothing now: \(lastRefusal)"))) }
         }
         publishes[id] = publish
         wake(at: deadline)
+        if isLive && flow == .open { transmit(id, now: now) }
     }
 
-    private mutating func transmit(_ publish: inout Publish, id: UInt64, now: Int64) {
-        publish.sent = true
-        publish.retryAt = nil
-        send(.publish, id: id, count: publish.batch.count, body: [publish.batch.body], now: now)
+    /// Ids in the order in which the messages were first published.
+    private var publishesInOrder: [UInt64] {
+        publishes.map { id, publish in (id: id, first: publish.part?.of ?? id, start: publish.part?.start ?? 0) }
+            .sorted { ($0.first, $0.start) < ($1.first, $1.start) }
+            .map(\.id)
     }
 
-    private mutating func end(_ publish: Publish, _ result: Result<Answer, ClientError>) {
-        act(.published(publish.waiter, result, bytes: publish.batch.body.count, gate: publish.gate))
+    private mutating func transmit(_ id: UInt64, now: Int64) {
+        for part in fitting(id) { sendPublish(part, now: now) }
     }
+
+    private mutating func sendPublish(_ id: UInt64, now: Int64) {
+        guard let batch = publishes[id]?.batch else { return }
+        publishes[id]?.sent = true
+        send(.publish, id: id, count: batch.count, body: [batch.body], now: now)
+    }
+
+    private mutating func transmitUnsent(_ now: Int64) {
+        for id in publishesInOrder where publishes[id]?.sent == false { transmit(id, now: now) }
+    }
+
+    // MARK: Batches that are too large for the hub
+
+    /// The batch, or the parts it has to be divided in for this hub.
+    private mutating func fitting(_ id: UInt64) -> [UInt64] {
+        guard let batch = publishes[id]?.batch, batch.body.count > limits.bodyBytes || batch.count > limits.batch else {
+            return [id]
+        }
+        return divide(id, bytes: limits.bodyBytes, messages: limits.batch) ?? [id]
+    }
+
+    /// Puts parts within these bounds in the place of a batch; nil, and nothing done, if it cannot be divided.
+    private mutating func divide(_ id: UInt64, bytes: Int, messages: Int) -> [UInt64]? {
+        guard let publish = publishes[id] else { return nil }
+        let pieces = publish.batch.pieces(bytes: bytes, messages: messages)
+        guard pieces.count > 1 else { return nil }
+        let whole = publish.part?.of ?? id
+        var start = publish.part?.start ?? 0
+        if publish.part == nil {
+            divided[id] = Divided(bytes: publish.batch.body.count, open: pieces.count)
+        } else {
+            divided[whole]?.open += pieces.count - 1
+        }
+        publishes[id] = nil
+        var ids: [UInt64] = []
+        for piece in pieces {
+            partID += 1
+            var part = publish
+            part.batch = piece
+            part.part = (whole, start)
+            part.sent = false
+            publishes[partID] = part
+            ids.append(partID)
+            start += piece.count
+        }
+        return ids
+    }
+
+    /// Ends a publish. A divided one is answered with its last part: the first message refused, else what else went wrong, else
+    /// the sum.
+    private mutating func answer(_ publish: Publish, _ result: Result<Answer, ClientError>) {
+        guard let part = publish.part, var whole = divided[part.of] else {
+            return act(.published(publish.waiter, result, bytes: publish.batch.body.count, gate: publish.gate))
+        }
+        whole.open -= 1
+        switch result {
+        case .success(.accepted(let receipt)): whole.receipt.add(receipt)
+        case .success: break
+        case .failure(.refused(let reason, let message, let index)):
+            let place = part.start + index
+            if case .refused(_, _, let earlier)? = whole.failure, earlier <= place { break }
+            whole.failure = .refused(reason, message, index: place)
+        case .failure(let error): whole.failure = whole.failure ?? error
+        }
+        divided[part.of] = whole
+        guard whole.open == 0 else { return }
+        divided[part.of] = nil
+        let sum: Result<Answer, ClientError> = whole.failure.map { .failure($0) } ?? .success(.accepted(whole.receipt))
+        act(.published(publish.waiter, sum, bytes: whole.bytes, gate: publish.gate))
+    }
+
+    // MARK: The hub's answers
 
     mutating func accepted(_ id: UInt64, _ body: Bytes, now: Int64) {
         let accepted: Tocsin_V1_Accepted
@@ -53,86 +146,139 @@ extension Session {
                 "\(accepted.stored) stored and \(accepted.duplicates) duplicates of \(publish.batch.count)", now: now)
         }
         publishes[id] = nil
-        let receipt = Receipt(
-            firstSequence: accepted.firstSequence, stored: Int(accepted.stored), duplicates: Int(accepted.duplicates))
-        end(publish, .success(.accepted(receipt)))
+        answer(
+            publish,
+            .success(
+                .accepted(
+                    Receipt(
+                        firstSequence: accepted.firstSequence, stored: Int(accepted.stored),
+                        duplicates: Int(accepted.duplicates)))))
+        // An answer to what was sent before the hub refused others says nothing about now.
+        guard flow == .open || flow == .probing(id) else { return }
+        refusals = 0
+        guard flow != .open else { return }
+        flow = .open
+        act(.log(.info, "the hub stores messages again"))
+        transmitUnsent(now)
     }
 
     mutating func publishStatus(_ id: UInt64, _ status: HubStatus, now: Int64) {
         guard var publish = publishes[id] else { return }
-        let passes =
-            switch status.reason {
-            case .storageFailed, .shuttingDown: true
-            // More is pending than the hub takes; a batch that is too long in itself stays so.
-            case .tooMany: publish.batch.count <= limits.batch
-            default: false
-            }
-        guard passes else {
-            publishes[id] = nil
-            return end(publish, .failure(status.refusal))
-        }
-        if publish.gate == .spooling {
-            publishes[id] = nil
-            return end(publish, .failure(.timedOut("\(status.reason.name): \(status.message)")))
-        }
-        let retryAt = now + min(1000, 25 << Int64(min(publish.refusals, 6)))
         publish.sent = false
-        publish.retryAt = retryAt
-        publish.refusals += 1
         publishes[id] = publish
-        wake(at: retryAt)
+        if status.isPassing { return hold(id, status, now: now) }
+        switch status.reason {
+        case .tooLarge, .tooMany:
+            // Of a batch it may be about the whole. Only a message that is alone is refused for itself.
+            if divide(id, bytes: .max, messages: (publish.batch.count + 1) / 2) != nil {
+                if flow == .open { transmitUnsent(now) } else { probeAfter(id, now: now) }
+            } else if status.reason == .tooMany {
+                hold(id, status, now: now)
+            } else {
+                end(id, .failure(status.refusal), now: now)
+            }
+        default: end(id, .failure(status.refusal), now: now)
+        }
     }
 
+    /// Ends a publish that the hub did not accept.
+    private mutating func end(_ id: UInt64, _ result: Result<Answer, ClientError>, now: Int64) {
+        guard let publish = publishes.removeValue(forKey: id) else { return }
+        answer(publish, result)
+        probeAfter(id, now: now)
+    }
+
+    /// The hub can store nothing for the moment: what is not accepted is kept, and the oldest tried again after a while, at first
+    /// 25 ms and at last a second.
+    private mutating func hold(_ id: UInt64, _ status: HubStatus, now: Int64) {
+        lastRefusal = status.text
+        if flow == .open { act(.log(.warning, "messages are kept, the hub stores none now: \(lastRefusal)")) }
+        if flow == .open || flow == .probing(id) {
+            let until = now + min(1000, 25 << Int64(min(refusals, 6)))
+            refusals += 1
+            flow = .held(until: until)
+            wake(at: until)
+        }
+        guard let publish = publishes[id], publish.gate == .spooling else { return }
+        publishes[id] = nil
+        answer(publish, .failure(.timedOut("the hub stores nothing now: \(lastRefusal)")))
+    }
+
+    /// `id` was what the others waited for, and tells nothing any more: the next one does.
+    private mutating func probeAfter(_ id: UInt64, now: Int64) {
+        if flow == .probing(id) { probe(now) }
+    }
+
+    private mutating func probe(_ now: Int64) {
+        flow = .open
+        guard let oldest = publishesInOrder.first(where: { publishes[$0]?.sent == false }) else { return }
+        let first = fitting(oldest)[0]
+        flow = .probing(first)
+        sendPublish(first, now: now)
+    }
+
+    // MARK: Session and time
+
     mutating func losePublishes(_ now: Int64) {
+        if flow != .open { flow = .held(until: now) }
         for id in publishes.keys.sorted() {
             guard var publish = publishes[id] else { continue }
             if publish.gate == .spooling {
                 publishes[id] = nil
-                end(publish, .failure(.timedOut("the connection to the hub was lost")))
+                answer(publish, .failure(.timedOut("the connection to the hub was lost")))
             } else {
+                publish.wasLost = publish.wasLost || publish.sent
                 publish.sent = false
                 publishes[id] = publish
             }
         }
     }
 
-    /// In the order they were first published.
     mutating func resumePublishes(_ now: Int64) {
-        for id in publishes.keys.sorted() {
-            guard var publish = publishes[id] else { continue }
-            transmit(&publish, id: id, now: now)
-            publishes[id] = publish
-        }
+        if flow == .open { transmitUnsent(now) } else { probe(now) }
     }
 
     mutating func tickPublishes(_ now: Int64) {
         var late: [UInt64] = []
-        var again: [UInt64] = []
         for (id, publish) in publishes {
-            if now >= publish.deadline {
-                late.append(id)
-                continue
-            }
-            wake(at: publish.deadline)
-            guard let retryAt = publish.retryAt, isLive else { continue }
-            if now >= retryAt { again.append(id) } else { wake(at: retryAt) }
+            if now >= publish.deadline { late.append(id) } else { wake(at: publish.deadline) }
         }
         for id in late.sorted() {
-            guard let publish = publishes.removeValue(forKey: id) else { continue }
-            let state = isLive ? "the hub has not accepted it in time" : "there is no hub at \(configuration.endpoint)"
-            end(publish, .failure(.timedOut("\(publish.batch.count) messages: \(state); whether they are stored is not known")))
+            guard let publish = publishes[id] else { continue }
+            end(id, .failure(.timedOut(whyLate(publish))), now: now)
         }
-        for id in again.sorted() {
-            guard var publish = publishes[id] else { continue }
-            transmit(&publish, id: id, now: now)
-            publishes[id] = publish
-        }
+        guard isLive, case .held(let until) = flow else { return }
+        if now >= until { probe(now) } else { wake(at: until) }
+    }
+
+    private func whyLate(_ publish: Publish) -> String {
+        let why =
+            if !isLive {
+                noHub
+            } else if flow == .open {
+                "the hub at \(configuration.endpoint) has not answered in time"
+            } else {
+                "the hub at \(configuration.endpoint) still refuses, \(lastRefusal)"
+            }
+        let what =
+            publish.sent || publish.wasLost
+            ? "it is not known whether \(publish.batch.count) messages are stored"
+            : "\(publish.batch.count) messages are not stored"
+        return "\(what): \(why); publish them again with the same ids"
     }
 
     mutating func closePublishes() {
         for id in publishes.keys.sorted() {
-            if let publish = publishes[id] { end(publish, .failure(.closed)) }
+            if let publish = publishes.removeValue(forKey: id) { answer(publish, .failure(.closed)) }
         }
-        publishes.removeAll()
+    }
+}
+
+extension Receipt {
+    /// Adds what became of other messages.
+    mutating func add(_ next: Receipt) {
+        if next.firstSequence > 0, firstSequence == 0 || next.firstSequence < firstSequence { firstSequence = next.firstSequence }
+        stored += next.stored
+        duplicates += next.duplicates
     }
 }

@@ -4,17 +4,25 @@ import TocsinWire
 extension Session {
     /// A pool to declare or a service to offer: answered once, and made again on each new connection.
     struct Request {
-        enum Kind: Equatable {
+        enum Kind: Equatable, CustomStringConvertible {
             case declare(pool: String)
             case serve(service: String)
+
+            var description: String {
+                switch self {
+                case .declare(let pool): "the declaration of the pool \(pool)"
+                case .serve(let service): "the offer to serve \(service)"
+                }
+            }
         }
         var kind: Kind
         var body: Bytes
         /// Nil once it was answered.
         var waiter: Waiter?
         var deadline: Int64
-        /// The hub refused what it had taken before: when to ask again.
+        /// The hub cannot take it now, or refused what it had taken before: when to ask again, and what it said.
         var retryAt: Int64?
+        var refusal: String?
     }
 
     mutating func declare(pool: String, spec: Bytes, id: UInt64, waiter: Waiter, deadline: Int64, now: Int64) {
@@ -26,13 +34,16 @@ extension Session {
     }
 
     private mutating func request(_ request: Request, id: UInt64, now: Int64) {
-        guard phase != .off, let waiter = request.waiter else { return }
+        guard let waiter = request.waiter else { return }
+        guard phase != .off else { return act(.answer(waiter, .failure(.closed))) }
         // The later declaration of a pool is the one that stands.
         for (other, earlier) in requests where earlier.kind == request.kind && earlier.waiter == nil {
             requests[other] = nil
         }
         guard requests.count < Limits.pools + Limits.services else {
-            return act(.answer(waiter, .failure(.refused(.tooMany, "\(requests.count) pools and services", index: 0))))
+            let message =
+                "this client has \(requests.count) pools and services, as many as there may be; use another client for more"
+            return act(.answer(waiter, .failure(.refused(.tooMany, message, index: 0))))
         }
         requests[id] = request
         wake(at: request.deadline)
@@ -48,16 +59,20 @@ extension Session {
 
     mutating func requestStatus(_ id: UInt64, _ status: HubStatus, now: Int64) {
         guard var request = requests[id] else { return }
-        if let waiter = request.waiter {
+        if let waiter = request.waiter, !status.isPassing {
             request.waiter = nil
             requests[id] = status.reason == .ok ? request : nil
             return act(.answer(waiter, status.reason == .ok ? .success(.done) : .failure(status.refusal)))
         }
         guard status.reason != .ok else { return }
-        act(.log(.warning, "the hub no longer takes \(request.kind): \(status.reason.name): \(status.message)"))
-        request.retryAt = now + 2000
+        let pause: Int64 = request.waiter == nil ? 2000 : 250
+        if request.waiter == nil {
+            act(.log(.warning, "the hub no longer takes \(request.kind), asking again in \(pause) ms: \(status.text)"))
+        }
+        request.refusal = status.text
+        request.retryAt = now + pause
         requests[id] = request
-        wake(at: now + 2000)
+        wake(at: now + pause)
     }
 
     mutating func resumeRequests(_ now: Int64) {
@@ -73,11 +88,12 @@ extension Session {
             if let waiter = request.waiter {
                 if now >= request.deadline {
                     requests[id] = nil
-                    act(.answer(waiter, .failure(.timedOut("no hub answered at \(configuration.endpoint)"))))
-                } else {
-                    wake(at: request.deadline)
+                    act(.answer(waiter, .failure(unanswered("\(request.kind)", refusal: request.refusal))))
+                    continue
                 }
-            } else if let retryAt = request.retryAt, isLive {
+                wake(at: request.deadline)
+            }
+            if let retryAt = request.retryAt, isLive {
                 if now >= retryAt {
                     requests[id]?.retryAt = nil
                     transmit(request, id: id, now: now)

@@ -28,8 +28,17 @@ extension Session {
         /// Nil once the hub has taken it the first time.
         var waiter: Waiter?
         var deadline: Int64
-        /// The hub refused what it had taken before: when to ask again.
+        /// The hub cannot take it now, or refused what it had taken before: when to ask again, and what it said.
         var retryAt: Int64?
+        var refusal: String?
+
+        /// What it is, for people.
+        var name: String {
+            switch kind {
+            case .subscription(let pool): "the subscription to \(pool)"
+            case .tap(let progress): "the tap of \(progress.filters.joined(separator: ", "))"
+            }
+        }
     }
 
     struct TapProgress {
@@ -56,14 +65,23 @@ extension Session {
     }
 
     private mutating func open(_ stream: Stream, id: UInt64, now: Int64) {
-        guard phase != .off, let waiter = stream.waiter else { return }
+        guard let waiter = stream.waiter else { return }
+        guard phase != .off else { return refuse(id, waiter, .closed) }
         guard streams.count < Limits.subscriptions else {
-            let message = "\(streams.count) subscriptions and taps are open; the limit of one peer is \(Limits.subscriptions)"
-            return act(.answer(waiter, .failure(.refused(.tooMany, message, index: 0))))
+            let message =
+                "this client has \(streams.count) subscriptions and taps open, as many as there may be; close one or use another"
+                + " client"
+            return refuse(id, waiter, .refused(.tooMany, message, index: 0))
         }
         streams[id] = stream
         wake(at: stream.deadline)
         if isLive { transmit(id, now: now) }
+    }
+
+    /// Also ended, so that nothing is kept of it.
+    private mutating func refuse(_ id: UInt64, _ waiter: Waiter, _ error: ClientError) {
+        act(.answer(waiter, .failure(error)))
+        act(.endStream(id, nil))
     }
 
     private mutating func transmit(_ id: UInt64, now: Int64) {
@@ -118,16 +136,15 @@ extension Session {
     mutating func streamStatus(_ id: UInt64, _ status: HubStatus, now: Int64) {
         guard let stream = streams[id] else { return }
         if status.reason == .ok { return opened(id) }
-        guard stream.waiter == nil else { return end(id, status.refusal) }
+        guard stream.waiter == nil || status.isPassing else { return end(id, status.refusal) }
         // Taken before, refused now: the pool may be declared again soon, by another client.
-        let what =
-            switch stream.kind {
-            case .subscription(let pool): "the subscription to \(pool)"
-            case .tap(let progress): "the tap of \(progress.filters.joined(separator: ", "))"
-            }
-        act(.log(.warning, "the hub refused \(what), asking again in a second: \(status.reason.name): \(status.message)"))
-        streams[id]?.retryAt = now + 1000
-        wake(at: now + 1000)
+        let pause: Int64 = stream.waiter == nil ? 1000 : 250
+        if stream.waiter == nil {
+            act(.log(.warning, "the hub refused \(stream.name), asking again in \(pause) ms: \(status.text)"))
+        }
+        streams[id]?.refusal = status.text
+        streams[id]?.retryAt = now + pause
+        wake(at: now + pause)
     }
 
     mutating func delivered(_ header: Header, table: Bytes, body: Bytes, now: Int64) {
@@ -216,11 +233,12 @@ extension Session {
             guard let stream = streams[id] else { continue }
             if stream.waiter != nil {
                 if now >= stream.deadline {
-                    end(id, .timedOut("no hub answered at \(configuration.endpoint)"))
-                } else {
-                    wake(at: stream.deadline)
+                    end(id, unanswered(stream.name, refusal: stream.refusal))
+                    continue
                 }
-            } else if let retryAt = stream.retryAt, isLive {
+                wake(at: stream.deadline)
+            }
+            if let retryAt = stream.retryAt, isLive {
                 if now >= retryAt { transmit(id, now: now) } else { wake(at: retryAt) }
             }
         }

@@ -70,6 +70,13 @@ struct Session<Waiter: Sendable> {
     private var readyWaiters: [(waiter: Waiter, deadline: Int64)] = []
 
     var publishes: [UInt64: Publish] = [:]
+    var divided: [UInt64: Divided] = [:]
+    /// Ids of parts count from here, far above those of the mailbox.
+    var partID: UInt64 = 1 << 62
+    var flow = Flow.open
+    /// Times in a row that the hub could store nothing, and what it said the last time.
+    var refusals = 0
+    var lastRefusal = ""
     var requests: [UInt64: Request] = [:]
     var streams: [UInt64: Stream] = [:]
     var calls: [UInt64: Call] = [:]
@@ -159,6 +166,7 @@ struct Session<Waiter: Sendable> {
     /// Answers `waiter` when there is a session, at once if there is one.
     mutating func ready(_ waiter: Waiter, deadline: Int64) {
         if isLive { return act(.answer(waiter, .success(.done))) }
+        guard phase != .off else { return act(.answer(waiter, .failure(.closed))) }
         readyWaiters.append((waiter, deadline))
         wake(at: deadline)
     }
@@ -307,13 +315,25 @@ struct Session<Waiter: Sendable> {
             if now < ready.deadline {
                 wake(at: ready.deadline)
             } else {
-                act(.answer(ready.waiter, .failure(.timedOut("no hub answered at \(configuration.endpoint)"))))
+                act(.answer(ready.waiter, .failure(.timedOut(noHub))))
             }
         }
         readyWaiters.removeAll { now >= $0.deadline }
     }
 
     // MARK: Leaves
+
+    /// What to say to whoever waited in vain.
+    var noHub: String { "no hub answered at \(configuration.endpoint); is it running there?" }
+
+    /// The same, for a request: of what, and what the hub said if it was asked.
+    func unanswered(_ what: String, refusal: String?) -> ClientError {
+        guard isLive else { return .timedOut("\(what): \(noHub)") }
+        if let refusal {
+            return .timedOut("\(what): the hub at \(configuration.endpoint) still refuses it, \(refusal); try again later")
+        }
+        return .timedOut("\(what): the hub at \(configuration.endpoint) has not answered in time; try again")
+    }
 
     mutating func act(_ action: Action) { actions.append(action) }
 
@@ -333,4 +353,7 @@ struct HubStatus {
     var index: Int
 
     var refusal: ClientError { .refused(reason, message, index: index) }
+    var text: String { "\(reason.name): \(message)" }
+    /// Nothing is wrong with the request: the hub can take it later.
+    var isPassing: Bool { reason == .storageFailed || reason == .shuttingDown }
 }

@@ -16,15 +16,17 @@ final class Spool: Sendable {
 
     /// Opens the files and starts the thread. Blocking.
     ///
+    /// - Parameter subjectPatience: milliseconds for which a subject that the hub does not know is tried again; it becomes known
+    ///   when the pool that takes it is declared.
     /// - Throws: `ClientError.badOption` if the folder is in use; `spoolFailed`.
     init(
-        directory: String, bytesMax: Int, logger: Logger, isConnected: @escaping @Sendable () -> Bool,
-        publisher: @escaping Publisher
+        directory: String, bytesMax: Int, logger: Logger, subjectPatience: Int64 = 60_000,
+        isConnected: @escaping @Sendable () -> Bool, publisher: @escaping Publisher
     ) throws(ClientError) {
         inbox = try SpoolInbox()
         let worker = SpoolWorker(
             files: try SpoolFiles(directory: directory, bytesMax: bytesMax), inbox: inbox, logger: logger,
-            isConnected: isConnected, publisher: publisher)
+            subjectPatience: subjectPatience, isConnected: isConnected, publisher: publisher)
         // Sound: the thread has the only reference from here on.
         nonisolated(unsafe) let owned = worker
         try startThread { owned.run() }
@@ -112,12 +114,15 @@ private final class SpoolWorker {
     private let files: SpoolFiles
     private let inbox: SpoolInbox
     private let logger: Logger
+    private let subjectPatience: Int64
     private let isConnected: @Sendable () -> Bool
     private let publisher: Spool.Publisher
     /// Read from the files and given to the hub; not answered yet.
     private var underWay: SpoolFiles.Chunk?
     /// After a failure nothing is published before then.
     private var pausedUntil: Int64 = 0
+    /// Since when subjects have not been known to this hub.
+    private var unknownSince: Int64?
     private var closers: [Ticket] = []
     private var ended = false
 
@@ -125,17 +130,22 @@ private final class SpoolWorker {
     private static let chunkBytes = 1 << 20
 
     init(
-        files: SpoolFiles, inbox: SpoolInbox, logger: Logger, isConnected: @escaping @Sendable () -> Bool,
-        publisher: @escaping Spool.Publisher
+        files: SpoolFiles, inbox: SpoolInbox, logger: Logger, subjectPatience: Int64,
+        isConnected: @escaping @Sendable () -> Bool, publisher: @escaping Spool.Publisher
     ) {
         inbox.count.store(files.count, ordering: .releasing)
-        for problem in files.problems { logger.error("\(problem)") }
+        Self.report(files, logger)
         if files.count > 0 { logger.info("\(files.count) messages of an earlier run are in the spool") }
         self.files = files
         self.inbox = inbox
         self.logger = logger
+        self.subjectPatience = subjectPatience
         self.isConnected = isConnected
         self.publisher = publisher
+    }
+
+    private static func report(_ files: SpoolFiles, _ logger: Logger) {
+        for problem in files.takeProblems() { logger.log(level: problem.isLoss ? .error : .warning, "\(problem.text)") }
     }
 
     func run() {
@@ -144,7 +154,10 @@ private final class SpoolWorker {
             for command in inbox.take() {
                 switch command {
                 case .append(let batch, let ticket): appends.append((batch, ticket))
-                case .wake: break
+                case .wake:
+                    // Perhaps another hub.
+                    unknownSince = nil
+                    pausedUntil = 0
                 case .published(let result): published(result)
                 case .close(let ticket):
                     ended = true
@@ -156,7 +169,10 @@ private final class SpoolWorker {
             if !ended { wait() }
         }
         for command in inbox.close() {
-            if case .append(_, let ticket) = command { ticket.complete(.failure(ClientError.closed)) }
+            if case .append(let batch, let ticket) = command {
+                inbox.count.subtract(batch.count, ordering: .acquiringAndReleasing)
+                ticket.complete(.failure(ClientError.closed))
+            }
             if case .close(let ticket?) = command { closers.append(ticket) }
         }
         // Before anyone is told, so that the next owner finds it free.
@@ -189,6 +205,12 @@ private final class SpoolWorker {
     private func publishNext() {
         guard underWay == nil, files.count > 0, isConnected(), steadyNow() >= pausedUntil else { return }
         do {
+            let before = files.count
+            defer {
+                // Less, if some of it cannot be read any more.
+                inbox.count.subtract(before - files.count, ordering: .acquiringAndReleasing)
+                Self.report(files, logger)
+            }
             guard let chunk = try files.next(messages: Limits.batch, bytes: Self.chunkBytes) else { return }
             publish(chunk)
         } catch {
@@ -207,6 +229,8 @@ private final class SpoolWorker {
         do {
             switch result {
             case .success: try advance(chunk)
+            case .failure(ClientError.refused(.unknownSubject, let message, _)) where isPatient():
+                pauseAfter("\(message); declare a pool that takes it, or add it to the hub's subjects")
             case .failure(ClientError.refused(let reason, let message, let index)) where reason.isOfOneMessage:
                 try setAside(index, of: chunk, why: "\(reason.name): \(message)")
             case .failure(ClientError.closed): break
@@ -215,6 +239,13 @@ private final class SpoolWorker {
         } catch {
             pauseAfter("\(error)")
         }
+    }
+
+    /// Whether a subject that is not known may be soon.
+    private func isPatient() -> Bool {
+        let since = unknownSince ?? steadyNow()
+        unknownSince = since
+        return steadyNow() - since < subjectPatience
     }
 
     private func advance(_ chunk: SpoolFiles.Chunk) throws(ClientError) {
@@ -227,15 +258,16 @@ private final class SpoolWorker {
     /// One message of the batch can never be stored: it is kept aside, and the others are published without it.
     private func setAside(_ index: Int, of chunk: SpoolFiles.Chunk, why: String) throws(ClientError) {
         let parts = try chunk.batch.without(index)
-        logger.error("the hub refuses a message of the spool, it is kept in refused.spool: \(why)")
         try files.setAside(parts.removed)
+        logger.error(
+            "the hub refuses a message of the spool; it is kept in \(files.path)/refused.spool and not published: \(why)")
         var rest = chunk
         rest.batch = parts.rest
         if rest.batch.count > 0 { publish(rest) } else { try advance(rest) }
     }
 
     private func pauseAfter(_ problem: String) {
-        logger.warning("the spool is not published now: \(problem)")
+        logger.warning("the spool \(files.path) is not published now, \(files.count) messages wait in it: \(problem)")
         pausedUntil = steadyNow() + Self.pause
     }
 }

@@ -10,9 +10,7 @@ struct SpoolDirectory {
         var made = path.hasPrefix("/") ? "/" : ""
         for part in path.split(separator: "/") {
             made += (made.isEmpty || made == "/" ? "" : "/") + part
-            guard mkdir(made, 0o700) == 0 || errno == EEXIST else {
-                throw .spoolFailed("cannot make the folder \(made): \(String(cString: strerror(errno)))")
-            }
+            guard mkdir(made, 0o700) == 0 || errno == EEXIST else { throw .spool("make the folder", made) }
         }
         try sync()
     }
@@ -61,7 +59,7 @@ struct SpoolDirectory {
     }
 
     private func failure(_ doing: String) -> ClientError {
-        .spoolFailed("cannot \(doing) \(path): \(String(cString: strerror(errno)))")
+        .spool(doing, path)
     }
 }
 
@@ -73,7 +71,7 @@ final class SpoolFile {
     init(_ path: String, create: Bool) throws(ClientError) {
         self.path = path
         descriptor = open(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0o600)
-        guard descriptor >= 0 else { throw .spoolFailed("cannot open \(path): \(String(cString: strerror(errno)))") }
+        guard descriptor >= 0 else { throw .spool("open", path) }
     }
 
     deinit { close(descriptor) }
@@ -134,6 +132,21 @@ final class SpoolFile {
     }
 
     private func failure(_ doing: String) -> ClientError {
-        .spoolFailed("cannot \(doing) \(path): \(String(cString: strerror(errno)))")
+        .spool(doing, path)
+    }
+}
+
+extension ClientError {
+    /// What failed, as `errno` says, where, and what may help.
+    fileprivate static func spool(_ doing: String, _ path: String) -> ClientError {
+        let code = errno
+        let advice =
+            switch code {
+            case ENOSPC, EDQUOT: "make room on this disk"
+            case EACCES, EPERM, EROFS: "let this process write there, or name another spool folder"
+            case EMFILE, ENFILE: "raise the limit of open files"
+            default: "see whether the disk is in order"
+            }
+        return .spoolFailed("cannot \(doing) \(path): \(String(cString: strerror(code))); \(advice)")
     }
 }

@@ -5,7 +5,8 @@ import TocsinWire
 /// Batches of messages kept on disk, in order, until the hub has them. Blocking; used on one thread.
 ///
 /// The directory holds `lock`, segments `<16 hex digits>.spool` of about 16 MiB, `position` (how far the hub has it) and
-/// `refused.spool` (what it will never take, for a person to look at). A segment is a row of groups, big-endian:
+/// `refused.spool` (what it will never take, for a person to look at). A segment in which groups cannot be read is kept as
+/// `<name>.damaged` once all others of it are published. A segment is a row of groups, big-endian:
 ///
 ///     offset  size
 ///     0       4     magic "TSPL"
@@ -16,6 +17,10 @@ import TocsinWire
 ///
 /// `position` has 20 bytes: segment (8), offset (8), CRC-32C of these 16 (4). It is written after the hub's answer, so
 /// after a crash some messages are published twice; the hub knows them by their ids.
+///
+/// What a crash leaves of a write that was not synced is a group cut short, or zeros, at the end of the newest segment: nobody
+/// was told that it is kept, and it is cut off. Anything else that is not a group is damage of what had been kept. Damage of
+/// exactly this shape cannot be told from a write cut short.
 final class SpoolFiles {
     static let headerSize = 16
     private static let magic: UInt32 = 0x5453_504C
@@ -32,11 +37,17 @@ final class SpoolFiles {
         var stored: Int
         var end: Position
     }
+    /// Something wrong with the files, and what was done about it.
+    struct Problem: Sendable, Equatable {
+        /// False: nothing is lost that anyone was told is kept.
+        var isLoss: Bool
+        var text: String
+    }
     private struct Segment {
         var number: UInt64
-        /// Up to the end of the last whole group.
         var size: Int
-        var damaged = false
+        /// Stretches that are not groups, in order.
+        var damage: [Range<Int>] = []
     }
 
     private let directory: SpoolDirectory
@@ -48,12 +59,14 @@ final class SpoolFiles {
     private var head: (number: UInt64, file: SpoolFile)?
     private var position: Position
     private var refusedBytes: Int
+    /// Of segments kept because of damage.
+    private var damagedBytes = 0
+    var path: String { directory.path }
     /// Messages that the hub does not have yet.
     private(set) var count = 0
-    /// What was wrong with the files, one sentence each.
-    private(set) var problems: [String] = []
+    private var problems: [Problem] = []
 
-    /// Opens the spool and cuts off what a crash left unfinished.
+    /// Opens the spool, cuts off what a crash left unfinished, and passes over what is damaged; see `takeProblems`.
     ///
     /// - Throws: `ClientError.badOption` if another process has it open; `spoolFailed`.
     init(directory path: String, bytesMax: Int) throws(ClientError) {
@@ -66,21 +79,25 @@ final class SpoolFiles {
         positionFile = try directory.open("position", create: true)
         refusedBytes = try directory.size(of: "refused.spool")
         position = Position(segment: 0, offset: 0)
-        let numbers = try directory.names().compactMap(Self.number(ofSegment:)).sorted()
-        if let saved = try Self.read(positionFile) { position = saved }
-        for number in numbers {
-            if number < position.segment {
-                try directory.remove(Self.name(number))
-            } else {
-                try scan(number, isLast: number == numbers.last)
-            }
+        let names = try directory.names()
+        for name in names where name.hasSuffix(".damaged") { damagedBytes += try directory.size(of: name) }
+        let numbers = names.compactMap(Self.number(ofSegment:)).sorted()
+        if let saved = try Self.read(positionFile) {
+            position = saved
+        } else if try positionFile.size() > 0 {
+            let text =
+                "\(positionFile.path) is damaged: all of the spool is published again; the hub knows by the ids what it has"
+            problems.append(Problem(isLoss: false, text: text))
         }
-        if let first = segments.first, first.number != position.segment { position = Position(segment: first.number, offset: 0) }
-        if let last = segments.last {
-            tail = try directory.open(Self.name(last.number), create: false)
-        } else {
-            position.offset = 0
-        }
+        for number in numbers where number < position.segment { try directory.remove(Self.name(number)) }
+        try scan(numbers.filter { $0 >= position.segment }, afterCrash: true)
+        try retire()
+    }
+
+    /// What was found wrong since the last time.
+    func takeProblems() -> [Problem] {
+        defer { problems = [] }
+        return problems
     }
 
     /// Lets another owner in. Nothing may be done with the spool after it.
@@ -106,26 +123,88 @@ final class SpoolFiles {
         }
     }
 
-    /// Counts the messages of a segment that are still to be published. In the last one an unfinished group is cut off; in
-    /// another, whose groups were all synced, it is damage, and the groups after it are lost.
-    private func scan(_ number: UInt64, isLast: Bool) throws(ClientError) {
-        let file = try directory.open(Self.name(number), create: false)
-        let size = try file.size()
-        var offset = 0
-        let from = number == position.segment ? position.offset : 0
-        while let group = try Self.readGroup(file, at: offset, size: size) {
-            if offset >= from { count += group.count }
-            offset += Self.headerSize + group.body.count
+    /// Finds out what the segments hold from the position on, and which can be written to.
+    private func scan(_ numbers: [UInt64], afterCrash: Bool) throws(ClientError) {
+        segments = []
+        count = 0
+        head = nil
+        tail = nil
+        for number in numbers { try scan(number, isNewest: afterCrash && number == numbers.last) }
+        if let first = segments.first, first.number != position.segment { position = Position(segment: first.number, offset: 0) }
+        guard let last = segments.last else {
+            position.offset = 0
+            return
         }
-        if offset < size {
-            if isLast {
+        // Nothing is added to a damaged one: it could not be found behind the damage.
+        if last.damage.isEmpty { tail = try directory.open(Self.name(last.number), create: false) }
+    }
+
+    private func scan(_ number: UInt64, isNewest: Bool) throws(ClientError) {
+        let file = try directory.open(Self.name(number), create: false)
+        var segment = Segment(number: number, size: try file.size())
+        var offset = number == position.segment ? position.offset : 0
+        if offset > segment.size {
+            let text = "\(file.path) has \(segment.size) bytes, and the hub had \(offset) of it: the file was cut short"
+            problems.append(Problem(isLoss: true, text: text))
+            offset = segment.size
+            position.offset = offset
+        }
+        while offset < segment.size {
+            if let group = try Self.readGroup(file, at: offset, size: segment.size) {
+                count += group.count
+                offset += Self.headerSize + group.body.count
+                continue
+            }
+            let rest = try file.read(segment.size - offset, at: offset)
+            let next = try nextGroup(file, in: rest, at: offset, size: segment.size)
+            if isNewest, next == segment.size, Self.isUnfinished(rest) {
                 try file.truncate(to: offset)
+                segment.size = offset
+                let text =
+                    "\(file.path): the last write, \(rest.count) bytes at offset \(offset), was not finished; it is cut off, as"
+                    + " nobody was told that it is kept"
+                problems.append(Problem(isLoss: false, text: text))
             } else {
-                problems.append("\(file.path) is damaged at offset \(offset): \(size - offset) bytes cannot be read")
+                segment.damage.append(offset..<next)
+                let text =
+                    "\(file.path) is damaged: the \(next - offset) bytes at offset \(offset) cannot be read, the messages in them"
+                    + " are not published; the others are, and then the file is kept as \(Self.name(number)).damaged to be looked at"
+                problems.append(Problem(isLoss: true, text: text))
+                offset = next
             }
         }
-        segments.append(Segment(number: number, size: offset, damaged: offset < size && !isLast))
-        if number == position.segment, position.offset > offset { position.offset = offset }
+        segments.append(segment)
+    }
+
+    /// Where the first whole group after the start of `rest` begins, else the end of the file.
+    private func nextGroup(_ file: SpoolFile, in rest: [UInt8], at offset: Int, size: Int) throws(ClientError) -> Int {
+        var place = 1
+        while place + Self.headerSize <= rest.count {
+            let isMagic = rest.withUnsafeBytes { $0.bigEndian(UInt32.self, at: place) == Self.magic }
+            if isMagic, try Self.readGroup(file, at: offset + place, size: size) != nil { return offset + place }
+            place += 1
+        }
+        return size
+    }
+
+    /// Whether `rest`, from where the last whole group ends, is what a crash leaves of a write.
+    private static func isUnfinished(_ rest: [UInt8]) -> Bool {
+        rest.withUnsafeBytes { rest in
+            if rest.allSatisfy({ $0 == 0 }) { return true }
+            let start = withUnsafeBytes(of: magic.bigEndian) { Array($0) }
+            guard rest.prefix(4).elementsEqual(start.prefix(rest.count)) else { return false }
+            if rest.count < headerSize { return true }
+            let length = Int(rest.bigEndian(UInt32.self, at: 8))
+            guard length <= Limits.bodyBytes, headerSize + length > rest.count else { return false }
+            // If all messages are there, the write was finished, and it is the length that is wrong.
+            let messages = Int(rest.bigEndian(UInt32.self, at: 12))
+            do {
+                let body = rest.part(headerSize, rest.count - headerSize)
+                return try LengthPrefixed.forEach(in: body) { _, _, _ throws(WireError) in } != messages
+            } catch {
+                return true
+            }
+        }
     }
 
     private static func readGroup(
@@ -153,10 +232,12 @@ final class SpoolFiles {
     /// - Throws: `ClientError.spoolFull` or `spoolFailed`; none of them is kept then.
     func append(_ batches: [EncodedBatch]) throws(ClientError) {
         let added = batches.reduce(0) { $0 + $1.body.count + Self.headerSize }
-        let used = segments.reduce(refusedBytes) { $0 + $1.size }
+        let aside = refusedBytes + damagedBytes
+        let used = segments.reduce(aside) { $0 + $1.size }
         guard used + added <= bytesMax else {
             throw .spoolFull(
-                "the spool \(directory.path) holds \(used) bytes and may hold \(bytesMax); is the hub running?")
+                "the spool \(directory.path) holds \(used) bytes and may hold \(bytesMax); is the hub running? "
+                    + (aside > 0 ? "\(aside) bytes are in refused.spool and .damaged files, for a person to look at" : ""))
         }
         try openTail()
         guard let number = segments.indices.last, let tail else { return }
@@ -173,7 +254,11 @@ final class SpoolFiles {
             count += batches.reduce(0) { $0 + $1.count }
         } catch {
             // What was written of it must not be found later, before what is appended next.
-            try tail.truncate(to: start)
+            do {
+                try tail.truncate(to: start)
+            } catch let second {
+                throw .spoolFailed("\(error); \(second)")
+            }
             throw error
         }
     }
@@ -204,8 +289,18 @@ final class SpoolFiles {
 
     // MARK: Reading
 
-    /// The oldest messages that the hub does not have: whole groups, at most `messages` unless one group has more.
+    /// The oldest messages that the hub does not have: whole groups, at most `messages` unless one group has more. What turns out
+    /// to be damaged is passed over, and `count` is less then.
     func next(messages: Int, bytes: Int) throws(ClientError) -> Chunk? {
+        if let chunk = try read(messages: messages, bytes: bytes) { return chunk.batch.count == 0 ? nil : chunk }
+        try scan(segments.map(\.number), afterCrash: false)
+        try retire()
+        if let chunk = try read(messages: messages, bytes: bytes) { return chunk.batch.count == 0 ? nil : chunk }
+        throw .spoolFailed("\(directory.path) gives other bytes each time it is read; see whether the disk is in order")
+    }
+
+    /// Nil if it begins with what cannot be read; empty if there is nothing.
+    private func read(messages: Int, bytes: Int) throws(ClientError) -> Chunk? {
         var body: [UInt8] = []
         var total = 0
         var end = position
@@ -215,20 +310,23 @@ final class SpoolFiles {
                 end = Position(segment: segments[index + 1].number, offset: 0)
                 continue
             }
+            if let damage = segments[index].damage.first(where: { $0.lowerBound == end.offset }) {
+                end.offset = damage.upperBound
+                continue
+            }
             if head?.number != end.segment {
                 head = (end.segment, try directory.open(Self.name(end.segment), create: false))
             }
-            guard let file = head?.file,
-                let group = try Self.readGroup(file, at: end.offset, size: segments[index].size)
-            else {
-                throw .spoolFailed("\(directory.path)/\(Self.name(end.segment)) cannot be read at offset \(end.offset)")
+            guard let file = head?.file, let group = try Self.readGroup(file, at: end.offset, size: segments[index].size) else {
+                if total == 0 { return nil }
+                break
             }
             if total > 0, total + group.count > messages || body.count + group.body.count > bytes { break }
             body.append(contentsOf: group.body)
             total += group.count
             end.offset += Self.headerSize + group.body.count
         }
-        return total == 0 ? nil : Chunk(batch: EncodedBatch(body: Bytes(body), count: total), stored: total, end: end)
+        return Chunk(batch: EncodedBatch(body: Bytes(body), count: total), stored: total, end: end)
     }
 
     /// The hub has everything up to `end` (of the chunk that `next` gave). Whole segments before it are deleted.
@@ -244,11 +342,24 @@ final class SpoolFiles {
         }
         try positionFile.write(record, at: 0)
         try positionFile.sync()
-        while let first = segments.first, first.number < end.segment || (count == 0 && first.size > 0) {
+        try retire()
+    }
+
+    /// Deletes segments of which the hub has everything; damaged ones are kept under another name.
+    private func retire() throws(ClientError) {
+        while let first = segments.first, first.number < position.segment || (count == 0 && first.size > 0) {
             if head?.number == first.number { head = nil }
             if segments.count == 1 { tail = nil }
             let name = Self.name(first.number)
-            if first.damaged { try directory.rename(name, to: name + ".damaged") } else { try directory.remove(name) }
+            if first.damage.isEmpty {
+                try directory.remove(name)
+            } else {
+                // Numbers begin again when all files of the spool were removed but these.
+                var kept = name + ".damaged"
+                while try directory.size(of: kept) > 0 { kept = "again-" + kept }
+                try directory.rename(name, to: kept)
+                damagedBytes += first.size
+            }
             segments.removeFirst()
         }
     }
@@ -259,6 +370,7 @@ final class SpoolFiles {
         let group = Self.encode(message)
         try file.write(group, at: refusedBytes)
         try file.sync()
+        if refusedBytes == 0 { try directory.sync() }
         refusedBytes += group.count
     }
 }

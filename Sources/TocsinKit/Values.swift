@@ -15,6 +15,7 @@ public struct ClientOptions: Sendable {
     public var spoolDirectory: String?
     /// Past it `publishOrSpool` throws `spoolFull`.
     public var spoolBytesMax: Int
+    /// How long `publish` may take in all, and the requests that need the hub's answer.
     public var publishTimeout: Duration
     /// How long the first and each later connection attempt may wait for a welcome before a new socket is made.
     public var welcomeTimeout: Duration
@@ -95,7 +96,7 @@ public enum MessageID {
 
 /// What became of a publish.
 public struct Receipt: Sendable, Equatable {
-    /// Sequence of the first message stored by the first batch that stored any; 0 if all were duplicates.
+    /// The lowest sequence of those stored; 0 if all were duplicates.
     public var firstSequence: UInt64
     public var stored: Int
     public var duplicates: Int
@@ -198,7 +199,7 @@ public struct CallFailure: Error, Sendable, Equatable, CustomStringConvertible {
 public enum ClientError: Error, Sendable, CustomStringConvertible {
     /// The hub said no; `index` is the message of the batch that was wrong.
     case refused(Reason, String, index: Int)
-    /// No answer in time; whether it had an effect is not known.
+    /// Not done in time; it may have had an effect all the same, unless the text says otherwise.
     case timedOut(String)
     /// A call ended with a gRPC code that is not 0.
     case call(code: UInt32, message: String)
