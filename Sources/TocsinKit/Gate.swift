@@ -18,8 +18,8 @@ final class Gate: Sendable {
         bytesMax = bytes
     }
 
-    /// How many wait for room.
-    var waitingCount: Int { state.withLock { $0.waiting.count } }
+    /// How many have got in and not left, and how many wait for room.
+    var counts: (underWay: Int, waiting: Int) { state.withLock { ($0.pieces, $0.waiting.count) } }
 
     /// Waits for room until `deadline` (milliseconds of the steady clock); false if there was none. A piece larger than all the
     /// room there is gets in when nothing else is under way. Whoever gets in must `leave`.

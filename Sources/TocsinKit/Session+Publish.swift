@@ -25,13 +25,22 @@ extension Session {
         var failure: ClientError?
     }
 
-    /// Whether the hub takes publishes.
-    enum Flow: Equatable {
-        case open
-        /// It cannot store anything at the moment (its disk is full, it shuts down). Then the oldest batch is tried again.
-        case held(until: Int64)
-        /// That one is tried; the others wait for what becomes of it.
-        case probing(UInt64)
+    /// How much the hub takes. It is given everything until it cannot store something (its disk is full or slow, it shuts
+    /// down). Then a little is tried again after a while, and more with each batch that it accepts.
+    struct Flow {
+        /// Batches that may be on their way.
+        var window = Int.max
+        /// Nothing is sent before then.
+        var heldUntil: Int64?
+        /// Times in a row that it could store nothing, and what it said the last time.
+        var refusals = 0
+        var refusal = ""
+
+        var isOpen: Bool { window == .max }
+        /// Milliseconds to wait after the last refusal: 10, 20, 40 … 1000.
+        var pause: Int64 { min(1000, 5 << Int64(min(refusals, 8))) }
+        /// Window that is as good as none.
+        static var windowMax: Int { 256 }
     }
 
     /// Sends the batch as soon as there is a session that takes it, and again on each new one, until it is accepted, refused or
@@ -43,11 +52,16 @@ extension Session {
         guard phase != .off else { return answer(publish, .failure(.closed)) }
         if gate == .spooling {
             if !isLive { return answer(publish, .failure(.timedOut(noHub))) }
-            if flow != .open { return answer(publish, .failure(.timedOut("the hub stores nothing now: \(lastRefusal)"))) }
+            if !hasRoom { return answer(publish, .failure(.timedOut("the hub stores nothing now: \(flow.refusal)"))) }
         }
         publishes[id] = publish
         wake(at: deadline)
-        if isLive && flow == .open { transmit(id, now: now) }
+        if flow.isOpen && isLive { transmit(id, now: now) } else { transmitUnsent(now) }
+    }
+
+    /// Whether a batch may be sent.
+    private var hasRoom: Bool {
+        isLive && flow.heldUntil == nil && (flow.isOpen || publishes.count { $1.sent } < flow.window)
     }
 
     /// Ids in the order in which the messages were first published.
@@ -58,17 +72,19 @@ extension Session {
     }
 
     private mutating func transmit(_ id: UInt64, now: Int64) {
-        for part in fitting(id) { sendPublish(part, now: now) }
-    }
-
-    private mutating func sendPublish(_ id: UInt64, now: Int64) {
-        guard let batch = publishes[id]?.batch else { return }
-        publishes[id]?.sent = true
-        send(.publish, id: id, count: batch.count, body: [batch.body], now: now)
+        for part in fitting(id) where hasRoom {
+            guard let batch = publishes[part]?.batch else { continue }
+            publishes[part]?.sent = true
+            send(.publish, id: part, count: batch.count, body: [batch.body], now: now)
+        }
     }
 
     private mutating func transmitUnsent(_ now: Int64) {
-        for id in publishesInOrder where publishes[id]?.sent == false { transmit(id, now: now) }
+        guard hasRoom else { return }
+        for id in publishesInOrder where publishes[id]?.sent == false {
+            transmit(id, now: now)
+            if !hasRoom { return }
+        }
     }
 
     // MARK: Batches that are too large for the hub
@@ -153,25 +169,28 @@ extension Session {
                     Receipt(
                         firstSequence: accepted.firstSequence, stored: Int(accepted.stored),
                         duplicates: Int(accepted.duplicates)))))
-        // An answer to what was sent before the hub refused others says nothing about now.
-        guard flow == .open || flow == .probing(id) else { return }
-        refusals = 0
-        guard flow != .open else { return }
-        flow = .open
-        act(.log(.info, "the hub stores messages again"))
+        guard !flow.isOpen else { return }
+        // While it is held this is an answer to what was sent before, which says nothing about now.
+        if flow.heldUntil == nil {
+            flow.refusals = 0
+            flow.window += 1
+            if flow.window > Flow.windowMax {
+                flow.window = .max
+                act(.log(.info, "the hub stores all messages again"))
+            }
+        }
         transmitUnsent(now)
     }
 
     mutating func publishStatus(_ id: UInt64, _ status: HubStatus, now: Int64) {
-        guard var publish = publishes[id] else { return }
-        publish.sent = false
-        publishes[id] = publish
+        guard let publish = publishes[id] else { return }
         if status.isPassing { return hold(id, status, now: now) }
+        publishes[id]?.sent = false
         switch status.reason {
         case .tooLarge, .tooMany:
             // Of a batch it may be about the whole. Only a message that is alone is refused for itself.
             if divide(id, bytes: .max, messages: (publish.batch.count + 1) / 2) != nil {
-                if flow == .open { transmitUnsent(now) } else { probeAfter(id, now: now) }
+                transmitUnsent(now)
             } else if status.reason == .tooMany {
                 hold(id, status, now: now)
             } else {
@@ -181,46 +200,34 @@ extension Session {
         }
     }
 
-    /// Ends a publish that the hub did not accept.
+    /// Ends a publish that the hub did not accept. Another may have its place.
     private mutating func end(_ id: UInt64, _ result: Result<Answer, ClientError>, now: Int64) {
         guard let publish = publishes.removeValue(forKey: id) else { return }
         answer(publish, result)
-        probeAfter(id, now: now)
+        if !flow.isOpen { transmitUnsent(now) }
     }
 
-    /// The hub can store nothing for the moment: what is not accepted is kept, and the oldest tried again after a while, at first
-    /// 25 ms and at last a second.
+    /// The hub can store nothing for the moment: what it did not accept is kept.
     private mutating func hold(_ id: UInt64, _ status: HubStatus, now: Int64) {
-        lastRefusal = status.text
-        if flow == .open { act(.log(.warning, "messages are kept, the hub stores none now: \(lastRefusal)")) }
-        if flow == .open || flow == .probing(id) {
-            let until = now + min(1000, 25 << Int64(min(refusals, 6)))
-            refusals += 1
-            flow = .held(until: until)
-            wake(at: until)
+        flow.refusal = status.text
+        if flow.isOpen { act(.log(.warning, "messages are kept, the hub stores none now: \(status.text)")) }
+        // Of batches sent together all may be refused; that is one refusal.
+        if flow.heldUntil == nil {
+            flow.window = max(1, min(flow.window, publishes.count { $1.sent }) / 2)
+            flow.refusals += 1
+            flow.heldUntil = now + flow.pause
+            wake(at: now + flow.pause)
         }
+        publishes[id]?.sent = false
         guard let publish = publishes[id], publish.gate == .spooling else { return }
         publishes[id] = nil
-        answer(publish, .failure(.timedOut("the hub stores nothing now: \(lastRefusal)")))
-    }
-
-    /// `id` was what the others waited for, and tells nothing any more: the next one does.
-    private mutating func probeAfter(_ id: UInt64, now: Int64) {
-        if flow == .probing(id) { probe(now) }
-    }
-
-    private mutating func probe(_ now: Int64) {
-        flow = .open
-        guard let oldest = publishesInOrder.first(where: { publishes[$0]?.sent == false }) else { return }
-        let first = fitting(oldest)[0]
-        flow = .probing(first)
-        sendPublish(first, now: now)
+        answer(publish, .failure(.timedOut("the hub stores nothing now: \(status.text)")))
     }
 
     // MARK: Session and time
 
     mutating func losePublishes(_ now: Int64) {
-        if flow != .open { flow = .held(until: now) }
+        flow.heldUntil = nil
         for id in publishes.keys.sorted() {
             guard var publish = publishes[id] else { continue }
             if publish.gate == .spooling {
@@ -234,11 +241,12 @@ extension Session {
         }
     }
 
-    mutating func resumePublishes(_ now: Int64) {
-        if flow == .open { transmitUnsent(now) } else { probe(now) }
-    }
+    mutating func resumePublishes(_ now: Int64) { transmitUnsent(now) }
 
     mutating func tickPublishes(_ now: Int64) {
+        if let until = flow.heldUntil {
+            if now >= until { flow.heldUntil = nil } else { wake(at: until) }
+        }
         var late: [UInt64] = []
         for (id, publish) in publishes {
             if now >= publish.deadline { late.append(id) } else { wake(at: publish.deadline) }
@@ -247,24 +255,23 @@ extension Session {
             guard let publish = publishes[id] else { continue }
             end(id, .failure(.timedOut(whyLate(publish))), now: now)
         }
-        guard isLive, case .held(let until) = flow else { return }
-        if now >= until { probe(now) } else { wake(at: until) }
+        if !flow.isOpen { transmitUnsent(now) }
     }
 
     private func whyLate(_ publish: Publish) -> String {
         let why =
             if !isLive {
                 noHub
-            } else if flow == .open {
+            } else if publish.sent {
                 "the hub at \(configuration.endpoint) has not answered in time"
             } else {
-                "the hub at \(configuration.endpoint) still refuses, \(lastRefusal)"
+                "the hub at \(configuration.endpoint) still refuses, \(flow.refusal)"
             }
         let what =
             publish.sent || publish.wasLost
             ? "it is not known whether \(publish.batch.count) messages are stored"
             : "\(publish.batch.count) messages are not stored"
-        return "\(what): \(why); publish them again with the same ids"
+        return "\(what); publish them again with the same ids: \(why)"
     }
 
     mutating func closePublishes() {

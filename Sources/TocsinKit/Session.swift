@@ -73,10 +73,7 @@ struct Session<Waiter: Sendable> {
     var divided: [UInt64: Divided] = [:]
     /// Ids of parts count from here, far above those of the mailbox.
     var partID: UInt64 = 1 << 62
-    var flow = Flow.open
-    /// Times in a row that the hub could store nothing, and what it said the last time.
-    var refusals = 0
-    var lastRefusal = ""
+    var flow = Flow()
     var requests: [UInt64: Request] = [:]
     var streams: [UInt64: Stream] = [:]
     var calls: [UInt64: Call] = [:]

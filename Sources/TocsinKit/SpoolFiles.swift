@@ -89,7 +89,14 @@ final class SpoolFiles {
                 "\(positionFile.path) is damaged: all of the spool is published again; the hub knows by the ids what it has"
             problems.append(Problem(isLoss: false, text: text))
         }
-        for number in numbers where number < position.segment { try directory.remove(Self.name(number)) }
+        // A crash came between the position and what follows from it.
+        for number in numbers where number < position.segment {
+            let file = try directory.open(Self.name(number), create: false)
+            let size = try file.size()
+            var offset = 0
+            while let group = try Self.readGroup(file, at: offset, size: size) { offset += Self.headerSize + group.body.count }
+            try retire(number, size: size, isDamaged: offset < size)
+        }
         try scan(numbers.filter { $0 >= position.segment }, afterCrash: true)
         try retire()
     }
@@ -196,14 +203,18 @@ final class SpoolFiles {
             if rest.count < headerSize { return true }
             let length = Int(rest.bigEndian(UInt32.self, at: 8))
             guard length <= Limits.bodyBytes, headerSize + length > rest.count else { return false }
-            // If all messages are there, the write was finished, and it is the length that is wrong.
-            let messages = Int(rest.bigEndian(UInt32.self, at: 12))
-            do {
-                let body = rest.part(headerSize, rest.count - headerSize)
-                return try LengthPrefixed.forEach(in: body) { _, _, _ throws(WireError) in } != messages
-            } catch {
-                return true
+            // What is there of the body must be its beginning, without an end: else it is the length that is wrong.
+            var offset = headerSize
+            var missing = Int(rest.bigEndian(UInt32.self, at: 12))
+            while missing > 0, offset < rest.count {
+                guard rest[offset] == 0 else { return false }
+                guard rest.count - offset >= LengthPrefixed.prefixSize else { return true }
+                let message = Int(rest.bigEndian(UInt32.self, at: offset + 1))
+                guard message <= Limits.messageBytes else { return false }
+                offset += LengthPrefixed.prefixSize + message
+                missing -= 1
             }
+            return offset > rest.count || (offset == rest.count && missing > 0)
         }
     }
 
@@ -350,18 +361,19 @@ final class SpoolFiles {
         while let first = segments.first, first.number < position.segment || (count == 0 && first.size > 0) {
             if head?.number == first.number { head = nil }
             if segments.count == 1 { tail = nil }
-            let name = Self.name(first.number)
-            if first.damage.isEmpty {
-                try directory.remove(name)
-            } else {
-                // Numbers begin again when all files of the spool were removed but these.
-                var kept = name + ".damaged"
-                while try directory.size(of: kept) > 0 { kept = "again-" + kept }
-                try directory.rename(name, to: kept)
-                damagedBytes += first.size
-            }
+            try retire(first.number, size: first.size, isDamaged: !first.damage.isEmpty)
             segments.removeFirst()
         }
+    }
+
+    private func retire(_ number: UInt64, size: Int, isDamaged: Bool) throws(ClientError) {
+        let name = Self.name(number)
+        guard isDamaged else { return try directory.remove(name) }
+        // Numbers begin again when all files of the spool were removed but these.
+        var kept = name + ".damaged"
+        while try directory.size(of: kept) > 0 { kept = "again-" + kept }
+        try directory.rename(name, to: kept)
+        damagedBytes += size
     }
 
     /// Keeps a message that the hub will never take, for a person to look at.

@@ -6,7 +6,7 @@ import Testing
 @Suite("What bounds a client's requests", .timeLimit(.minutes(3))) struct GateTests {
     private let never = steadyNow() + 1_000_000
 
-    private func isWaiting(_ gate: Gate, _ count: Int) async -> Bool { await eventually { gate.waitingCount == count } }
+    private func isWaiting(_ gate: Gate, _ count: Int) async -> Bool { await eventually { gate.counts.waiting == count } }
 
     @Test("whoever waits gets in, in the order of coming, as there is room in pieces and in bytes")
     func order() async throws {
@@ -19,7 +19,7 @@ import Testing
         gate.leave(bytes: 60)
         #expect(try await large.value)
         #expect(try await small.value)
-        #expect(gate.waitingCount == 0)
+        #expect(gate.counts.waiting == 0)
         // Larger than all the room there is: alone.
         let huge = Task { try await gate.enter(bytes: 1000, deadline: never) }
         #expect(await isWaiting(gate, 1))
@@ -33,7 +33,7 @@ import Testing
         let gate = Gate(pieces: 10, bytes: 100)
         #expect(try await gate.enter(bytes: 60, deadline: never))
         for _ in 0..<20 { #expect(try await gate.enter(bytes: 50, deadline: steadyNow() + 1) == false) }
-        #expect(gate.waitingCount == 0)
+        #expect(gate.counts.waiting == 0)
         let large = Task { try await gate.enter(bytes: 50, deadline: never) }
         #expect(await isWaiting(gate, 1))
         let small = Task { try await gate.enter(bytes: 10, deadline: never) }
@@ -41,7 +41,7 @@ import Testing
         large.cancel()
         await #expect(throws: CancellationError.self) { try await large.value }
         #expect(try await small.value)
-        #expect(gate.waitingCount == 0)
+        #expect(gate.counts.waiting == 0)
         gate.leave(bytes: 60)
         gate.leave(bytes: 10)
         // All of the room is there again.

@@ -128,7 +128,7 @@ import TocsinWire
         #expect(try world.published() == [[2], [3]])
     }
 
-    @Test("if what is tried is refused for itself, or late, the next one is tried")
+    @Test("what is refused for itself, or late, makes place for the next")
     func nextTry() throws {
         var world = SessionWorld()
         try world.welcome()
@@ -153,15 +153,28 @@ import TocsinWire
         try world.welcome()
         world.publish(try encoded(1...3), id: 1, deadline: 500)
         try world.refuse(1, .storageFailed, "the disk is full")
-        world.pass(until: 26)
+        world.pass(until: 495)
         try world.refuse(1, .storageFailed, "the disk is full")
-        world.pass(until: 499)
         #expect(try world.answered() == [])
         world.pass(until: 500)
         #expect(
             try world.answered() == [
-                "1: it is not known whether 3 messages are stored: the hub at ipc://here still refuses, STORAGE_FAILED: the disk"
-                    + " is full; publish them again with the same ids"
+                "1: 3 messages are not stored; publish them again with the same ids: the hub at ipc://here still refuses,"
+                    + " STORAGE_FAILED: the disk is full"
+            ])
+        // What a hub before this one had may be stored.
+        world.publish(try encoded(1...3), id: 2, deadline: 2000)
+        world.pass(until: 1000)
+        world.goodbye()
+        world.pass(until: 1001)
+        try world.welcome()
+        try world.refuse(2, .shuttingDown)
+        world.goodbye()
+        world.pass(until: 2000)
+        #expect(
+            try world.answered() == [
+                "2: it is not known whether 3 messages are stored; publish them again with the same ids: no hub answered at"
+                    + " ipc://here; is it running there?"
             ])
     }
 

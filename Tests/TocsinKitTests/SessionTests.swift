@@ -53,8 +53,8 @@ import TocsinWire
         #expect(
             try world.answered().sorted() == [
                 "declare: the declaration of the pool p: the hub at ipc://here has not answered in time; try again",
-                "publish: it is not known whether 1 messages are stored: the hub at ipc://here has not answered in time; publish"
-                    + " them again with the same ids",
+                "publish: it is not known whether 1 messages are stored; publish them again with the same ids: the hub at ipc://here"
+                    + " has not answered in time",
                 "serve: the offer to serve a.B: the hub at ipc://here has not answered in time; try again",
                 "subscribe: the subscription to p: the hub at ipc://here has not answered in time; try again",
                 "tap: the tap of >: the hub at ipc://here has not answered in time; try again",
