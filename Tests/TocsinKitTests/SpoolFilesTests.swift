@@ -111,8 +111,8 @@ import Testing
                 let problems = files.takeProblems()
                 #expect(files.count == 2)
                 #expect(problems.map(\.isLoss) == [true], "group \(group), byte \(place): \(problems)")
-                let where_ = "\(path) is damaged: the \(borders[group + 1] - borders[group]) bytes at offset \(borders[group])"
-                #expect(problems.map(\.text).joined().contains(where_), "\(problems)")
+                let told = "\(path) is damaged: the \(borders[group + 1] - borders[group]) bytes at offset \(borders[group])"
+                #expect(problems.map(\.text).joined().contains(told), "\(problems)")
                 // Told again until it is passed.
                 files.release()
                 let again = try open(folder)
