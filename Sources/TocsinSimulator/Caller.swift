@@ -39,8 +39,9 @@ final class Caller: Client {
                 open[id] = nil
             }
         }
-        if random.chance(0.02) {
-            let method = random.pick(["GetStatus", "ListDeadLetters", "RetryDeadLetters"])
+        if random.chance(0.06) {
+            // Dead letters hold the journal's oldest segments: they must go for those to go.
+            let method = random.pick(["GetStatus", "ListDeadLetters", "RetryDeadLetters", "RetryDeadLetters"])
             var request = Tocsin_V1_RetryDeadLettersRequest()
             request.pool = random.pick(world.poolNames)
             var payload: [UInt8] = []

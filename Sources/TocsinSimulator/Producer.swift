@@ -21,11 +21,14 @@ final class Producer: Client {
     private var done: [Envelope] = []
     private let keys: Int
     private let payload: Int
+    /// How many messages are surely not larger together than the hub takes at once.
+    private let batch: Int
 
     init(index: Int, name: String, world: World, random: SplitMix64, messages: Int, keys: Int, payload: Int) {
         left = messages
         self.keys = keys
         self.payload = payload
+        batch = max(1, 24_000 / (payload + 200))
         super.init(index: index, name: name, world: world, random: random)
     }
 
@@ -41,8 +44,9 @@ final class Producer: Client {
         if world.isTroubled, !done.isEmpty, random.chance(0.05) {
             // What it forgot that it had sent, among others or alone.
             let start = random.below(done.count)
-            var again = Array(done[start..<min(done.count, start + random.within(1...4))])
-            if left > 0, random.chance(0.5) { again += envelopes(random.within(1...3)) }
+            let half = max(1, batch / 2)
+            var again = Array(done[start..<min(done.count, start + random.within(1...min(4, half)))])
+            if left > 0, random.chance(0.5) { again += envelopes(random.within(1...min(3, half))) }
             world.coverage.resends += 1
             return append(again)
         }
@@ -62,8 +66,7 @@ final class Producer: Client {
 
     private func envelopes(_ count: Int) -> [Envelope] {
         var made: [Envelope] = []
-        // A few together must not be larger than the hub takes at once.
-        for _ in 0..<min(count, left, max(1, 24_000 / (payload + 200))) {
+        for _ in 0..<min(count, left, batch) {
             left -= 1
             number += 1
             var envelope = Tocsin_V1_Envelope()

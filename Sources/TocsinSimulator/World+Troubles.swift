@@ -43,7 +43,7 @@ extension World {
         engineOptions.core.pendingMessages = draw.pick([20, 1 << 20, 1 << 20])
         engineOptions.core.deadLetters = draw.pick([4, 100_000])
         engineOptions.core.deadLetterWait = 1500
-        engineOptions.journal.segmentBytes = draw.pick([96 << 10, 96 << 10, 256 << 10])
+        engineOptions.journal.segmentBytes = draw.pick([48 << 10, 96 << 10, 256 << 10])
         engineOptions.journal.retainBytes = draw.pick([0, 0, 256 << 10])
         engineOptions.journal.recentBytes = draw.pick([1 << 10, 32 << 10, 8 << 20])
         engineOptions.journal.blockCacheBytes = draw.pick([1 << 10, 64 << 10])
