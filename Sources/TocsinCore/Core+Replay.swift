@@ -224,7 +224,8 @@ extension Core {
                 + UInt64(pools[pool].unsettled.count)
             if pools[pool].catchingUp { pools[pool].cursor = 1 } else { replaying.attempts[pool] = nil }
         }
-        for (sequence, meta) in replaying.delayed { noteDelayed(meta, sequence, now) }
+        // In order: of two messages with one id the later is the one that can be cancelled, as before the restart.
+        for (sequence, meta) in replaying.delayed.sorted(by: { $0.key < $1.key }) { noteDelayed(meta, sequence, now) }
         replaying.lists = []
         replaying.metas = []
         replaying.delayed = [:]

@@ -99,6 +99,14 @@ extension Journal {
             }
             let isNext = header.ordinal == lastOrdinal + 1 && header.firstSequence == nextSequence
             guard isNext || (isFirst && batches == 0) else {
+                // Of sectors that are zeros again only the gap tells.
+                if batches == 0, let previous = segments.last {
+                    let file = SegmentHeader.name(previous.number)
+                    throw JournalError(
+                        .corrupt,
+                        "\(file) ends at offset \(previous.end) with batch \(lastOrdinal), but \(name) begins with batch \(header.ordinal); restore \(file) from a backup"
+                    )
+                }
                 throw JournalError(
                     .corrupt,
                     "\(name), offset \(offset): batch \(header.ordinal) with sequence \(header.firstSequence) follows batch \(lastOrdinal), which was followed by sequence \(nextSequence); restore the file from a backup"

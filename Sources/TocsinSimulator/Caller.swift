@@ -41,13 +41,36 @@ final class Caller: Client {
         }
         if random.chance(0.06) {
             // Dead letters hold the journal's oldest segments: they must go for those to go.
-            let method = random.pick(["GetStatus", "ListDeadLetters", "RetryDeadLetters", "RetryDeadLetters"])
+            let method = random.pick([
+                "GetStatus", "ListDeadLetters", "RetryDeadLetters", "RetryDeadLetters", "DiscardDeadLetters", "CancelDelayed",
+            ])
+            var payload: [UInt8] = []
+            LengthPrefixed.append(request(method), to: &payload)
+            call("tocsin.v1.BrokerAdmin/\(method)", payload, timeout: 1000, expecting: nil)
+        }
+    }
+
+    private func request(_ method: String) -> [UInt8] {
+        switch method {
+        case "DiscardDeadLetters":
+            var request = Tocsin_V1_DiscardDeadLettersRequest()
+            request.pool = random.pick(world.poolNames)
+            // Some are none.
+            request.sequences = (1...8).map { _ in UInt64(random.within(1...300)) }
+            if let dead = world.checker.pool(request.pool)?.dead.prefix(random.within(0...3)) { request.sequences += dead }
+            return encode(request)
+        case "CancelDelayed":
+            var request = Tocsin_V1_CancelDelayedRequest()
+            request.ids = [.init("p1-\(random.within(1...40))".utf8)]
+            // How far a pool has come that reads the past is its own affair, and so is what it can still take back.
+            let isLevel = !world.poolNames.contains("late")
+            if isLevel { request.ids += world.checker.delayed.keys.sorted().suffix(5).map { .init($0.utf8) } }
+            return isLevel ? encode(request) : []
+        case "GetStatus": return []
+        default:
             var request = Tocsin_V1_RetryDeadLettersRequest()
             request.pool = random.pick(world.poolNames)
-            var payload: [UInt8] = []
-            // The others know its one field too, or none.
-            LengthPrefixed.append(method == "GetStatus" ? [] : encode(request), to: &payload)
-            call("tocsin.v1.BrokerAdmin/\(method)", payload, timeout: 1000, expecting: nil)
+            return encode(request)
         }
     }
 

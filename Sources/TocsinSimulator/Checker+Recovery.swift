@@ -59,14 +59,12 @@ extension Checker {
             guard case .control(let facts) = record.content else { continue }
             for fact in facts {
                 switch fact {
-                case .pool(let name, let filters, let visibility, let maxAttempts, let fromStart):
+                case .pool(let name, let filters, let terms):
                     guard !recordedPools.contains(name) else { continue }
                     recordedPools.append(name)
                     do {
                         let parsed = try filters.map { try SubjectFilter($0) }
-                        let pool = PoolModel(
-                            name: name, filters: parsed, visibility: visibility, maxAttempts: Int(maxAttempts),
-                            fromStart: fromStart)
+                        let pool = PoolModel(name: name, filters: parsed, terms: terms)
                         pool.recordedAt = record.ordinal
                         pools.append(pool)
                     } catch { fail("fact", "pool \(name): \(error)") }
@@ -90,6 +88,9 @@ extension Checker {
                     settled[recordedPools[pool], default: [:]][sequence] = .discarded
                 }
             }
+        }
+        for message in messages where message.sequence >= firstKept && message.notBefore > max(message.time, now.wall) {
+            delayed[message.id] = message.sequence
         }
         for pool in pools {
             for message in messages where takes(pool, message) {
@@ -125,6 +126,12 @@ extension Checker {
                     "\(pool.name): \(found.0) messages, \(found.1) for later, \(found.2) acknowledged; by the journal "
                         + "\(unsettled.count), \(later) and \(pool.acked)"
                 )
+            }
+            let counters = snapshot.counters
+            let ends = counters.acked + counters.cancelled + counters.discarded
+            guard counters.matched == ends + snapshot.queued + snapshot.inFlight + snapshot.dead else {
+                return fail(
+                    rule, "\(pool.name) has taken \(counters.matched) messages, \(ends) ended, and the rest is not the rest")
             }
             let queued = snapshot.queuedBySeverity.map { Int($0.1) }
             let expected = snapshot.queuedBySeverity.map { severity, _ in

@@ -13,7 +13,7 @@ import TocsinWire
 /// * delivery: a pool's message is with one worker at a time; in order and one at a time within its key; not before its time;
 ///   attempts rise by one up to the limit; nothing comes after it was settled. Of any eight messages handed out while a worse
 ///   one is ready, at most one is lesser, and that one has waited longer than the aging time; and of eight one is such, if any
-///   waits.
+///   waits. An exclusive pool's messages go to the member that joined first.
 /// * credit: no more messages than credit, for workers and for taps.
 /// * fact: the journal says of settlements, attempts and dead letters what happened, and only that.
 /// * recovery: after a restart queues and dead letters are what the journal's intact batches make them.
@@ -39,6 +39,7 @@ final class Checker {
         case declare(String, created: Bool)
         case subscribe(Subscription)
         case tap(TapModel)
+        case admin([Happened])
         case other
     }
     struct Session {
@@ -106,8 +107,16 @@ final class Checker {
     var recordedPools: [String] = []
     var unjournaled: [Happened: Int] = [:]
     /// Why messages were rejected, in order; nil: the hub's own words.
-    private var rejections: [Happened: [String?]] = [:]
-    private var sessions: [PeerID: Session] = [:]
+    var rejections: [Happened: [String?]] = [:]
+    /// The hub is about to end: it gives nothing out any more.
+    var isDraining = false
+    /// Where the journal tells of what an administrator did.
+    var journaledAt: [Happened: UInt64] = [:]
+    /// What an administrator asked for last: done, unless a status comes first.
+    var undecided: (peer: PeerID, id: UInt64, action: () -> [Happened])?
+    /// The latest message of each id that was for later when it came to the pools.
+    var delayed: [String: UInt64] = [:]
+    var sessions: [PeerID: Session] = [:]
     private var lastTick: UInt64 = 0
     /// Peers that said goodbye or could not be sent to: the hub forgets them for that, and not because of their silence.
     private var leaving: Set<PeerID> = []
@@ -193,7 +202,7 @@ final class Checker {
     private func happened(_ fact: Fact, _ ordinal: UInt64) {
         let what: Happened
         switch fact {
-        case .pool(let name, _, _, _, _):
+        case .pool(let name, _, _):
             if !recordedPools.contains(name) { recordedPools.append(name) }
             guard let pool = pool(name) else { return fail("fact", "the journal has a pool \(name) nobody declared") }
             if pool.recordedAt == nil { pool.recordedAt = ordinal }
@@ -224,14 +233,22 @@ final class Checker {
                 "fact", "batch \(ordinal) says that \(what.what) of message \(what.sequence) in \(what.pool), which is not so")
         }
         unjournaled[what] = count == 1 ? nil : count - 1
+        switch what.what {
+        case .revived, .cancelled, .discarded: journaledAt[what] = ordinal
+        case .acked, .attempt, .dead: break
+        }
     }
 
-    private func expect(_ pool: PoolModel, _ sequence: UInt64, _ what: Happened.What) {
-        unjournaled[Happened(pool: pool.name, sequence: sequence, what: what), default: 0] += 1
+    @discardableResult func expect(_ pool: PoolModel, _ sequence: UInt64, _ what: Happened.What) -> Happened {
+        let happened = Happened(pool: pool.name, sequence: sequence, what: what)
+        unjournaled[happened, default: 0] += 1
+        return happened
     }
+
+    func noteRequest(_ request: Request, _ peer: PeerID, _ id: UInt64) { sessions[peer]?.note(request, id) }
 
     /// Whether every batch up to this one would survive if the power went now and nothing unsynced did.
-    private func isOnDisk(_ ordinal: UInt64) -> Bool {
+    func isOnDisk(_ ordinal: UInt64) -> Bool {
         while verified < ordinal {
             guard verified < UInt64(records.count) else { return false }
             let record = records[Int(verified)]
@@ -254,7 +271,10 @@ final class Checker {
             guard case .messages(let batch) = record.content else { continue }
             for message in batch {
                 durableSequence = message.sequence
-                if message.notBefore > now.wall { coverage.delayedMessages += 1 }
+                if message.notBefore > now.wall {
+                    coverage.delayedMessages += 1
+                    delayed[message.id] = message.sequence
+                }
                 for pool in pools where takes(pool, message) { pool.offer(message, at: now) }
             }
         }
@@ -269,6 +289,7 @@ final class Checker {
     // MARK: To the hub
 
     func hubReceived(_ received: Received) {
+        decide()
         do {
             let header = try Header(received.parts[0].buffer)
             trace.note(
@@ -293,7 +314,10 @@ final class Checker {
         case .declare:
             let spec = try Tocsin_V1_PoolSpec(serializedBytes: parts[1].array)
             let isNew = pool(spec.name) == nil
-            if isNew { try declare(spec.name, spec.filters, UInt64(spec.visibilityMs), Int(spec.maxAttempts), spec.fromStart) }
+            let terms = PoolTerms(
+                visibility: UInt64(spec.visibilityMs), maxAttempts: Int(spec.maxAttempts), fromStart: spec.fromStart,
+                backoff: UInt64(spec.backoffMs), exclusive: spec.exclusive)
+            if isNew { try declare(spec.name, spec.filters, terms) }
             sessions[peer]?.note(.declare(spec.name, created: isNew), header.id)
         case .subscribe:
             let subscribe = try Tocsin_V1_Subscribe(serializedBytes: parts[1].array)
@@ -316,109 +340,36 @@ final class Checker {
             sessions[peer]?.taps[header.id] = nil
             leave(peer, header.id, now)
         case .call:
-            sessions[peer]?.note(.other, header.id)
             let head = try Tocsin_V1_CallHead(serializedBytes: parts[1].array)
-            guard head.method == "tocsin.v1.BrokerAdmin/RetryDeadLetters" else { return }
-            let body = parts[2].buffer
-            let request = try Tocsin_V1_RetryDeadLettersRequest(serializedBytes: Array(body[5...]))
-            guard let pool = pool(request.pool) else { return }
-            for sequence in pool.dead {
-                coverage.deadLettersRevived += 1
-                trace.note("revived", sequence)
-                pool.revive(sequence, at: now)
-                expect(pool, sequence, .revived)
-            }
+            let prefix = "tocsin.v1.BrokerAdmin/"
+            guard head.method.hasPrefix(prefix) else { return noteRequest(.other, peer, header.id) }
+            try administer(String(head.method.dropFirst(prefix.count)), Array(parts[2].buffer[5...]), peer, header.id)
         case .serve: sessions[peer]?.note(.other, header.id)
         default: break
         }
     }
 
-    func declare(_ name: String, _ filters: [String], _ visibility: UInt64, _ maxAttempts: Int, _ fromStart: Bool) throws {
+    func declare(_ name: String, _ filters: [String], _ terms: PoolTerms) throws {
         guard pool(name) == nil else { return }
-        let pool = PoolModel(
-            name: name, filters: try filters.map { try SubjectFilter($0) }, visibility: visibility, maxAttempts: maxAttempts,
-            fromStart: fromStart)
+        let pool = PoolModel(name: name, filters: try filters.map { try SubjectFilter($0) }, terms: terms)
         pools.append(pool)
-        guard fromStart, durableSequence >= firstKept else { return }
+        guard terms.fromStart, durableSequence >= firstKept else { return }
         for message in messages[Int(firstKept) - 1..<Int(durableSequence)] where pool.matches(message.subject) {
             pool.offer(message, at: clock.moment)
         }
     }
 
-    private func addCredit(_ peer: PeerID, _ subscription: UInt64, _ more: Int) {
+    func addCredit(_ peer: PeerID, _ subscription: UInt64, _ more: Int) {
         guard let index = sessions[peer]?.subscriptions.firstIndex(where: { $0.id == subscription }) else { return }
         sessions[peer]?.subscriptions[index].open.credit += more
     }
 
-    private func subscription(_ peer: PeerID, _ id: UInt64) -> Subscription? {
+    func subscription(_ peer: PeerID, _ id: UInt64) -> Subscription? {
         sessions[peer]?.subscriptions.first { $0.id == id }?.open
     }
 
-    private func settle(_ header: Header, _ parts: [Bytes], _ peer: PeerID, _ now: Moment) throws {
-        guard let open = subscription(peer, header.id), let pool = pool(open.pool) else { return }
-        var reasons: [String] = []
-        if parts.count > 2 {
-            _ = try LengthPrefixed.forEach(in: parts[2].buffer) { (_, _, text) throws(WireError) in
-                reasons.append(String(decoding: text, as: UTF8.self))
-            }
-        }
-        for row in 0..<Int(header.count) {
-            let entry = try SettleEntry(parts[1].buffer, at: row)
-            let reason = entry.outcome != .ack && !reasons.isEmpty ? reasons.removeFirst() : ""
-            guard let lease = pool.lease(entry.sequence), lease.token == entry.token, lease.peer == peer,
-                lease.subscription == header.id
-            else {
-                coverage.staleSettlements += 1
-                continue
-            }
-            coverage.settlements += 1
-            addCredit(peer, header.id, 1)
-            switch entry.outcome {
-            case .ack:
-                pool.finish(entry.sequence, .acked)
-                expect(pool, entry.sequence, .acked)
-            case .retry:
-                coverage.retries += 1
-                again(pool, entry.sequence, after: UInt64(entry.delay), now)
-            case .reject:
-                coverage.rejects += 1
-                die(pool, entry.sequence, reason.isEmpty ? nil : reason, now)
-            }
-        }
-    }
-
-    private func again(_ pool: PoolModel, _ sequence: UInt64, after delay: UInt64, _ now: Moment) {
-        let attempts = pool.entries[sequence]?.attempts ?? 0
-        guard attempts < pool.maxAttempts else { return die(pool, sequence, nil, now) }
-        putBack(pool, sequence, after: delay, now)
-    }
-
-    private func putBack(_ pool: PoolModel, _ sequence: UInt64, after delay: UInt64, _ now: Moment) {
-        coverage.redeliveries += 1
-        pool.putBack(sequence, after: delay, at: now)
-        expect(pool, sequence, .attempt(pool.entries[sequence]?.attempts ?? 0))
-    }
-
-    private func die(_ pool: PoolModel, _ sequence: UInt64, _ reason: String?, _ now: Moment) {
-        guard pool.dead.count < deadLetters else {
-            pool.mayExceed.insert(sequence)
-            return putBack(pool, sequence, after: deadLetterWait, now)
-        }
-        coverage.deadLetters += 1
-        pool.finish(sequence, .dead)
-        let what = Happened.What.dead(pool.entries[sequence]?.attempts ?? 0)
-        expect(pool, sequence, what)
-        rejections[Happened(pool: pool.name, sequence: sequence, what: what), default: []].append(reason)
-    }
-
-    private func leave(_ peer: PeerID, _ subscription: UInt64, _ now: Moment) {
-        guard let open = self.subscription(peer, subscription) else { return }
-        sessions[peer]?.subscriptions.removeAll { $0.id == subscription }
-        guard let pool = pool(open.pool) else { return }
-        for sequence in pool.held(by: peer, subscription).reversed() { again(pool, sequence, after: 0, now) }
-    }
-
     func hubForgets(_ peer: PeerID) {
+        decide()
         // Silence is noticed after what is due.
         if leaving.remove(peer) == nil { tick() }
         for (id, _) in sessions[peer]?.subscriptions ?? [] { leave(peer, id, clock.moment) }
@@ -429,6 +380,7 @@ final class Checker {
 
     /// What is due happens between receiving and delivering, once for each millisecond of the hub's clock.
     func tick() {
+        decide()
         let now = clock.moment
         guard now.steady != lastTick else { return }
         lastTick = now.steady
@@ -436,7 +388,7 @@ final class Checker {
             for sequence in pool.tick(now) {
                 coverage.expiredLeases += 1
                 if let lease = pool.lease(sequence) { addCredit(lease.peer, lease.subscription, 1) }
-                again(pool, sequence, after: 0, now)
+                again(pool, sequence, after: pool.backoff(sequence), now)
             }
         }
     }
@@ -455,12 +407,15 @@ final class Checker {
 
     func hubSends(_ peer: PeerID, _ header: Header, _ body: [Bytes], _ outcome: SendOutcome) {
         if outcome != .sent { leaving.insert(peer) }
+        if let asked = undecided, header.kind == .status, asked.peer == peer, asked.id == header.id { undecided = nil }
+        decide()
         do {
             switch header.kind {
             // Not an answer: the hub's own round, after what is due.
             case .heartbeat: if header.id == 0 { tick() }
             case .status: status(peer, header)
             case .accepted: try accepted(peer, header, body)
+            case .reply: if case .admin(let facts)? = sessions[peer]?.answered(header.id) { replied(facts) }
             case .deliver: try delivered(peer, header, body, outcome)
             case .tapped: try tapped(peer, header, body, outcome)
             case .gap:
@@ -481,12 +436,15 @@ final class Checker {
         if !isFine { coverage.refusals += 1 }
         guard let request = sessions[peer]?.answered(header.id) else { return }
         switch request {
-        case .subscribe(let open): if isFine { sessions[peer]?.subscriptions.append((header.id, open)) }
+        case .subscribe(let open):
+            guard isFine else { return }
+            sessions[peer]?.subscriptions.append((header.id, open))
+            pool(open.pool)?.members.append((peer, header.id))
         case .tap(let tap): if isFine { sessions[peer]?.taps[header.id] = tap }
         case .declare(let name, let created):
             if !isFine, created { pools.removeAll { $0.name == name && $0.recordedAt == nil } }
         case .publish: if isFine { fail("answer", "a publish is answered by status OK") }
-        case .other: break
+        case .admin, .other: break
         }
     }
 
@@ -528,10 +486,15 @@ final class Checker {
         guard let open = subscription(peer, header.id), let pool = pool(open.pool) else {
             return fail("delivery", "peer \(peer) has no subscription \(header.id)")
         }
+        if isDraining { return fail("delivery", "peer \(peer) is given messages by a hub that drains") }
         guard Int(header.count) <= open.credit else {
             return fail("credit", "peer \(peer) is given \(header.count) messages of \(pool.name) for a credit of \(open.credit)")
         }
         addCredit(peer, header.id, -Int(header.count))
+        if pool.terms.exclusive, let active = pool.members.first, active != (peer, header.id) {
+            return fail(
+                "delivery", "peer \(peer) is given messages of \(pool.name), of which peer \(active.peer) is the only one")
+        }
         for (row, envelope) in envelopes.enumerated() {
             let entry = DeliveryEntry(body[0].buffer, at: row)
             let sequence = entry.sequence
@@ -583,6 +546,10 @@ final class Checker {
 
     func hubEnded() {
         sessions = [:]
+        undecided = nil
+        isDraining = false
+        journaledAt = [:]
+        delayed = [:]
         leaving = []
         lastTick = 0
         unjournaled = [:]

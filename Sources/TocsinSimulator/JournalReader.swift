@@ -66,7 +66,7 @@ struct StoredMessage {
 
 /// One control record. Pools are counted in the order of their first record in the journal.
 enum Fact: Hashable {
-    case pool(name: String, filters: [String], visibility: UInt64, maxAttempts: UInt64, fromStart: Bool)
+    case pool(name: String, filters: [String], PoolTerms)
     case acked(pool: Int, UInt64)
     case attempt(pool: Int, UInt64, attempts: UInt64)
     case dead(pool: Int, UInt64, attempts: UInt64, reason: String)
@@ -163,14 +163,12 @@ enum JournalReader {
             if tag == 1 {
                 let name = try text()
                 let filters = try (0..<(try varint())).map { _ in try text() }
-                let visibility = try varint()
-                let attempts = try varint()
-                let fromStart = try varint() == 1
-                // Backoff, exclusive, created after, catching up.
-                for _ in 0..<4 { _ = try varint() }
-                facts.append(
-                    .pool(
-                        name: name, filters: filters, visibility: visibility, maxAttempts: attempts, fromStart: fromStart))
+                let terms = PoolTerms(
+                    visibility: try varint(), maxAttempts: Int(try varint()), fromStart: try varint() == 1,
+                    backoff: try varint(), exclusive: try varint() == 1)
+                // Created after, catching up.
+                for _ in 0..<2 { _ = try varint() }
+                facts.append(.pool(name: name, filters: filters, terms))
                 continue
             }
             let pool = Int(try varint())

@@ -65,7 +65,9 @@ public struct Coverage: Sendable {
     public var rejects = 0
     public var deadLetters = 0
     public var deadLettersRevived = 0
+    public var deadLettersDiscarded = 0
     public var delayedMessages = 0
+    public var delayedCancelled = 0
     public var agedTurns = 0
     public var gaps = 0
     public var calls = 0
@@ -89,7 +91,8 @@ public struct Coverage: Sendable {
         ("requests refused", \.refusals), ("redeliveries", \.redeliveries), ("leases expired", \.expiredLeases),
         ("stale settlements", \.staleSettlements), ("retries", \.retries), ("rejects", \.rejects),
         ("dead letters", \.deadLetters), ("dead letters revived", \.deadLettersRevived),
-        ("messages for later", \.delayedMessages), ("turns given to the aged", \.agedTurns), ("gaps told", \.gaps),
+        ("dead letters discarded", \.deadLettersDiscarded), ("messages for later", \.delayedMessages),
+        ("messages cancelled", \.delayedCancelled), ("turns given to the aged", \.agedTurns), ("gaps told", \.gaps),
         ("calls", \.calls), ("calls failed", \.callsFailed),
     ]
 

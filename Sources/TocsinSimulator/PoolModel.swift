@@ -1,13 +1,25 @@
 import TocsinCore
 import TocsinWire
 
+/// What a pool was declared with. Times in milliseconds.
+struct PoolTerms: Hashable {
+    var visibility: UInt64
+    var maxAttempts: Int
+    var fromStart = false
+    var backoff: UInt64 = 0
+    var exclusive = false
+}
+
 /// What a pool must be like, by the protocol's words: which message is where, who holds it, what may go next.
 final class PoolModel {
     let name: String
     let filters: [SubjectFilter]
-    let visibility: UInt64
-    let maxAttempts: Int
-    let fromStart: Bool
+    let terms: PoolTerms
+    var visibility: UInt64 { terms.visibility }
+    var maxAttempts: Int { terms.maxAttempts }
+    var fromStart: Bool { terms.fromStart }
+    /// In order of joining.
+    var members: [(peer: PeerID, subscription: UInt64)] = []
     /// Ordinal of the batch that tells of the pool, once it is written.
     var recordedAt: UInt64?
     /// Messages that are tried beyond the limit, because there was no room among the dead letters.
@@ -69,12 +81,10 @@ final class PoolModel {
     /// By severity: messages handed out one after another that had waited less than any that is ready there, all of them aged.
     private var passedOver = [0, 0, 0, 0, 0]
 
-    init(name: String, filters: [SubjectFilter], visibility: UInt64, maxAttempts: Int, fromStart: Bool) {
+    init(name: String, filters: [SubjectFilter], terms: PoolTerms) {
         self.name = name
         self.filters = filters
-        self.visibility = visibility
-        self.maxAttempts = maxAttempts
-        self.fromStart = fromStart
+        self.terms = terms
     }
 
     func matches(_ subject: String) -> Bool { filters.contains { $0.matches(subject) } }
@@ -279,6 +289,15 @@ final class PoolModel {
         if delay > 0 { schedule(sequence, due: now.wall + delay) }
     }
 
+    /// Milliseconds a message waits after the failed attempt it has just had: twice as long with each, up to 64 times.
+    func backoff(_ sequence: UInt64) -> UInt64 {
+        let attempts = entries[sequence]?.attempts ?? 1
+        return terms.backoff * (1...max(1, min(attempts, 7))).dropFirst().reduce(1) { wait, _ in wait * 2 }
+    }
+
+    /// Somebody took it back or let go of it, and it was in no lane.
+    func withdraw(_ sequence: UInt64, _ state: State) { entries[sequence]?.state = state }
+
     func revive(_ sequence: UInt64, at now: Moment) {
         entries[sequence]?.attempts = 0
         enqueue(sequence, now)
@@ -306,6 +325,7 @@ final class PoolModel {
         case .queued, .leased, .acked, .dead, .cancelled, .discarded, nil: false
         }
     }
+    func isHeld(_ sequence: UInt64) -> Bool { if case .held? = entries[sequence]?.state { true } else { false } }
     /// Whether somebody took it back, or let go of it.
     func isWithdrawn(_ sequence: UInt64) -> Bool {
         switch entries[sequence]?.state {

@@ -5,9 +5,7 @@ import TocsinWire
 struct PoolPlan {
     var name: String
     var filters: [String]
-    var visibility: UInt32
-    var maxAttempts: UInt32
-    var fromStart: Bool
+    var terms: PoolTerms
 }
 
 /// Takes messages of one pool. In times of trouble it is late, silent, refuses, or dies with what it holds.
@@ -37,9 +35,11 @@ final class Worker: Client {
         var spec = Tocsin_V1_PoolSpec()
         spec.name = plan.name
         spec.filters = plan.filters
-        spec.visibilityMs = plan.visibility
-        spec.maxAttempts = plan.maxAttempts
-        spec.fromStart = plan.fromStart
+        spec.visibilityMs = UInt32(plan.terms.visibility)
+        spec.maxAttempts = UInt32(plan.terms.maxAttempts)
+        spec.fromStart = plan.terms.fromStart
+        spec.backoffMs = UInt32(plan.terms.backoff)
+        spec.exclusive = plan.terms.exclusive
         send(Header(.declare, id: newID()), spec)
         subscription = newID()
         var subscribe = Tocsin_V1_Subscribe()
@@ -103,7 +103,7 @@ final class Worker: Client {
         case 12..<15:
             let reject = SettleEntry(sequence: delivery.sequence, token: delivery.token, outcome: .reject)
             return (reject, random.chance(0.7) ? "no good: \(delivery.sequence)" : "", 0)
-        case 15..<18: return (ack, "", UInt64(plan.visibility) * 1000 + random.within(0...300_000))
+        case 15..<18: return (ack, "", plan.terms.visibility * 1000 + random.within(0...300_000))
         case 18..<40: return (ack, "", random.within(1...slowness))
         default: return (ack, "", 0)
         }

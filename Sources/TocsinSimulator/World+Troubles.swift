@@ -45,6 +45,7 @@ extension World {
         engineOptions.core.deadLetterWait = 1500
         engineOptions.journal.segmentBytes = draw.pick([48 << 10, 96 << 10, 256 << 10])
         engineOptions.journal.retainBytes = draw.pick([0, 0, 256 << 10])
+        engineOptions.journal.retainAge = draw.pick([2000, 7 * 86_400_000])
         engineOptions.journal.recentBytes = draw.pick([1 << 10, 32 << 10, 8 << 20])
         engineOptions.journal.blockCacheBytes = draw.pick([1 << 10, 64 << 10])
         engineOptions.journal.blockBytes = draw.pick([1 << 10, 16 << 10])
@@ -79,18 +80,25 @@ extension World {
 
     private func populate(_ draw: inout SplitMix64) {
         let filters = draw.pick([["event.>", "alert.>"], ["event.web.*", "alert.>"], [">"]])
+        let main = PoolTerms(
+            visibility: 3000, maxAttempts: 4, backoff: draw.pick([0, 0, 100]), exclusive: draw.chance(0.15))
         do {
             // One pool of the configuration; the others come with their workers.
-            engineOptions.pools = [try PoolDefinition(name: "main", filters: filters, visibility: 3000, maxAttempts: 4)]
+            engineOptions.pools = [
+                try PoolDefinition(
+                    name: "main", filters: filters, visibility: main.visibility, maxAttempts: UInt32(main.maxAttempts),
+                    backoff: main.backoff, exclusive: main.exclusive)
+            ]
             engineOptions.core.subjects = [try SubjectFilter("event.>"), try SubjectFilter("alert.>")]
         } catch { checker.fail("answer", "\(error)") }
-        var plans = [PoolPlan(name: "main", filters: filters, visibility: 3000, maxAttempts: 4, fromStart: false)]
-        plans.append(
-            PoolPlan(
-                name: "alerts", filters: ["alert.*"], visibility: UInt32(draw.within(500...2000)),
-                maxAttempts: UInt32(draw.within(1...6)), fromStart: false))
+        var plans = [PoolPlan(name: "main", filters: filters, terms: main)]
+        let alerts = PoolTerms(
+            visibility: UInt64(draw.within(500...2000)), maxAttempts: draw.within(1...6), backoff: draw.pick([0, 0, 50, 700]),
+            exclusive: draw.chance(0.3))
+        plans.append(PoolPlan(name: "alerts", filters: ["alert.*"], terms: alerts))
         if draw.chance(0.6) {
-            plans.append(PoolPlan(name: "late", filters: ["event.web.>"], visibility: 1500, maxAttempts: 3, fromStart: true))
+            let late = PoolTerms(visibility: 1500, maxAttempts: 3, fromStart: true)
+            plans.append(PoolPlan(name: "late", filters: ["event.web.>"], terms: late))
         }
         poolNames = plans.map(\.name)
         func add(_ make: (Int, SplitMix64) -> Client) { clients.append(make(clients.count, draw.fork())) }
@@ -140,7 +148,12 @@ extension World {
             // At once, or in one of the next file operations.
             if random.chance(0.3) { endHub("killed") } else { disk.operationsLeft = random.below(4) }
         }
-        again(troubles.stop) { [unowned self] in stopHub() }
+        again(troubles.stop) { [unowned self] in
+            guard random.chance(0.5), let hub else { return stopHub() }
+            hub.engine.beginDraining()
+            checker.isDraining = true
+            after(random.within(1000...2_000_000)) { [unowned self] in if self.hub === hub { stopHub() } }
+        }
         again(troubles.lostConnection) { [unowned self] in loseConnection() }
         again(troubles.stall) { [unowned self] in
             random.pick(clients).stalledUntil = clock.now + random.within(100_000...8_000_000)

@@ -283,7 +283,10 @@ final class World {
         for pool in engineOptions.pools {
             do {
                 try checker.declare(
-                    pool.name, pool.filters.map(\.description), pool.visibility, Int(pool.maxAttempts), pool.fromStart)
+                    pool.name, pool.filters.map(\.description),
+                    PoolTerms(
+                        visibility: pool.visibility, maxAttempts: Int(pool.maxAttempts), fromStart: pool.fromStart,
+                        backoff: pool.backoff, exclusive: pool.exclusive))
             } catch { checker.fail("answer", "\(error)") }
         }
         // Armed for recovery, it may strike in what follows.

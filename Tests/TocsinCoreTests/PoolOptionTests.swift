@@ -128,6 +128,30 @@ struct PoolOptionTests {
         again.checkInvariants()
     }
 
+    @Test("of two messages for later with one id the later is taken back, also after a restart")
+    func cancelTwins() throws {
+        var options = TestHub.options()
+        options.dedupWindow = 1000
+        var hub = try TestHub.withWorker(options: options)
+        let batch = (0..<10).map { TestMessage(id: "\($0)", notBefore: hub.now.wall + 9_000) }
+        try hub.publishSynced(batch)
+        hub.advance(2000)
+        try hub.publishSynced([TestMessage(id: "between")])
+        hub.advance(2000)
+        try hub.publishSynced(batch)
+        #expect(hub.core.lastSequence == 21, "the ids were forgotten")
+        // A hash table would give them in another order in each.
+        for epoch in UInt64(2)..<6 {
+            var again = try TestHub(replaying: hub.journal, options: options, epoch: epoch, now: hub.now)
+            for message in batch { again.expectCancel(message.id, true) }
+            again.hello(1)
+            again.step(.subscribe(1, subscription: 7, pool: "p", credit: 100))
+            again.advance(5_000)
+            let given = again.deliver().map(\.row.sequence).sorted()
+            #expect(given == Array(1...11))
+        }
+    }
+
     @Test("a pool that has yet to come to a message for later does not get it when it was taken back")
     func cancelAhead() throws {
         var hub = try TestHub.withWorker()
