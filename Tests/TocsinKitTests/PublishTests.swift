@@ -103,6 +103,7 @@ import TocsinWire
             }
             #expect(tries.last.map { $0 < 9000 } == true && tries[0] <= 25)
             #expect(zip(tries, tries.dropFirst()).allSatisfy { $1 - $0 <= 1001 })
+            #expect(tries[9] - tries[8] >= 500, "ever later: \(tries)")
             // One warning, not one for each.
             #expect(world.log.count { $0.hasPrefix("warning: messages are kept") } == 1)
             world.pass(until: world.now + 1000)

@@ -127,6 +127,22 @@ import Testing
         }
     }
 
+    @Test("a wrong length before the end of the file is not taken for a write that was not finished")
+    func wrongLength() throws {
+        let folder = try TemporaryFolder()
+        let (path, borders) = try segment(folder)
+        var bytes = try read(path)
+        // The second group reaches beyond the file, and of the third, which is there, not one is whole.
+        bytes[borders[1] + 9] ^= 1
+        bytes[borders[1] + 15] += 1
+        bytes[borders[2] + 20] ^= 1
+        try write(bytes, path)
+        let files = try open(folder)
+        #expect(files.takeProblems().map(\.isLoss) == [true])
+        #expect(try drain(files) == [1])
+        #expect(try damaged(folder).count == 1)
+    }
+
     @Test("a damaged file that a crash left behind after it was passed is kept too")
     func leftBehind() throws {
         let folder = try TemporaryFolder()
