@@ -262,10 +262,12 @@ extension Session {
         let why =
             if !isLive {
                 noHub
-            } else if publish.sent {
+            } else if !publish.sent {
+                "the hub at \(configuration.endpoint) still refuses, \(flow.refusal)"
+            } else if flow.isOpen {
                 "the hub at \(configuration.endpoint) has not answered in time"
             } else {
-                "the hub at \(configuration.endpoint) still refuses, \(flow.refusal)"
+                "the hub at \(configuration.endpoint) has not answered in time; before, it refused, \(flow.refusal)"
             }
         let what =
             publish.sent || publish.wasLost

@@ -67,7 +67,8 @@ final class RealHub: Sendable {
         var options = HubOptions(directory: folder.path + "/hub")
         options.endpoints = [endpoint]
         options.engine.journal.segmentBytes = 1 << 20
-        options.engine.core.heartbeat = 500
+        // Long, so that nobody is taken for lost while other tests have all processors.
+        options.engine.core.heartbeat = 5000
         change(&options)
         self.options = options
     }
