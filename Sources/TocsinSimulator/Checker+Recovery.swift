@@ -161,4 +161,30 @@ extension Checker {
             }
         }
     }
+
+    /// The oldest message that a pool has not settled or keeps as a dead letter, or whose id counts as a duplicate.
+    var needed: UInt64 {
+        let wall = clock.moment.wall
+        var needed = messages.first { $0.time + dedupWindow >= wall }?.sequence ?? .max
+        for pool in pools { needed = min(needed, (pool.dead + pool.unsettled).min() ?? .max) }
+        return min(needed, durableSequence + 1)
+    }
+
+    /// The hub had the time to let go of everything before `needed`. `bytes`: what its segments take.
+    func checkSize(_ bytes: Int, needed: UInt64, segmentBytes: Int, retainBytes: Int) {
+        // A clock that is set back lengthens the dedup window.
+        guard setBack.isEmpty else { return }
+        var begins: [UInt64] = []
+        var file = ""
+        for record in records where record.file != file {
+            begins.append(record.firstSequence)
+            file = record.file
+        }
+        // One more goes with where the index is coarse, another is made in advance.
+        let kept = begins.count - (begins.lastIndex { $0 <= needed } ?? 0) + 2
+        let most = max(retainBytes + segmentBytes, kept * segmentBytes)
+        if bytes > most {
+            fail("bounds", "the journal takes \(bytes) bytes; what is needed, from message \(needed) on, takes \(most)")
+        }
+    }
 }

@@ -21,7 +21,7 @@ import TocsinWire
 /// * answer: requests are answered once, by what was asked for.
 /// * start: the hub starts whenever its journal is whole; it refuses, naming file and offset, when what was durable has changed.
 /// * bounds: no more messages wait for the disk, and no more dead letters are kept, than may; in the end no file is left that
-///   the journal has let go of.
+///   the journal has let go of, nor more of the journal than is needed or retained.
 /// * liveness: without faults everything comes to rest.
 final class Checker {
     struct TapModel {

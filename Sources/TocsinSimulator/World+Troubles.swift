@@ -257,16 +257,30 @@ extension World {
         after(300_000) { [unowned self] in
             guard unrest == nil, let hub else { return lookForRest() }
             checkQuiet(hub, "liveness")
-            let bytes = disk.visible.reduce(0) { $0 + ($1.name.hasPrefix("segment-") ? $1.bytes.count : 0) }
-            if bytes != hub.engine.journal.bytes {
-                checker.fail("bounds", "the segments take \(bytes) bytes on disk, the hub says \(hub.engine.journal.bytes)")
-            }
             checker.checkFates()
-            endHub("the end", powerCut: true)
-            after(10_000_000) { [unowned self] in
-                if self.hub == nil { checker.fail("liveness", "the hub did not start again") }
-                isOver = true
+            deadline += 100_000_000
+            guard random.chance(0.3) else { return end(hub) }
+            // Once a minute the hub lets go of what nobody needs.
+            let needed = checker.needed
+            after(62_000_000) { [unowned self] in
+                guard unrest == nil else { return checker.fail("liveness", "after it was at rest \(unrest ?? "")") }
+                checker.checkSize(
+                    hub.engine.journal.bytes, needed: needed, segmentBytes: engineOptions.journal.segmentBytes,
+                    retainBytes: engineOptions.journal.retainBytes)
+                end(hub)
             }
+        }
+    }
+
+    private func end(_ hub: Hub) {
+        let bytes = disk.visible.reduce(0) { $0 + ($1.name.hasPrefix("segment-") ? $1.bytes.count : 0) }
+        if bytes != hub.engine.journal.bytes {
+            checker.fail("bounds", "the segments take \(bytes) bytes on disk, the hub says \(hub.engine.journal.bytes)")
+        }
+        endHub("the end", powerCut: true)
+        after(10_000_000) { [unowned self] in
+            if self.hub == nil { checker.fail("liveness", "the hub did not start again") }
+            isOver = true
         }
     }
 

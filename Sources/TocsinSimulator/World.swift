@@ -42,6 +42,8 @@ final class World {
     var hub: Hub?
     /// At rest, and what was to be looked at then was.
     var isOver = false
+    /// When it must be over, microseconds.
+    var deadline: UInt64 = 0
     private var schedule = Schedule()
     private let journalSeed: UInt64
 
@@ -78,12 +80,12 @@ final class World {
         if options.mutation == .stoppedClock {
             after(options.duration * 1000) { [unowned self] in clock.stoppedAt = clock.now }
         }
-        let end = (options.duration + options.patience) * 1000
+        deadline = (options.duration + options.patience) * 1000
         while !isOver, checker.violation == nil, let (time, action) = schedule.next() {
             clock.now = time
             action()
             if disk.isDead { endHub("in the middle of a file operation") }
-            if time > end {
+            if time > deadline {
                 checker.fail("liveness", "after \(options.patience) ms without faults \(unrest ?? "it is not over")")
             }
         }
