@@ -259,7 +259,7 @@ extension World {
             checkQuiet(hub, "liveness")
             checker.checkFates()
             deadline += 100_000_000
-            guard random.chance(0.3) else { return end(hub) }
+            guard random.chance(0.1) else { return end(hub) }
             // Once a minute the hub lets go of what nobody needs.
             let needed = checker.needed
             after(62_000_000) { [unowned self] in
