@@ -1,7 +1,8 @@
 import TocsinWire
 
 /// The records of a control batch: how pools, settlements and dead letters are journaled. Integers are LEB128 varints, texts
-/// a varint length and UTF-8. A batch is a sequence of records, each beginning with its tag.
+/// a varint length and UTF-8. A batch is a sequence of records, each beginning with its tag; a zero where a tag would be ends
+/// it, and what follows is filling.
 enum ControlTag: UInt8 {
     case pool = 1
     case acked = 2
@@ -130,11 +131,12 @@ struct ControlWriter {
 /// Reads what `ControlWriter` wrote. The bytes were proved by their checksum; anything that still does not fit throws.
 struct ControlReader {
     private let bytes: UnsafeRawBufferPointer
-    private var offset = 0
 
     init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-    var isAtEnd: Bool { offset == bytes.count }
+    var isAtEnd: Bool { offset == bytes.count || bytes[offset] == 0 }
+    /// Bytes read.
+    private(set) var offset = 0
 
     mutating func tag() throws(WireError) -> ControlTag {
         guard let tag = ControlTag(rawValue: bytes[offset]) else {
@@ -164,5 +166,52 @@ struct ControlReader {
         let part = bytes.part(offset, Int(length))
         offset += Int(length)
         return String(decoding: part, as: UTF8.self)
+    }
+
+    // MARK: Records, after their tag
+
+    mutating func pool() throws(WireError) -> (definition: PoolDefinition, createdAfter: UInt64, catchingUp: Bool) {
+        let name = try text()
+        var filters: [String] = []
+        for _ in 0..<(try varint()) { filters.append(try text()) }
+        let definition = try PoolDefinition(
+            name: name, filters: filters, visibility: try varint(), maxAttempts: UInt32(truncatingIfNeeded: try varint()),
+            fromStart: try varint() != 0, backoff: try varint(), exclusive: try varint() != 0)
+        return (definition, try varint(), try varint() != 0)
+    }
+
+    /// After the pool.
+    mutating func acked(_ each: (UInt64) throws(WireError) -> Void) throws(WireError) {
+        var last: UInt64 = 0
+        for _ in 0..<(try varint()) {
+            let zigzag = try varint()
+            last = last &+ ((zigzag >> 1) ^ (0 &- (zigzag & 1)))
+            try each(last)
+        }
+    }
+
+    /// After pool and sequence.
+    mutating func failedAttempt() throws(WireError) -> FailedAttempt {
+        FailedAttempt(attempt: UInt8(truncatingIfNeeded: try varint()), time: try varint(), reason: try text())
+    }
+
+    /// After the pool.
+    mutating func letter() throws(WireError) -> DeadLetterEntry {
+        var letter = DeadLetterEntry(
+            sequence: try varint(), attempts: UInt8(truncatingIfNeeded: try varint()), reason: "", time: try varint(),
+            severity: UInt8(truncatingIfNeeded: try varint()), keyHash: try varint())
+        letter.reason = try text()
+        return letter
+    }
+
+    /// After the pool.
+    mutating func counters() throws(WireError) -> PoolCounters {
+        var counters = PoolCounters()
+        counters.acked = try varint()
+        counters.deadLettered = try varint()
+        counters.revived = try varint()
+        counters.cancelled = try varint()
+        counters.discarded = try varint()
+        return counters
     }
 }

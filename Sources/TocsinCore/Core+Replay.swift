@@ -12,6 +12,8 @@ struct Replay {
     var attempts: [Int: [UInt64: UInt8]] = [:]
     /// The first message of what is kept of the journal; 0 before it is seen.
     var firstSequence: UInt64 = 0
+    /// Messages that a repair gave up.
+    var lost: [ClosedRange<UInt64>] = []
 
     struct List {
         var entries = EntryList()
@@ -95,30 +97,22 @@ extension Core {
             switch tag {
             case .pool: break
             case .acked:
-                var last: UInt64 = 0
-                for _ in 0..<(try reader.varint()) {
-                    let zigzag = try reader.varint()
-                    last = last &+ ((zigzag >> 1) ^ (0 &- (zigzag & 1)))
-                    try settled(pool, last)
-                    pools[pool].failures.forget(last)
+                try reader.acked { (sequence) throws(WireError) in
+                    try settled(pool, sequence)
+                    pools[pool].failures.forget(sequence)
                     pools[pool].counters.acked += 1
                 }
             case .attempt:
                 let sequence = try reader.varint()
-                let failed = FailedAttempt(
-                    attempt: UInt8(truncatingIfNeeded: try reader.varint()), time: try reader.varint(), reason: try reader.text())
+                let failed = try reader.failedAttempt()
                 guard try isKept(sequence) else { break }
                 replaying.attempts[pool, default: [:]][sequence] = failed.attempt
                 pools[pool].failures.add(failed, to: sequence)
             case .dead:
-                let letter = DeadLetterEntry(
-                    sequence: try reader.varint(), attempts: UInt8(truncatingIfNeeded: try reader.varint()), reason: "",
-                    time: try reader.varint(), severity: UInt8(truncatingIfNeeded: try reader.varint()),
-                    keyHash: try reader.varint())
-                var named = letter
-                named.reason = try reader.text()
+                let letter = try reader.letter()
                 try settled(pool, letter.sequence)
-                pools[pool].dead[letter.sequence] = named
+                // Without its message it could not be given to anybody again.
+                if try isKept(letter.sequence) { pools[pool].dead[letter.sequence] = letter }
                 pools[pool].counters.deadLettered += 1
             case .revived:
                 let sequence = try reader.varint()
@@ -149,6 +143,18 @@ extension Core {
         }
     }
 
+    /// One batch of the journal that stands for what a repair gave up: `count` messages from `firstSequence` on, and control
+    /// records but for those that could be saved. What records say of a lost message is of no more use to anybody.
+    public mutating func replayLost(
+        firstSequence: UInt64, count: Int, records: UnsafeRawBufferPointer
+    ) throws(WireError) {
+        if count > 0 {
+            lastSequence = firstSequence + UInt64(count) - 1
+            replaying.lost.append(firstSequence...lastSequence)
+        }
+        try replayControl(records)
+    }
+
     /// Whether the message of a record is among those kept. Records follow the messages they are about, so one that is
     /// about a message to come is not ours: taken at its word, a changed bit could ask for any amount of memory.
     private func isKept(_ sequence: UInt64) throws(WireError) -> Bool {
@@ -156,7 +162,7 @@ extension Core {
         guard sequence <= lastSequence else {
             throw WireError(.badBody, "a control record names message \(sequence), the last before it is \(lastSequence)")
         }
-        return sequence >= replaying.firstSequence
+        return sequence >= replaying.firstSequence && !replaying.lost.contains { $0.contains(sequence) }
     }
 
     private mutating func settled(_ pool: Int, _ sequence: UInt64) throws(WireError) {
@@ -170,16 +176,8 @@ extension Core {
     }
 
     private mutating func replayPool(_ reader: inout ControlReader) throws(WireError) {
-        let name = try reader.text()
-        var filters: [String] = []
-        for _ in 0..<(try reader.varint()) { filters.append(try reader.text()) }
-        let definition = try PoolDefinition(
-            name: name, filters: filters, visibility: try reader.varint(),
-            maxAttempts: UInt32(truncatingIfNeeded: try reader.varint()), fromStart: try reader.varint() != 0,
-            backoff: try reader.varint(), exclusive: try reader.varint() != 0)
-        let createdAfter = try reader.varint()
-        let catchingUp = try reader.varint() != 0
-        if let known = poolIndex[name] {
+        let (definition, createdAfter, catchingUp) = try reader.pool()
+        if let known = poolIndex[definition.name] {
             // A pool found behind the stream is read anew from the messages themselves, however far it had come.
             pools[known].definition = definition
         } else {
@@ -227,6 +225,7 @@ extension Core {
         // In order: of two messages with one id the later is the one that can be cancelled, as before the restart.
         for (sequence, meta) in replaying.delayed.sorted(by: { $0.key < $1.key }) { noteDelayed(meta, sequence, now) }
         replaying.lists = []
+        replaying.lost = []
         replaying.metas = []
         replaying.delayed = [:]
     }

@@ -78,12 +78,10 @@ extension Engine {
         let peer = taps[index].peer
         let id = taps[index].id
         if taps[index].next < journal.firstSequence {
-            var gap = Tocsin_V1_Gap()
-            gap.first = taps[index].next
-            gap.last = journal.firstSequence - 1
-            gap.reason = "no longer kept"
-            guard link.send(peer, Header(.gap, id: id), [try Self.encode(gap)]) == .sent else { return false }
-            taps[index].next = journal.firstSequence
+            guard try skip(index, to: journal.firstSequence - 1, "no longer kept") else { return false }
+        }
+        while let loss = journal.loss(at: taps[index].next), loss.lowerBound <= core.durableSequence {
+            guard try skip(index, to: loss.upperBound, "lost in a repair of the journal") else { return false }
         }
         var table = ByteWriter()
         var body = ByteWriter(capacity: 4096)
@@ -104,5 +102,17 @@ extension Engine {
         guard count > 0 else { return true }
         taps[index].credit -= count
         return link.send(peer, Header(.tapped, id: id, count: count), [table.finish(), body.finish()]) == .sent
+    }
+
+    /// Tells a tap what it will not see. False if the peer does not take it.
+    private mutating func skip(_ index: Int, to last: UInt64, _ reason: String) throws -> Bool {
+        var gap = Tocsin_V1_Gap()
+        gap.first = taps[index].next
+        gap.last = last
+        gap.reason = reason
+        let body = try Self.encode(gap)
+        guard link.send(taps[index].peer, Header(.gap, id: taps[index].id), [body]) == .sent else { return false }
+        taps[index].next = last + 1
+        return true
     }
 }

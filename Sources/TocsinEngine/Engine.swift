@@ -70,7 +70,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         }
     }
 
-    private static func replay(_ batch: RecoveredBatch, into core: inout Core) throws {
+    static func replay(_ batch: RecoveredBatch, into core: inout Core) throws {
         switch batch.header.kind {
         case .messages:
             do {
@@ -78,9 +78,19 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             } catch {
                 throw JournalError(.format, "batch \(batch.header.ordinal) of the journal: \(error)")
             }
+            guard core.lastSequence + 1 == batch.header.nextSequence else {
+                throw JournalError(.format, "batch \(batch.header.ordinal) of the journal has other messages than it counts")
+            }
         case .control, .checkpoint:
             do { try core.replayControl(batch.body) } catch {
                 throw JournalError(.format, "batch \(batch.header.ordinal) of the journal: \(error)")
+            }
+        case .lost:
+            let header = batch.header
+            do {
+                try core.replayLost(firstSequence: header.firstSequence, count: header.count, records: batch.body)
+            } catch {
+                throw JournalError(.format, "batch \(header.ordinal) of the journal: \(error)")
             }
         case .mark: break
         }

@@ -10,6 +10,8 @@ public enum BatchKind: UInt8, Sendable {
     case checkpoint = 3
     /// Nothing but its durable mark: written when the journal goes quiet.
     case mark = 4
+    /// Stands where damage was: batches that were there are lost. Written by a repair, never by a hub.
+    case lost = 5
 }
 
 /// The 64 bytes before each batch's body. Integers big-endian; a batch begins at a multiple of 8 and is padded with zeros.
@@ -19,7 +21,7 @@ public enum BatchKind: UInt8, Sendable {
 /// | 0 | 4 | magic `54 43 53 42` ("TCSB") |
 /// | 4 | 4 | CRC-32C of bytes 8 to 63 and the body |
 /// | 8 | 4 | length of the body |
-/// | 12 | 1 | kind |
+/// | 12 | 1 | kind (`BatchKind`): 1 messages, 2 control, 3 checkpoint, 4 mark, 5 lost |
 /// | 13 | 3 | 0 |
 /// | 16 | 8 | ordinal: 1, 2, 3 ... over all segments |
 /// | 24 | 8 | sequence of the first message; where there is none, of the next one to come |
@@ -28,9 +30,15 @@ public enum BatchKind: UInt8, Sendable {
 /// | 40 | 8 | time of appending, milliseconds since 1970 |
 /// | 48 | 8 | durable mark: ordinal of the last batch that was known to be on disk |
 /// | 56 | 8 | the journal's seed (see `JournalIdentity`) |
+///
+/// A `lost` batch stands for the batches from its ordinal to its durable mark, both included, and for as many messages as it
+/// counts, from its sequence on: at most one for each 8 bytes of its segment file. Its body is what could be saved of their
+/// control records, then zeros up to where the next batch begins.
 public struct BatchHeader: Equatable, Sendable {
     public static let size = 64
     public static let magic: UInt32 = 0x5443_5342
+    /// No journal counts so far; what does is not believed, so that counting on cannot overflow.
+    static let endOfNumbers: UInt64 = 1 << 62
 
     public var kind: BatchKind
     public var bodyBytes: Int
@@ -44,6 +52,10 @@ public struct BatchHeader: Equatable, Sendable {
 
     /// Bytes the batch takes in the segment, padding included.
     public var totalBytes: Int { Self.size + padded(bodyBytes) }
+    /// The batch it is, or of those it stands for the last.
+    public var lastOrdinal: UInt64 { kind == .lost ? durable : ordinal }
+    /// Sequence of the first message after it.
+    public var nextSequence: UInt64 { firstSequence + UInt64(count) }
 
     /// Writes the 64 bytes with the checksum over them and `body`.
     public func write(to target: UnsafeMutableRawPointer, body: UnsafeRawBufferPointer) {
@@ -76,6 +88,7 @@ public struct BatchHeader: Equatable, Sendable {
         count = Int(bytes.bigEndian(UInt32.self, at: 32))
         time = bytes.bigEndian(UInt64.self, at: 40)
         durable = bytes.bigEndian(UInt64.self, at: 48)
+        guard kind != .lost || durable >= ordinal, max(ordinal, firstSequence, durable) < Self.endOfNumbers else { return nil }
     }
 
     init(
@@ -91,6 +104,16 @@ public struct BatchHeader: Equatable, Sendable {
         self.time = time
         self.durable = durable
         self.seed = seed
+    }
+
+    /// The header at `offset` of a segment's bytes if its checksum fits it and its body.
+    init?(intact file: UnsafeRawBufferPointer, at offset: Int, seed: UInt64, segment: UInt32) {
+        guard offset + Self.size <= file.count,
+            let header = Self(UnsafeRawBufferPointer(rebasing: file[offset...]), seed: seed, segment: segment),
+            header.totalBytes <= file.count - offset,
+            Self.isIntact(file.part(offset, Self.size), body: file.part(offset + Self.size, header.bodyBytes))
+        else { return nil }
+        self = header
     }
 
     /// Whether the checksum in `header` (64 bytes) fits it and `body`.
@@ -116,6 +139,8 @@ func padded(_ count: Int) -> Int { (count + 7) & ~7 }
 enum SegmentHeader {
     static let size = 64
     static let magic: UInt64 = 0x5443_534E_4A52_4E31
+    /// No segment file is larger.
+    static let maxFileBytes = 1 << 31
 
     static func bytes(number: UInt32, seed: UInt64, fileBytes: Int) -> Bytes {
         var writer = ByteWriter(capacity: size)
@@ -137,6 +162,8 @@ enum SegmentHeader {
 
     /// Size of the file whose valid header is at the start of `bytes`.
     static func fileBytes(_ bytes: UnsafeRawBufferPointer) -> UInt64 { bytes.bigEndian(UInt64.self, at: 24) }
+    /// The journal's seed in the valid header at the start of `bytes`.
+    static func seed(_ bytes: UnsafeRawBufferPointer) -> UInt64 { bytes.bigEndian(UInt64.self, at: 16) }
 
     static func name(_ number: UInt32) -> String {
         let digits = String(number)

@@ -110,6 +110,17 @@ public struct Journal<D: Disk> {
         self.identity = identity
     }
 
+    /// Messages that a repair gave up, by sequence, in order.
+    public internal(set) var lost: [ClosedRange<UInt64>] = []
+
+    /// Those around `sequence`, if it is one of them.
+    public func loss(at sequence: UInt64) -> ClosedRange<UInt64>? {
+        guard !lost.isEmpty, let last = Self.lastIndex(lost.count, where: { lost[$0].lowerBound <= sequence }),
+            lost[last].contains(sequence)
+        else { return nil }
+        return lost[last]
+    }
+
     /// Oldest sequence that can be read; equals `nextSequence` if there is none.
     public var firstSequence: UInt64 { segments.first?.firstSequence ?? nextSequence }
     /// Bytes the segments take on disk.
@@ -161,6 +172,11 @@ public struct Journal<D: Disk> {
 
     /// Adds to the index where needed.
     mutating func note(_ header: BatchHeader, at offset: Int) {
+        if header.kind == .lost, header.count > 0 {
+            lost.append(header.firstSequence...header.nextSequence - 1)
+            // What comes after it needs an entry: within one, sequences follow each other.
+            indexedBytes = options.blockBytes
+        }
         guard header.kind == .messages else { return }
         latestTime = max(latestTime, header.time)
         let begins = index.last.map { $0.segment != header.segment } ?? true
@@ -207,7 +223,8 @@ public struct Journal<D: Disk> {
         }
         if next == .absent, prepareFailure == nil, let current = segments.last {
             next = .preparing
-            return .prepare(segment: current.number + 1, bytes: options.segmentBytes, seed: identity.seed)
+            return .prepare(
+                segment: current.number + 1, bytes: options.segmentBytes, identity: identity.with(newest: current.number + 1))
         }
         if !removable.isEmpty, removing.isEmpty, !isRemovalFailing {
             removing = removable
@@ -275,7 +292,7 @@ public struct Journal<D: Disk> {
     /// - Throws: `JournalError.corrupt` if its bytes have changed on disk.
     public mutating func message(_ sequence: UInt64) throws(JournalError) -> MessageSlice? {
         if let run = lastRun, let slice = Self.slice(run, sequence) { return slice }
-        guard let run = try run(of: sequence) else { return nil }
+        guard loss(at: sequence) == nil, let run = try run(of: sequence) else { return nil }
         lastRun = run
         return Self.slice(run, sequence)
     }

@@ -18,6 +18,8 @@ public struct RecoveryReport: Sendable {
     var unmarked: Deque<(ordinal: UInt64, offset: Int)> = []
     public var batches: UInt64 = 0
     public var bytes = 0
+    /// Messages that an earlier repair gave up and that would still be kept.
+    public var lostMessages: UInt64 = 0
 }
 
 extension Journal {
@@ -37,7 +39,7 @@ extension Journal {
             for name in names where name.hasSuffix(".new") { try disk.remove(name) }
             var numbers = names.compactMap(SegmentHeader.number).sorted()
             if numbers.isEmpty {
-                let first = JournalJob.prepare(segment: 1, bytes: options.segmentBytes, seed: identity.seed)
+                let first = JournalJob.prepare(segment: 1, bytes: options.segmentBytes, identity: identity.with(newest: 1))
                 try first.perform(on: disk)
                 numbers = [1]
             }
@@ -73,6 +75,9 @@ extension Journal {
     ) throws {
         let name = SegmentHeader.name(number)
         let size = try disk.size(name)
+        guard size <= SegmentHeader.maxFileBytes else {
+            throw JournalError(.corrupt, "\(name) has \(size) bytes; no segment is so large; restore it from a backup")
+        }
         if size > buffer.count {
             buffer.deallocate()
             buffer = .allocate(byteCount: size, alignment: 4096)
@@ -112,20 +117,28 @@ extension Journal {
                     "\(name), offset \(offset): batch \(header.ordinal) with sequence \(header.firstSequence) follows batch \(lastOrdinal), which was followed by sequence \(nextSequence); restore the file from a backup"
                 )
             }
+            guard header.kind != .lost || header.count <= size / 8 else {
+                throw JournalError(
+                    .format, "\(name), offset \(offset): a repair cannot have given up \(header.count) messages of this segment")
+            }
+            if header.kind == .lost { report.lostMessages += UInt64(header.count) }
             if batches == 0 {
                 segments.append(Segment(number: number, firstSequence: header.firstSequence, bytes: size, end: 0))
             }
             // A segment is on disk before the next is begun.
-            if batches == 0 { report.unmarked = [] }
+            if batches == 0 {
+                report.unmarked = []
+                next = .absent
+            }
             batches += 1
             try replay(
                 RecoveredBatch(header: header, body: file.part(offset + BatchHeader.size, header.bodyBytes)))
             note(header, at: offset)
-            lastOrdinal = header.ordinal
+            lastOrdinal = header.lastOrdinal
             lastMark = header.durable
             report.unmarked.append((header.ordinal, offset))
             while let first = report.unmarked.first, first.ordinal <= header.durable { report.unmarked.removeFirst() }
-            nextSequence = header.firstSequence + UInt64(header.count)
+            nextSequence = header.nextSequence
             report.batches += 1
             report.bytes += header.totalBytes
             offset += header.totalBytes
@@ -142,14 +155,7 @@ extension Journal {
     }
 
     private func intact(_ file: UnsafeRawBufferPointer, at offset: Int, _ segment: UInt32) -> BatchHeader? {
-        guard offset + BatchHeader.size <= file.count,
-            let header = BatchHeader(
-                UnsafeRawBufferPointer(rebasing: file[offset...]), seed: identity.seed, segment: segment),
-            header.totalBytes <= file.count - offset,
-            BatchHeader.isIntact(
-                file.part(offset, BatchHeader.size), body: file.part(offset + BatchHeader.size, header.bodyBytes))
-        else { return nil }
-        return header
+        BatchHeader(intact: file, at: offset, seed: identity.seed, segment: segment)
     }
 
     /// What was found may have been read from the page cache alone: the process ended before the sync, or the sync failed and
@@ -195,6 +201,11 @@ extension Journal {
             position += 8
         }
         guard let last else { return }
+        if let torn = report.torn {
+            throw JournalError(
+                .corrupt,
+                "\(torn), but \(SegmentHeader.name(number)) was begun after that had been written; restore it from a backup")
+        }
         let length = last + 8 - offset
         report.torn =
             "\(SegmentHeader.name(number)) ended in an unfinished write of \(length) bytes at offset \(offset), after batch \(lastOrdinal)"

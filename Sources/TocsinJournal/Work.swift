@@ -61,23 +61,25 @@ public struct JournalWork: Sendable {
 
 /// Slow work beside the writing: making the next segment, removing old ones. For a thread of its own, one at a time.
 public enum JournalJob: Sendable {
-    case prepare(segment: UInt32, bytes: Int, seed: UInt64)
+    /// `identity`: with the segment's number as the newest.
+    case prepare(segment: UInt32, bytes: Int, identity: JournalIdentity)
     case remove([UInt32])
 
     /// Blocking. Throws `DiskError`: `full` where there is no space for the next segment.
     public func perform(on disk: some Disk) throws(DiskError) {
         switch self {
-        case .prepare(let segment, let bytes, let seed):
+        case .prepare(let segment, let bytes, let identity):
             // Complete and synced under another name first, so that a segment that is there is whole.
             let temporary = SegmentHeader.name(segment) + ".new"
             try disk.create(temporary, size: bytes)
-            let header = SegmentHeader.bytes(number: segment, seed: seed, fileBytes: bytes)
+            let header = SegmentHeader.bytes(number: segment, seed: identity.seed, fileBytes: bytes)
             // A buffer does not keep its bytes alive.
             defer { withExtendedLifetime(header) {} }
             try disk.write(temporary, at: 0, [header.buffer])
             try disk.sync(temporary)
             try disk.rename(temporary, to: SegmentHeader.name(segment))
             try disk.syncFolder()
+            try identity.write(on: disk)
         case .remove(let segments):
             for segment in segments {
                 try disk.remove(SegmentHeader.name(segment))
