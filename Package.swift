@@ -81,19 +81,20 @@ let package = Package(
         .executableTarget(
             name: "tocsin",
             dependencies: [
-                "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinKit", "TocsinDetection", "TocsinTriage",
-                "TocsinArchive", "TocsinResponse", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", arguments,
-                logging, protobuf,
+                "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal",
+                "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain", "TocsinProto",
+                "TocsinSystem", "TocsinWire", arguments, logging, protobuf,
             ], swiftSettings: strict),
         .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-bench", dependencies: ["TocsinKit", "TocsinProto", "TocsinWire", "TocsinSystem", arguments, logging],
             swiftSettings: strict),
 
-        .target(name: "TestSupport", dependencies: [], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "TestSupport", dependencies: ["TocsinJournal"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("TocsinWireTests", ["TocsinWire", "TocsinProto", protobuf]),
         tests("TocsinJournalTests", ["TocsinJournal", "TocsinWire"]),
         tests("TocsinCoreTests", ["TocsinCore", "TocsinWire"]),
+        tests("TocsinEngineTests", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
         tests("TocsinHubTests", ["TocsinHub", "TocsinKit", "TocsinTransport", "TocsinProto", "TocsinWire", protobuf, logging]),
         tests("TocsinKitTests", ["TocsinKit", "TocsinHub", "TocsinProto", "TocsinWire", protobuf, logging]),
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),

@@ -52,7 +52,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         let (journal, report) = try Journal.open(
             disk, options: options.journal, newSeed: newSeed,
             begin: { core = Core(options: options.core, seed: $0.seed, epoch: $0.epoch) },
-            replay: { try Self.replay($0, into: &core) })
+            replay: { try core.replay($0) })
         let now = clock.now()
         core.finishReplay(lastBatch: journal.lastOrdinal, lastSequence: journal.nextSequence - 1, at: now)
         self.options = options
@@ -67,32 +67,6 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         guard flushControl(now) else {
             throw EngineError(
                 description: "the journal has no room for what the hub must write at start; make space on its disk")
-        }
-    }
-
-    static func replay(_ batch: RecoveredBatch, into core: inout Core) throws {
-        switch batch.header.kind {
-        case .messages:
-            do {
-                try core.replayMessages(batch.body, firstSequence: batch.header.firstSequence, time: batch.header.time)
-            } catch {
-                throw JournalError(.format, "batch \(batch.header.ordinal) of the journal: \(error)")
-            }
-            guard core.lastSequence + 1 == batch.header.nextSequence else {
-                throw JournalError(.format, "batch \(batch.header.ordinal) of the journal has other messages than it counts")
-            }
-        case .control, .checkpoint:
-            do { try core.replayControl(batch.body) } catch {
-                throw JournalError(.format, "batch \(batch.header.ordinal) of the journal: \(error)")
-            }
-        case .lost:
-            let header = batch.header
-            do {
-                try core.replayLost(firstSequence: header.firstSequence, count: header.count, records: batch.body)
-            } catch {
-                throw JournalError(.format, "batch \(header.ordinal) of the journal: \(error)")
-            }
-        case .mark: break
         }
     }
 

@@ -43,7 +43,10 @@ public final class Hub: Sendable {
         } catch let error as HubError {
             throw error
         } catch let error as JournalError {
-            throw HubError(code: error.code == .corrupt ? .corrupt : .disk, description: error.description)
+            guard error.code == .corrupt else { throw HubError(code: .disk, description: error.description) }
+            throw HubError(
+                code: .corrupt,
+                description: "\(error.description), or see what `tocsin journal repair` says of what would be lost without it")
         } catch let error as DiskError {
             let inUse = error.code == .other(errno: EWOULDBLOCK)
             throw HubError(code: inUse ? .inUse : .disk, description: error.description)
@@ -164,6 +167,10 @@ public final class Hub: Sendable {
     private func report(_ engine: HubEngine) {
         if let torn = engine.recovery.torn {
             logger.warning("an unfinished write was cut off; nothing in it had been acknowledged", metadata: ["what": "\(torn)"])
+        }
+        if engine.recovery.lostMessages > 0 {
+            logger.notice(
+                "messages were given up in a repair of the journal", metadata: ["messages": "\(engine.recovery.lostMessages)"])
         }
         logger.info(
             "the journal is open",

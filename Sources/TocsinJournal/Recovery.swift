@@ -5,6 +5,8 @@ import TocsinWire
 /// One intact batch found at start, in order. The body is valid during the call it is passed to.
 public struct RecoveredBatch {
     public var header: BatchHeader
+    /// In the segment's file.
+    public var offset: Int
     public var body: UnsafeRawBufferPointer
 }
 
@@ -132,7 +134,8 @@ extension Journal {
             }
             batches += 1
             try replay(
-                RecoveredBatch(header: header, body: file.part(offset + BatchHeader.size, header.bodyBytes)))
+                RecoveredBatch(
+                    header: header, offset: offset, body: file.part(offset + BatchHeader.size, header.bodyBytes)))
             note(header, at: offset)
             lastOrdinal = header.lastOrdinal
             lastMark = header.durable

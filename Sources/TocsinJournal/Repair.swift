@@ -7,6 +7,8 @@ public struct JournalRepair: Sendable {
     public struct Replacement: Sendable {
         /// As the `lost` batch will have it.
         public var ordinals: ClosedRange<UInt64>
+        /// Of the first message after it.
+        public var nextSequence: UInt64
         public var segment: UInt32
         public var offset: Int
         /// Bytes its control records may take.
@@ -32,8 +34,8 @@ public struct JournalRepair: Sendable {
 
     private static func replacement(_ lost: BatchHeader, _ range: Range<Int>) -> Replacement {
         Replacement(
-            ordinals: lost.ordinal...lost.durable, segment: lost.segment, offset: range.lowerBound,
-            room: range.count - BatchHeader.size)
+            ordinals: lost.ordinal...lost.durable, nextSequence: lost.nextSequence, segment: lost.segment,
+            offset: range.lowerBound, room: range.count - BatchHeader.size)
     }
 
     /// Replaces an intact control batch at `offset` of its segment by a `lost` batch with only these of its records.

@@ -74,6 +74,9 @@ public struct JournalSurvey: Sendable {
 
     public var isIntact: Bool { damages.isEmpty }
 
+    /// Whether a file of this name is part of a journal.
+    public static func isOfJournal(_ name: String) -> Bool { name == JournalIdentity.name || SegmentHeader.number(name) != nil }
+
     // What a repair needs.
     var patches: [Patch] = []
     var rewritten: Set<UInt32> = []
@@ -126,11 +129,16 @@ public struct JournalSurvey: Sendable {
         let present = names.compactMap(SegmentHeader.number).sorted()
         let newest = max(present.last ?? 0, identity?.newestSegment ?? 0)
         guard newest > 0 else { return }
-        // All of them can be gone, but their first number is then not known.
-        let first = present.first ?? 1
+        guard let first = present.first else {
+            throw JournalError(
+                .corrupt,
+                "all segments up to \(SegmentHeader.name(newest)) are missing; restore a backup, or begin anew in an empty folder"
+            )
+        }
         guard newest - first < UInt32(present.count) + 1024 else {
             throw JournalError(
-                .corrupt, "more than a thousand segments are missing between \(SegmentHeader.name(first)) and "
+                .corrupt,
+                "more than a thousand segments are missing between \(SegmentHeader.name(first)) and "
                     + "\(SegmentHeader.name(newest)); move away what does not belong to this journal, or restore a backup")
         }
         var buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)

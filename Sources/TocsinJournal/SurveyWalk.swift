@@ -114,7 +114,8 @@ struct Walk {
         let name = SegmentHeader.name(number)
         // A file that was cut has a size that no segment is made with.
         let whole = max((file.count + 4095) & ~4095, 4096)
-        fileBytes[number] = whole == file.count ? whole : max(whole, segments.dropLast().last.flatMap { fileBytes[$0.number] } ?? 0)
+        fileBytes[number] =
+            whole == file.count ? whole : max(whole, segments.dropLast().last.flatMap { fileBytes[$0.number] } ?? 0)
         guard SegmentHeader.isValid(file, number: number, seed: seed) else {
             damages.append(
                 Damage(cause: .header, segment: number, file: name, bytes: 0..<min(SegmentHeader.size, file.count)))
@@ -183,11 +184,13 @@ struct Walk {
         hasBatches = true
         if header.kind == .lost, header.count > 0 { lost.append(header.firstSequence...header.nextSequence - 1) }
         segments[segments.count - 1].add(header, endingAt: offset + header.totalBytes)
-        try visit(RecoveredBatch(header: header, body: file.part(offset + BatchHeader.size, header.bodyBytes)))
+        let body = file.part(offset + BatchHeader.size, header.bodyBytes)
+        try visit(RecoveredBatch(header: header, offset: offset, body: body))
     }
 
     private func remains(_ file: UnsafeRawBufferPointer, _ range: Range<Int>, _ number: UInt32) -> Remains {
         var remains = Remains()
+        let range = range.clamped(to: 0..<file.count)
         var position = range.lowerBound
         var batches = 0
         while position + BatchHeader.size <= range.upperBound {

@@ -168,7 +168,7 @@ extension Tocsin_V1_DeadLetter {
 
 extension Tocsin_V1_Envelope {
     /// The payload of the types that are known; of others only its size.
-    fileprivate var payloadJSON: JSON {
+    var payloadJSON: JSON {
         do {
             switch type {
             case Tocsin_V1_Event.protoMessageName: return try Tocsin_V1_Event(serializedBytes: payload).json

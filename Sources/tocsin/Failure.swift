@@ -10,6 +10,7 @@ enum ExitCodes: Int32, CaseIterable {
     case success = 0
     case refused = 1
     case usage = 64
+    case damaged = 65
     case notFound = 66
     case unavailable = 69
     case internalError = 70
@@ -23,7 +24,8 @@ enum ExitCodes: Int32, CaseIterable {
         case .success: "It was done."
         case .refused: "The hub or the archive refused it; the message says why. Nothing was changed."
         case .usage: "The command line was not understood."
-        case .notFound: "There is no such incident, dead letter or pool."
+        case .damaged: "The journal is damaged; the message says where. Nothing was changed."
+        case .notFound: "There is no such incident, dead letter, pool or journal."
         case .unavailable: "The hub, or the process that answers, could not be reached. Nothing was changed."
         case .internalError: "A fault in Tocsin itself."
         case .cannotStart: "A process cannot start: the port is taken, or the data folder is in use or not writable."

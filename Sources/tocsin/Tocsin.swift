@@ -28,7 +28,8 @@ struct Tocsin: AsyncParsableCommand {
             CommandGroup(
                 name: "The system:",
                 subcommands: [
-                    StatusCommand.self, DeadLettersCommand.self, ConfigCommand.self, ExitCodesCommand.self,
+                    StatusCommand.self, DeadLettersCommand.self, JournalCommand.self, ConfigCommand.self,
+                    ExitCodesCommand.self,
                 ]),
             CommandGroup(
                 name: "Processes:",

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import TocsinWire
 
@@ -8,7 +9,7 @@ import TocsinWire
 @Suite("Journal format") struct FormatTests {
     private static let seed: UInt64 = 0x1122_3344_5566_7788
     private static let identity = """
-        5443534e4a4944319e0a09a000000000
+        5443534e4a494431c1eed5ff00000001
         11223344556677880000000000000001
         """
     private static let segment = """
@@ -72,7 +73,7 @@ import TocsinWire
             #expect(BatchHeader(written, seed: Self.seed + 1, segment: .max) == nil)
             #expect(BatchHeader(written, seed: Self.seed, segment: 1) == nil)
             #expect(BatchHeader(written.part(0, 63), seed: Self.seed, segment: .max) == nil)
-            for kind: UInt8 in [0, 5, 255] {
+            for kind: UInt8 in [0, 6, 255] {
                 $0[12] = kind
                 #expect(BatchHeader(UnsafeRawBufferPointer($0), seed: Self.seed, segment: .max) == nil)
             }

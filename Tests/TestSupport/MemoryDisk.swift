@@ -2,7 +2,7 @@ import Synchronization
 import TocsinJournal
 
 /// A folder in memory: what was written and not synced goes with `cutPower`, or a first part of it stays.
-final class MemoryDisk: Disk {
+public final class MemoryDisk: Disk {
     private struct Write: Sendable {
         var name: String
         var offset: Int
@@ -14,14 +14,16 @@ final class MemoryDisk: Disk {
         /// In order, not synced.
         var writes: [Write] = []
         var failing: Set<String> = []
+        /// Operations that still succeed; nil: all.
+        var left: Int?
         /// Bytes all files may take together.
         var capacity = Int.max
     }
     private let state: Mutex<State>
 
-    init() { state = Mutex(State()) }
+    public init() { state = Mutex(State()) }
     /// A copy, without what is not synced and without faults.
-    init(copying other: MemoryDisk) {
+    public init(copying other: MemoryDisk) {
         let files = other.state.withLock { $0.durable }
         state = Mutex(State(cache: files, durable: files))
     }
@@ -29,11 +31,13 @@ final class MemoryDisk: Disk {
     // MARK: Faults
 
     /// Verbs that fail, each with the name of its file: "sync segment-00000001.log".
-    func fail(_ operations: Set<String>) { state.withLock { $0.failing = operations } }
-    func limit(to capacity: Int) { state.withLock { $0.capacity = capacity } }
-    var unsyncedBytes: Int { state.withLock { $0.writes.reduce(0) { $0 + $1.bytes.count } } }
+    public func fail(_ operations: Set<String>) { state.withLock { $0.failing = operations } }
+    /// Everything fails after so many more operations; nil: nothing.
+    public func failAfter(_ operations: Int?) { state.withLock { $0.left = operations } }
+    public func limit(to capacity: Int) { state.withLock { $0.capacity = capacity } }
+    public var unsyncedBytes: Int { state.withLock { $0.writes.reduce(0) { $0 + $1.bytes.count } } }
     /// `kept`: bytes that reached the disk though nobody synced them, in the order of writing.
-    func cutPower(keeping kept: Int = 0) {
+    public func cutPower(keeping kept: Int = 0) {
         state.withLock { state in
             var left = kept
             for write in state.writes {
@@ -45,17 +49,17 @@ final class MemoryDisk: Disk {
             state.cache = state.durable
         }
     }
-    func flip(_ name: String, at offset: Int, bit: Int = 0) {
+    public func flip(_ name: String, at offset: Int, bit: Int = 0) {
         change(name) { $0[offset] ^= 1 << UInt8(bit) }
     }
     /// Changes a file from outside.
-    func change(_ name: String, _ body: (inout [UInt8]) -> Void) {
+    public func change(_ name: String, _ body: (inout [UInt8]) -> Void) {
         var bytes = self[name] ?? []
         body(&bytes)
         self[name] = bytes
     }
     /// A whole file, as it is on disk; nil: it is not there.
-    subscript(_ name: String) -> [UInt8]? {
+    public subscript(_ name: String) -> [UInt8]? {
         get { state.withLock { $0.durable[name] } }
         set {
             state.withLock {
@@ -69,7 +73,8 @@ final class MemoryDisk: Disk {
 
     private func perform<T: Sendable>(_ verb: String, _ name: String, _ body: (inout State) -> T?) throws(DiskError) -> T {
         let (isFailing, result) = state.withLock { state -> (Bool, T?) in
-            if state.failing.contains("\(verb) \(name)") { return (true, nil) }
+            if state.failing.contains("\(verb) \(name)") || state.left == 0 { return (true, nil) }
+            if let left = state.left { state.left = left - 1 }
             return (false, body(&state))
         }
         if isFailing { throw DiskError(.other(errno: 5), "cannot \(verb) \(name)") }
@@ -77,9 +82,9 @@ final class MemoryDisk: Disk {
         return result
     }
 
-    func list() throws(DiskError) -> [String] { try perform("list", "") { Array($0.cache.keys) } }
-    func size(_ name: String) throws(DiskError) -> Int { try perform("size", name) { $0.cache[name]?.count } }
-    func create(_ name: String, size: Int) throws(DiskError) {
+    public func list() throws(DiskError) -> [String] { try perform("list", "") { Array($0.cache.keys) } }
+    public func size(_ name: String) throws(DiskError) -> Int { try perform("size", name) { $0.cache[name]?.count } }
+    public func create(_ name: String, size: Int) throws(DiskError) {
         let fits = try perform("create", name) { state -> Bool in
             guard state.cache.values.reduce(size, { $0 + $1.count }) <= state.capacity else { return false }
             state.cache[name] = [UInt8](repeating: 0, count: size)
@@ -88,7 +93,7 @@ final class MemoryDisk: Disk {
         }
         guard fits else { throw DiskError(.full, "cannot create \(name): no space") }
     }
-    func write(_ name: String, at offset: Int, _ parts: [UnsafeRawBufferPointer]) throws(DiskError) {
+    public func write(_ name: String, at offset: Int, _ parts: [UnsafeRawBufferPointer]) throws(DiskError) {
         let bytes = parts.flatMap { Array($0) }
         try perform("write", name) { state -> Void? in
             guard let size = state.cache[name]?.count, offset + bytes.count <= size else { return nil }
@@ -97,7 +102,7 @@ final class MemoryDisk: Disk {
             return ()
         }
     }
-    func sync(_ name: String) throws(DiskError) {
+    public func sync(_ name: String) throws(DiskError) {
         try perform("sync", name) { state -> Void? in
             guard let bytes = state.cache[name] else { return nil }
             state.durable[name] = bytes
@@ -105,13 +110,13 @@ final class MemoryDisk: Disk {
             return ()
         }
     }
-    func read(_ name: String, at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
+    public func read(_ name: String, at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
         let count = target.count
         let bytes = try perform("read", name) { state in state.cache[name].map { Array($0.dropFirst(offset).prefix(count)) } }
         target.copyBytes(from: bytes)
         return bytes.count
     }
-    func rename(_ name: String, to target: String) throws(DiskError) {
+    public func rename(_ name: String, to target: String) throws(DiskError) {
         try perform("rename", name) { state -> Void? in
             guard let bytes = state.cache.removeValue(forKey: name) else { return nil }
             state.cache[target] = bytes
@@ -119,12 +124,12 @@ final class MemoryDisk: Disk {
             return ()
         }
     }
-    func remove(_ name: String) throws(DiskError) {
+    public func remove(_ name: String) throws(DiskError) {
         try perform("remove", name) { state -> Void? in
             state.cache[name] = nil
             state.durable[name] = nil
             return ()
         }
     }
-    func syncFolder() throws(DiskError) { try perform("sync", "the folder") { _ in () } }
+    public func syncFolder() throws(DiskError) { try perform("sync", "the folder") { _ in () } }
 }
