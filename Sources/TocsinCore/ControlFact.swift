@@ -74,3 +74,41 @@ public enum ControlFact: Equatable, Sendable {
         return writer.bytes
     }
 }
+
+extension ControlFact {
+    /// For people: "acked: 3, 4, 7". Without the pool.
+    public var text: String {
+        switch self {
+        case .pool(let definition, let createdAfter, let catchingUp):
+            let filters = definition.filters.map(\.description).joined(separator: " ")
+            return "pool \(definition.name): takes \(filters), visibility \(definition.visibility) ms, at most "
+                + "\(definition.maxAttempts) attempts\(definition.exclusive ? ", exclusive" : ""), created after "
+                + "\(createdAfter)\(catchingUp ? ", reads what is old" : "")"
+        case .acked(_, let sequences): return "acked: " + Self.listed(sequences)
+        case .attempt(_, let sequence, let failed):
+            return "attempt: \(sequence) given back after attempt \(failed.attempt): \(failed.reason)"
+        case .dead(_, let letter):
+            return "dead: \(letter.sequence) given up after attempt \(letter.attempts): \(letter.reason)"
+        case .revived(_, let sequence): return "revived: \(sequence) is to be tried again"
+        case .cancelled(_, let sequence): return "cancelled: \(sequence) taken back before it was due"
+        case .discarded(_, let sequence): return "discarded: \(sequence), a dead letter, is not wanted any more"
+        case .counters(_, let counters):
+            return "counters: \(counters.acked) acked, \(counters.deadLettered) dead, \(counters.revived) revived, "
+                + "\(counters.cancelled) cancelled, \(counters.discarded) discarded"
+        }
+    }
+
+    /// "3, 5 to 9": runs shortened.
+    static func listed(_ sequences: [UInt64]) -> String {
+        var runs: [ClosedRange<UInt64>] = []
+        for sequence in sequences {
+            if let last = runs.last, last.upperBound < .max, last.upperBound + 1 == sequence {
+                runs[runs.count - 1] = last.lowerBound...sequence
+            } else {
+                runs.append(sequence...sequence)
+            }
+        }
+        return runs.map { $0.lowerBound == $0.upperBound ? "\($0.lowerBound)" : "\($0.lowerBound) to \($0.upperBound)" }
+            .joined(separator: ", ")
+    }
+}
