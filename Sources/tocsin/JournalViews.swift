@@ -231,7 +231,8 @@ extension ControlFact {
     fileprivate func concerns(_ sequence: UInt64) -> Bool {
         switch self {
         case .acked(_, let sequences): sequences.contains(sequence)
-        case .attempt(_, let named, _), .revived(_, let named), .cancelled(_, let named), .discarded(_, let named): named == sequence
+        case .attempt(_, let named, _), .revived(_, let named), .cancelled(_, let named), .discarded(_, let named):
+            named == sequence
         case .dead(_, let letter): letter.sequence == sequence
         case .pool, .counters: false
         }
