@@ -24,7 +24,10 @@ public struct JournalExamination: Sendable {
             last = batch.header.lastOrdinal
             if isFirst { core = Core(options: CoreOptions(), seed: batch.header.seed, epoch: 0) }
             // What follows damage is read again after the repair.
-            guard follows else { return core = nil }
+            guard follows else {
+                core = nil
+                return
+            }
             do { try core?.replay(batch) } catch let error as JournalError {
                 core = nil
                 unreadable.append(error.description)

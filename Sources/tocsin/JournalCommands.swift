@@ -30,7 +30,7 @@ struct JournalVerify: AsyncParsableCommand {
             let examination = try folder.examine()
             switch format {
             case .json: Terminal.print(json: examination.json(folder.directory))
-            case .text: examination.lines.forEach { Terminal.print($0.printable) }
+            case .text: for line in examination.lines { Terminal.print(line.printable) }
             }
             guard examination.isSound else { throw folder.damaged(examination) }
         }
@@ -61,7 +61,7 @@ struct JournalRepairCommand: AsyncParsableCommand {
                 return
             }
             let explanation = prepared.explanation
-            if format == .text { explanation.forEach { Terminal.print($0.printable) } }
+            if format == .text { for line in explanation { Terminal.print(line.printable) } }
             var kept: [String] = []
             if yes {
                 kept = try folder.attempt { try prepared.repair.perform(on: folder.disk, time: TimeText.now()) }
