@@ -57,6 +57,42 @@ import TocsinWire
         #expect(written.count == 4096 && written.dropFirst(expected.count / 2).allSatisfy { $0 == 0 })
     }
 
+    /// The kinds that `files` does not write; the bytes are made by another program too.
+    @Test(
+        "a checkpoint, a mark and a batch that stands for what is lost are these bytes",
+        arguments: [
+            (
+                BatchHeader(
+                    kind: .checkpoint, bodyBytes: 1, ordinal: 1, firstSequence: 1, count: 0, segment: 1, time: 1_700_000_000_003,
+                    durable: 0, seed: 0x1122_3344_5566_7788), [1],
+                "544353426a77939900000001030000000000000000000001000000000000000100000000000000010000018bcfe56803000000000000000011223344556677880100000000000000"
+            ),
+            (
+                BatchHeader(
+                    kind: .mark, bodyBytes: 0, ordinal: 2, firstSequence: 1, count: 0, segment: 1, time: 1_700_000_000_004,
+                    durable: 1, seed: 0x1122_3344_5566_7788), [],
+                "54435342dd61845300000000040000000000000000000002000000000000000100000000000000010000018bcfe5680400000000000000011122334455667788"
+            ),
+            (
+                BatchHeader(
+                    kind: .lost, bodyBytes: 8, ordinal: 3, firstSequence: 4, count: 2, segment: 1, time: 1_700_000_000_002,
+                    durable: 5, seed: 0x1122_3344_5566_7788), [UInt8](repeating: 0, count: 8),
+                "54435342ee59d42800000008050000000000000000000003000000000000000400000002000000010000018bcfe56802000000000000000511223344556677880000000000000000"
+            ),
+        ] as [(BatchHeader, [UInt8], String)])
+    func kinds(header: BatchHeader, body: [UInt8], expected: String) throws {
+        let padding = [UInt8](repeating: 0, count: padded(body.count) - body.count)
+        var bytes = [UInt8](repeating: 0, count: BatchHeader.size) + body + padding
+        try bytes.withUnsafeMutableBytes { target in
+            let body = UnsafeRawBufferPointer(target).part(BatchHeader.size, header.bodyBytes)
+            header.write(to: try #require(target.baseAddress), body: body)
+            #expect(BatchHeader(intact: UnsafeRawBufferPointer(target), at: 0, seed: header.seed, segment: 1) == header)
+        }
+        #expect(hex(bytes) == expected)
+        // It reads as more than one batch only where it stands for more than one.
+        #expect(header.lastOrdinal == (header.kind == .lost ? 5 : header.ordinal))
+    }
+
     @Test("a header is read as it was written, and is of no other segment, journal or kind")
     func header() throws {
         let header = BatchHeader(
