@@ -114,6 +114,16 @@ extension Engine {
         status.accepted = core.accepted
         status.duplicates = core.duplicates
         status.callsInFlight = UInt32(clamping: core.callsInFlight)
+        status.taps = UInt32(clamping: taps.count)
+        status.droppedAnswers = droppedAnswers
+        status.syncs.count = syncs.count
+        status.syncs.nanoseconds = syncs.nanoseconds
+        for (bound, count) in zip(DurationHistogram.bounds, syncs.buckets) {
+            var bucket = Tocsin_V1_SyncBucket()
+            bucket.microseconds = bound
+            bucket.count = count
+            status.syncs.buckets.append(bucket)
+        }
         for (reason, count) in refused { status.refused[reason.name] = count }
         status.pools = core.poolSnapshots(at: now).map { pool in
             var entry = Tocsin_V1_PoolStatus()
@@ -127,13 +137,23 @@ extension Engine {
             entry.dead = pool.dead
             entry.cancelled = pool.counters.cancelled
             entry.discarded = pool.counters.discarded
+            entry.staleSettlements = pool.counters.staleSettlements
+            entry.deadLettered = pool.counters.deadLettered
+            entry.revived = pool.counters.revived
             entry.redelivered = pool.counters.redelivered
             entry.workers = UInt32(clamping: pool.workers)
             entry.oldestMs = pool.oldest
             for (severity, count) in pool.queuedBySeverity where count > 0 { entry.queuedBySeverity["\(severity)"] = count }
             return entry
         }
-        status.peers = core.peerSnapshots(at: now).map { peer in
+        // Bounded so that the answer fits a frame.
+        var room = Limits.bodyBytes / 2
+        for peer in core.peerSnapshots(at: now) {
+            room -= 256 + (peer.pools + peer.services).reduce(0) { $0 + $1.utf8.count + 4 }
+            guard room > 0 else {
+                status.peersOmitted += 1
+                continue
+            }
             var entry = Tocsin_V1_PeerStatus()
             entry.name = peer.description.name
             entry.role = peer.description.role
@@ -143,7 +163,7 @@ extension Engine {
             entry.pools = peer.pools
             entry.services = peer.services
             entry.inFlight = UInt32(clamping: peer.inFlight)
-            return entry
+            status.peers.append(entry)
         }
         return status
     }

@@ -38,6 +38,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     /// Since when there are settlements that are not appended; nil: there are none.
     private var controlSince: UInt64?
 
+    /// How long writing and syncing took, since start.
+    var syncs = DurationHistogram()
     /// Refusals by reason, since start.
     public internal(set) var refused: [Reason: UInt64] = [:]
     /// Answers that a peer did not take and that were dropped, since start.
@@ -231,9 +233,10 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         return work
     }
 
-    /// The writer has written and synced what it was given. Only then is anything acknowledged.
-    public mutating func written() throws {
+    /// The writer has written and synced what it was given. Only then is anything acknowledged. `nanoseconds`: how long it took.
+    public mutating func written(nanoseconds: UInt64 = 0) throws {
         guard let ordinal = writing else { return }
+        syncs.add(nanoseconds)
         writing = nil
         journal.written(ordinal)
         let now = clock.now()

@@ -70,8 +70,8 @@ public final class Hub: Sendable {
         report(engine)
         for endpoint in options.endpoints { try socket.bind(endpoint) }
         let event = event
-        let writer = try WorkerThread<JournalWork, DiskError?>(
-            "journal", perform: { work in Self.attempt { () throws(DiskError) in try work.perform(on: disk) } },
+        let writer = try JournalWriter(
+            "journal", perform: { work in Self.write(work, on: disk) },
             done: { event.signal() })
         defer { writer.stop() }
         let jobs = try WorkerThread<JournalJob, (JournalJob, DiskError?)>(
@@ -108,20 +108,28 @@ public final class Hub: Sendable {
 
     /// What the journal's threads have done.
     private func settleWork(
-        _ engine: inout HubEngine, _ writer: WorkerThread<JournalWork, DiskError?>,
+        _ engine: inout HubEngine, _ writer: JournalWriter,
         _ jobs: WorkerThread<JournalJob, (JournalJob, DiskError?)>
     ) throws {
-        for failure in writer.takeOutcomes() {
-            // Never tried again: after a failed sync nobody knows what is on the disk. Recovery finds out.
-            if let failure { throw failure }
-            try engine.written()
-        }
+        for outcome in writer.takeOutcomes() { try finish(outcome, &engine) }
         for (job, failure) in jobs.takeOutcomes() {
             engine.finished(job, failure)
             if let failure, case .remove = job {
                 logger.error("cannot remove what is no longer needed", metadata: ["reason": "\(failure)"])
             }
         }
+    }
+
+    private func finish(_ outcome: WriteOutcome, _ engine: inout HubEngine) throws {
+        // Never tried again: after a failed sync nobody knows what is on the disk. Recovery finds out.
+        if let failure = outcome.failure { throw failure }
+        try engine.written(nanoseconds: outcome.nanoseconds)
+    }
+
+    private static func write(_ work: JournalWork, on disk: PosixDisk) -> WriteOutcome {
+        let began = SystemTime.nanoseconds()
+        let failure = attempt { () throws(DiskError) in try work.perform(on: disk) }
+        return WriteOutcome(failure: failure, nanoseconds: SystemTime.nanoseconds() - began)
     }
 
     /// Says once when the disk, or the limit, leaves no room for messages, and once when there is room again.
@@ -137,7 +145,7 @@ public final class Hub: Sendable {
     }
 
     private func hand(
-        _ engine: inout HubEngine, _ writer: WorkerThread<JournalWork, DiskError?>,
+        _ engine: inout HubEngine, _ writer: JournalWriter,
         _ jobs: WorkerThread<JournalJob, (JournalJob, DiskError?)>
     ) {
         if let work = engine.takeWork() { writer.submit(work) }
@@ -146,7 +154,7 @@ public final class Hub: Sendable {
 
     /// Writes what is still queued. Ends after ten seconds even if the disk does not answer.
     private func drain(
-        _ engine: inout HubEngine, _ writer: WorkerThread<JournalWork, DiskError?>,
+        _ engine: inout HubEngine, _ writer: JournalWriter,
         _ jobs: WorkerThread<JournalJob, (JournalJob, DiskError?)>, _ poller: inout Poller
     ) throws {
         for _ in 0..<100 where !engine.isQuiet {
@@ -193,6 +201,13 @@ public final class Hub: Sendable {
 }
 
 typealias HubEngine = Engine<PosixDisk, RouterLink, SystemTime>
+typealias JournalWriter = WorkerThread<JournalWork, WriteOutcome>
+
+/// What came of writing and syncing, and how long it took.
+struct WriteOutcome: Sendable {
+    var failure: DiskError?
+    var nanoseconds: UInt64
+}
 
 /// The machine's clocks.
 struct SystemTime: TimeSource {
@@ -202,5 +217,12 @@ struct SystemTime: TimeSource {
         var time = timespec()
         clock_gettime(clock, &time)
         return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
+    }
+
+    /// Of the steady clock.
+    static func nanoseconds() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(max(0, time.tv_sec)) * 1_000_000_000 + UInt64(max(0, time.tv_nsec))
     }
 }

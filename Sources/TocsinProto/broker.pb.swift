@@ -366,88 +366,249 @@ public nonisolated struct Tocsin_V1_HubStatusRequest: Sendable {
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_HubStatus: Sendable {
+public nonisolated struct Tocsin_V1_HubStatus: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var hub: String = String()
+  public var hub: String {
+    get {_storage._hub}
+    set {_uniqueStorage()._hub = newValue}
+  }
 
-  public var epoch: UInt64 = 0
+  public var epoch: UInt64 {
+    get {_storage._epoch}
+    set {_uniqueStorage()._epoch = newValue}
+  }
 
-  public var uptimeMs: UInt64 = 0
+  public var uptimeMs: UInt64 {
+    get {_storage._uptimeMs}
+    set {_uniqueStorage()._uptimeMs = newValue}
+  }
 
   /// oldest kept
-  public var firstSequence: UInt64 = 0
+  public var firstSequence: UInt64 {
+    get {_storage._firstSequence}
+    set {_uniqueStorage()._firstSequence = newValue}
+  }
 
   /// newest durable
-  public var lastSequence: UInt64 = 0
+  public var lastSequence: UInt64 {
+    get {_storage._lastSequence}
+    set {_uniqueStorage()._lastSequence = newValue}
+  }
 
-  public var journalBytes: UInt64 = 0
+  public var journalBytes: UInt64 {
+    get {_storage._journalBytes}
+    set {_uniqueStorage()._journalBytes = newValue}
+  }
 
   /// messages since the journal began
-  public var accepted: UInt64 = 0
+  public var accepted: UInt64 {
+    get {_storage._accepted}
+    set {_uniqueStorage()._accepted = newValue}
+  }
 
-  public var pools: [Tocsin_V1_PoolStatus] = []
+  public var pools: [Tocsin_V1_PoolStatus] {
+    get {_storage._pools}
+    set {_uniqueStorage()._pools = newValue}
+  }
 
-  public var peers: [Tocsin_V1_PeerStatus] = []
+  public var peers: [Tocsin_V1_PeerStatus] {
+    get {_storage._peers}
+    set {_uniqueStorage()._peers = newValue}
+  }
 
   /// by reason, since start
-  public var refused: Dictionary<String,UInt64> = [:]
+  public var refused: Dictionary<String,UInt64> {
+    get {_storage._refused}
+    set {_uniqueStorage()._refused = newValue}
+  }
 
   /// since start
-  public var duplicates: UInt64 = 0
+  public var duplicates: UInt64 {
+    get {_storage._duplicates}
+    set {_uniqueStorage()._duplicates = newValue}
+  }
 
-  public var callsInFlight: UInt32 = 0
+  public var callsInFlight: UInt32 {
+    get {_storage._callsInFlight}
+    set {_uniqueStorage()._callsInFlight = newValue}
+  }
+
+  public var syncs: Tocsin_V1_SyncStatus {
+    get {_storage._syncs ?? Tocsin_V1_SyncStatus()}
+    set {_uniqueStorage()._syncs = newValue}
+  }
+  /// Returns true if `syncs` has been explicitly set.
+  public var hasSyncs: Bool {_storage._syncs != nil}
+  /// Clears the value of `syncs`. Subsequent reads from it will return its default value.
+  public mutating func clearSyncs() {_uniqueStorage()._syncs = nil}
+
+  public var taps: UInt32 {
+    get {_storage._taps}
+    set {_uniqueStorage()._taps = newValue}
+  }
+
+  /// since start; peers that did not take what they were sent
+  public var droppedAnswers: UInt64 {
+    get {_storage._droppedAnswers}
+    set {_uniqueStorage()._droppedAnswers = newValue}
+  }
+
+  /// beyond what fits into the answer
+  public var peersOmitted: UInt32 {
+    get {_storage._peersOmitted}
+    set {_uniqueStorage()._peersOmitted = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// How long it took to write and sync what came together, since the hub's start.
+public nonisolated struct Tocsin_V1_SyncStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var count: UInt64 = 0
+
+  /// of all together
+  public var nanoseconds: UInt64 = 0
+
+  /// ascending
+  public var buckets: [Tocsin_V1_SyncBucket] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_PoolStatus: Sendable {
+public nonisolated struct Tocsin_V1_SyncBucket: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var name: String = String()
+  /// upper bound
+  public var microseconds: UInt64 = 0
 
-  public var filters: [String] = []
-
-  /// waiting, delayed ones included
-  public var queued: UInt64 = 0
-
-  public var delayed: UInt64 = 0
-
-  public var inFlight: UInt64 = 0
-
-  /// Every message ever queued for this pool: acked + cancelled + discarded + dead + queued + in_flight.
-  public var matched: UInt64 = 0
-
-  public var acked: UInt64 = 0
-
-  /// dead letters held now
-  public var dead: UInt64 = 0
-
-  /// since start
-  public var redelivered: UInt64 = 0
-
-  public var workers: UInt32 = 0
-
-  /// age of the oldest waiting message
-  public var oldestMs: UInt64 = 0
-
-  public var queuedBySeverity: Dictionary<String,UInt64> = [:]
-
-  /// delayed messages taken back
-  public var cancelled: UInt64 = 0
-
-  /// dead letters given up for good
-  public var discarded: UInt64 = 0
+  /// within it and above the bound before
+  public var count: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+public nonisolated struct Tocsin_V1_PoolStatus: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
+
+  public var filters: [String] {
+    get {_storage._filters}
+    set {_uniqueStorage()._filters = newValue}
+  }
+
+  /// waiting, delayed ones included
+  public var queued: UInt64 {
+    get {_storage._queued}
+    set {_uniqueStorage()._queued = newValue}
+  }
+
+  public var delayed: UInt64 {
+    get {_storage._delayed}
+    set {_uniqueStorage()._delayed = newValue}
+  }
+
+  public var inFlight: UInt64 {
+    get {_storage._inFlight}
+    set {_uniqueStorage()._inFlight = newValue}
+  }
+
+  /// Every message ever queued for this pool: acked + cancelled + discarded + dead + queued + in_flight.
+  public var matched: UInt64 {
+    get {_storage._matched}
+    set {_uniqueStorage()._matched = newValue}
+  }
+
+  public var acked: UInt64 {
+    get {_storage._acked}
+    set {_uniqueStorage()._acked = newValue}
+  }
+
+  /// dead letters held now
+  public var dead: UInt64 {
+    get {_storage._dead}
+    set {_uniqueStorage()._dead = newValue}
+  }
+
+  /// since start
+  public var redelivered: UInt64 {
+    get {_storage._redelivered}
+    set {_uniqueStorage()._redelivered = newValue}
+  }
+
+  public var workers: UInt32 {
+    get {_storage._workers}
+    set {_uniqueStorage()._workers = newValue}
+  }
+
+  /// age of the oldest waiting message
+  public var oldestMs: UInt64 {
+    get {_storage._oldestMs}
+    set {_uniqueStorage()._oldestMs = newValue}
+  }
+
+  public var queuedBySeverity: Dictionary<String,UInt64> {
+    get {_storage._queuedBySeverity}
+    set {_uniqueStorage()._queuedBySeverity = newValue}
+  }
+
+  /// delayed messages taken back
+  public var cancelled: UInt64 {
+    get {_storage._cancelled}
+    set {_uniqueStorage()._cancelled = newValue}
+  }
+
+  /// dead letters given up for good
+  public var discarded: UInt64 {
+    get {_storage._discarded}
+    set {_uniqueStorage()._discarded = newValue}
+  }
+
+  /// since start; came too late and were ignored
+  public var staleSettlements: UInt64 {
+    get {_storage._staleSettlements}
+    set {_uniqueStorage()._staleSettlements = newValue}
+  }
+
+  /// since the journal began, revived ones included
+  public var deadLettered: UInt64 {
+    get {_storage._deadLettered}
+    set {_uniqueStorage()._deadLettered = newValue}
+  }
+
+  /// since the journal began
+  public var revived: UInt64 {
+    get {_storage._revived}
+    set {_uniqueStorage()._revived = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct Tocsin_V1_PeerStatus: Sendable {
@@ -1239,7 +1400,182 @@ nonisolated extension Tocsin_V1_HubStatusRequest: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Tocsin_V1_HubStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".HubStatus"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hub\0\u{1}epoch\0\u{3}uptime_ms\0\u{3}first_sequence\0\u{3}last_sequence\0\u{3}journal_bytes\0\u{1}accepted\0\u{1}pools\0\u{1}peers\0\u{1}refused\0\u{1}duplicates\0\u{3}calls_in_flight\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hub\0\u{1}epoch\0\u{3}uptime_ms\0\u{3}first_sequence\0\u{3}last_sequence\0\u{3}journal_bytes\0\u{1}accepted\0\u{1}pools\0\u{1}peers\0\u{1}refused\0\u{1}duplicates\0\u{3}calls_in_flight\0\u{1}syncs\0\u{1}taps\0\u{3}dropped_answers\0\u{3}peers_omitted\0")
+
+  fileprivate class _StorageClass {
+    var _hub: String = String()
+    var _epoch: UInt64 = 0
+    var _uptimeMs: UInt64 = 0
+    var _firstSequence: UInt64 = 0
+    var _lastSequence: UInt64 = 0
+    var _journalBytes: UInt64 = 0
+    var _accepted: UInt64 = 0
+    var _pools: [Tocsin_V1_PoolStatus] = []
+    var _peers: [Tocsin_V1_PeerStatus] = []
+    var _refused: Dictionary<String,UInt64> = [:]
+    var _duplicates: UInt64 = 0
+    var _callsInFlight: UInt32 = 0
+    var _syncs: Tocsin_V1_SyncStatus? = nil
+    var _taps: UInt32 = 0
+    var _droppedAnswers: UInt64 = 0
+    var _peersOmitted: UInt32 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _hub = source._hub
+      _epoch = source._epoch
+      _uptimeMs = source._uptimeMs
+      _firstSequence = source._firstSequence
+      _lastSequence = source._lastSequence
+      _journalBytes = source._journalBytes
+      _accepted = source._accepted
+      _pools = source._pools
+      _peers = source._peers
+      _refused = source._refused
+      _duplicates = source._duplicates
+      _callsInFlight = source._callsInFlight
+      _syncs = source._syncs
+      _taps = source._taps
+      _droppedAnswers = source._droppedAnswers
+      _peersOmitted = source._peersOmitted
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._hub) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._epoch) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._uptimeMs) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._firstSequence) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._lastSequence) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._journalBytes) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._accepted) }()
+        case 8: try { try decoder.decodeRepeatedMessageField(value: &_storage._pools) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._peers) }()
+        case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &_storage._refused) }()
+        case 11: try { try decoder.decodeSingularUInt64Field(value: &_storage._duplicates) }()
+        case 12: try { try decoder.decodeSingularUInt32Field(value: &_storage._callsInFlight) }()
+        case 13: try { try decoder.decodeSingularMessageField(value: &_storage._syncs) }()
+        case 14: try { try decoder.decodeSingularUInt32Field(value: &_storage._taps) }()
+        case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._droppedAnswers) }()
+        case 16: try { try decoder.decodeSingularUInt32Field(value: &_storage._peersOmitted) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._hub.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._hub, fieldNumber: 1)
+      }
+      if _storage._epoch != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._epoch, fieldNumber: 2)
+      }
+      if _storage._uptimeMs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._uptimeMs, fieldNumber: 3)
+      }
+      if _storage._firstSequence != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._firstSequence, fieldNumber: 4)
+      }
+      if _storage._lastSequence != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._lastSequence, fieldNumber: 5)
+      }
+      if _storage._journalBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._journalBytes, fieldNumber: 6)
+      }
+      if _storage._accepted != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._accepted, fieldNumber: 7)
+      }
+      if !_storage._pools.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._pools, fieldNumber: 8)
+      }
+      if !_storage._peers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._peers, fieldNumber: 9)
+      }
+      if !_storage._refused.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: _storage._refused, fieldNumber: 10)
+      }
+      if _storage._duplicates != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._duplicates, fieldNumber: 11)
+      }
+      if _storage._callsInFlight != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._callsInFlight, fieldNumber: 12)
+      }
+      try { if let v = _storage._syncs {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      } }()
+      if _storage._taps != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._taps, fieldNumber: 14)
+      }
+      if _storage._droppedAnswers != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._droppedAnswers, fieldNumber: 15)
+      }
+      if _storage._peersOmitted != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._peersOmitted, fieldNumber: 16)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_HubStatus, rhs: Tocsin_V1_HubStatus) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._hub != rhs_storage._hub {return false}
+        if _storage._epoch != rhs_storage._epoch {return false}
+        if _storage._uptimeMs != rhs_storage._uptimeMs {return false}
+        if _storage._firstSequence != rhs_storage._firstSequence {return false}
+        if _storage._lastSequence != rhs_storage._lastSequence {return false}
+        if _storage._journalBytes != rhs_storage._journalBytes {return false}
+        if _storage._accepted != rhs_storage._accepted {return false}
+        if _storage._pools != rhs_storage._pools {return false}
+        if _storage._peers != rhs_storage._peers {return false}
+        if _storage._refused != rhs_storage._refused {return false}
+        if _storage._duplicates != rhs_storage._duplicates {return false}
+        if _storage._callsInFlight != rhs_storage._callsInFlight {return false}
+        if _storage._syncs != rhs_storage._syncs {return false}
+        if _storage._taps != rhs_storage._taps {return false}
+        if _storage._droppedAnswers != rhs_storage._droppedAnswers {return false}
+        if _storage._peersOmitted != rhs_storage._peersOmitted {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_SyncStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SyncStatus"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}count\0\u{1}nanoseconds\0\u{1}buckets\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1247,76 +1583,66 @@ nonisolated extension Tocsin_V1_HubStatus: SwiftProtobuf.Message, SwiftProtobuf.
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.hub) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.uptimeMs) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.firstSequence) }()
-      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.lastSequence) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.journalBytes) }()
-      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.accepted) }()
-      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.pools) }()
-      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
-      case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.refused) }()
-      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.duplicates) }()
-      case 12: try { try decoder.decodeSingularUInt32Field(value: &self.callsInFlight) }()
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.nanoseconds) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.buckets) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.hub.isEmpty {
-      try visitor.visitSingularStringField(value: self.hub, fieldNumber: 1)
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 1)
     }
-    if self.epoch != 0 {
-      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 2)
+    if self.nanoseconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.nanoseconds, fieldNumber: 2)
     }
-    if self.uptimeMs != 0 {
-      try visitor.visitSingularUInt64Field(value: self.uptimeMs, fieldNumber: 3)
-    }
-    if self.firstSequence != 0 {
-      try visitor.visitSingularUInt64Field(value: self.firstSequence, fieldNumber: 4)
-    }
-    if self.lastSequence != 0 {
-      try visitor.visitSingularUInt64Field(value: self.lastSequence, fieldNumber: 5)
-    }
-    if self.journalBytes != 0 {
-      try visitor.visitSingularUInt64Field(value: self.journalBytes, fieldNumber: 6)
-    }
-    if self.accepted != 0 {
-      try visitor.visitSingularUInt64Field(value: self.accepted, fieldNumber: 7)
-    }
-    if !self.pools.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.pools, fieldNumber: 8)
-    }
-    if !self.peers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.peers, fieldNumber: 9)
-    }
-    if !self.refused.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.refused, fieldNumber: 10)
-    }
-    if self.duplicates != 0 {
-      try visitor.visitSingularUInt64Field(value: self.duplicates, fieldNumber: 11)
-    }
-    if self.callsInFlight != 0 {
-      try visitor.visitSingularUInt32Field(value: self.callsInFlight, fieldNumber: 12)
+    if !self.buckets.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.buckets, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_HubStatus, rhs: Tocsin_V1_HubStatus) -> Bool {
-    if lhs.hub != rhs.hub {return false}
-    if lhs.epoch != rhs.epoch {return false}
-    if lhs.uptimeMs != rhs.uptimeMs {return false}
-    if lhs.firstSequence != rhs.firstSequence {return false}
-    if lhs.lastSequence != rhs.lastSequence {return false}
-    if lhs.journalBytes != rhs.journalBytes {return false}
-    if lhs.accepted != rhs.accepted {return false}
-    if lhs.pools != rhs.pools {return false}
-    if lhs.peers != rhs.peers {return false}
-    if lhs.refused != rhs.refused {return false}
-    if lhs.duplicates != rhs.duplicates {return false}
-    if lhs.callsInFlight != rhs.callsInFlight {return false}
+  public static func ==(lhs: Tocsin_V1_SyncStatus, rhs: Tocsin_V1_SyncStatus) -> Bool {
+    if lhs.count != rhs.count {return false}
+    if lhs.nanoseconds != rhs.nanoseconds {return false}
+    if lhs.buckets != rhs.buckets {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_SyncBucket: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SyncBucket"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}microseconds\0\u{1}count\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.microseconds) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.microseconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.microseconds, fieldNumber: 1)
+    }
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_SyncBucket, rhs: Tocsin_V1_SyncBucket) -> Bool {
+    if lhs.microseconds != rhs.microseconds {return false}
+    if lhs.count != rhs.count {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1324,94 +1650,177 @@ nonisolated extension Tocsin_V1_HubStatus: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Tocsin_V1_PoolStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".PoolStatus"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}filters\0\u{1}queued\0\u{1}delayed\0\u{3}in_flight\0\u{1}matched\0\u{1}acked\0\u{1}dead\0\u{1}redelivered\0\u{1}workers\0\u{3}oldest_ms\0\u{3}queued_by_severity\0\u{1}cancelled\0\u{1}discarded\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}filters\0\u{1}queued\0\u{1}delayed\0\u{3}in_flight\0\u{1}matched\0\u{1}acked\0\u{1}dead\0\u{1}redelivered\0\u{1}workers\0\u{3}oldest_ms\0\u{3}queued_by_severity\0\u{1}cancelled\0\u{1}discarded\0\u{3}stale_settlements\0\u{3}dead_lettered\0\u{1}revived\0")
+
+  fileprivate class _StorageClass {
+    var _name: String = String()
+    var _filters: [String] = []
+    var _queued: UInt64 = 0
+    var _delayed: UInt64 = 0
+    var _inFlight: UInt64 = 0
+    var _matched: UInt64 = 0
+    var _acked: UInt64 = 0
+    var _dead: UInt64 = 0
+    var _redelivered: UInt64 = 0
+    var _workers: UInt32 = 0
+    var _oldestMs: UInt64 = 0
+    var _queuedBySeverity: Dictionary<String,UInt64> = [:]
+    var _cancelled: UInt64 = 0
+    var _discarded: UInt64 = 0
+    var _staleSettlements: UInt64 = 0
+    var _deadLettered: UInt64 = 0
+    var _revived: UInt64 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _name = source._name
+      _filters = source._filters
+      _queued = source._queued
+      _delayed = source._delayed
+      _inFlight = source._inFlight
+      _matched = source._matched
+      _acked = source._acked
+      _dead = source._dead
+      _redelivered = source._redelivered
+      _workers = source._workers
+      _oldestMs = source._oldestMs
+      _queuedBySeverity = source._queuedBySeverity
+      _cancelled = source._cancelled
+      _discarded = source._discarded
+      _staleSettlements = source._staleSettlements
+      _deadLettered = source._deadLettered
+      _revived = source._revived
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeRepeatedStringField(value: &self.filters) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.queued) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.delayed) }()
-      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.inFlight) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.matched) }()
-      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.acked) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.dead) }()
-      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.redelivered) }()
-      case 10: try { try decoder.decodeSingularUInt32Field(value: &self.workers) }()
-      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.oldestMs) }()
-      case 12: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.queuedBySeverity) }()
-      case 13: try { try decoder.decodeSingularUInt64Field(value: &self.cancelled) }()
-      case 14: try { try decoder.decodeSingularUInt64Field(value: &self.discarded) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 2: try { try decoder.decodeRepeatedStringField(value: &_storage._filters) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._queued) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._delayed) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._inFlight) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._matched) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._acked) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._dead) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._redelivered) }()
+        case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._workers) }()
+        case 11: try { try decoder.decodeSingularUInt64Field(value: &_storage._oldestMs) }()
+        case 12: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &_storage._queuedBySeverity) }()
+        case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._cancelled) }()
+        case 14: try { try decoder.decodeSingularUInt64Field(value: &_storage._discarded) }()
+        case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._staleSettlements) }()
+        case 16: try { try decoder.decodeSingularUInt64Field(value: &_storage._deadLettered) }()
+        case 17: try { try decoder.decodeSingularUInt64Field(value: &_storage._revived) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
-    }
-    if !self.filters.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.filters, fieldNumber: 2)
-    }
-    if self.queued != 0 {
-      try visitor.visitSingularUInt64Field(value: self.queued, fieldNumber: 3)
-    }
-    if self.delayed != 0 {
-      try visitor.visitSingularUInt64Field(value: self.delayed, fieldNumber: 4)
-    }
-    if self.inFlight != 0 {
-      try visitor.visitSingularUInt64Field(value: self.inFlight, fieldNumber: 5)
-    }
-    if self.matched != 0 {
-      try visitor.visitSingularUInt64Field(value: self.matched, fieldNumber: 6)
-    }
-    if self.acked != 0 {
-      try visitor.visitSingularUInt64Field(value: self.acked, fieldNumber: 7)
-    }
-    if self.dead != 0 {
-      try visitor.visitSingularUInt64Field(value: self.dead, fieldNumber: 8)
-    }
-    if self.redelivered != 0 {
-      try visitor.visitSingularUInt64Field(value: self.redelivered, fieldNumber: 9)
-    }
-    if self.workers != 0 {
-      try visitor.visitSingularUInt32Field(value: self.workers, fieldNumber: 10)
-    }
-    if self.oldestMs != 0 {
-      try visitor.visitSingularUInt64Field(value: self.oldestMs, fieldNumber: 11)
-    }
-    if !self.queuedBySeverity.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.queuedBySeverity, fieldNumber: 12)
-    }
-    if self.cancelled != 0 {
-      try visitor.visitSingularUInt64Field(value: self.cancelled, fieldNumber: 13)
-    }
-    if self.discarded != 0 {
-      try visitor.visitSingularUInt64Field(value: self.discarded, fieldNumber: 14)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
+      }
+      if !_storage._filters.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._filters, fieldNumber: 2)
+      }
+      if _storage._queued != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._queued, fieldNumber: 3)
+      }
+      if _storage._delayed != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._delayed, fieldNumber: 4)
+      }
+      if _storage._inFlight != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._inFlight, fieldNumber: 5)
+      }
+      if _storage._matched != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._matched, fieldNumber: 6)
+      }
+      if _storage._acked != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._acked, fieldNumber: 7)
+      }
+      if _storage._dead != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._dead, fieldNumber: 8)
+      }
+      if _storage._redelivered != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._redelivered, fieldNumber: 9)
+      }
+      if _storage._workers != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._workers, fieldNumber: 10)
+      }
+      if _storage._oldestMs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._oldestMs, fieldNumber: 11)
+      }
+      if !_storage._queuedBySeverity.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: _storage._queuedBySeverity, fieldNumber: 12)
+      }
+      if _storage._cancelled != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._cancelled, fieldNumber: 13)
+      }
+      if _storage._discarded != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._discarded, fieldNumber: 14)
+      }
+      if _storage._staleSettlements != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._staleSettlements, fieldNumber: 15)
+      }
+      if _storage._deadLettered != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._deadLettered, fieldNumber: 16)
+      }
+      if _storage._revived != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._revived, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Tocsin_V1_PoolStatus, rhs: Tocsin_V1_PoolStatus) -> Bool {
-    if lhs.name != rhs.name {return false}
-    if lhs.filters != rhs.filters {return false}
-    if lhs.queued != rhs.queued {return false}
-    if lhs.delayed != rhs.delayed {return false}
-    if lhs.inFlight != rhs.inFlight {return false}
-    if lhs.matched != rhs.matched {return false}
-    if lhs.acked != rhs.acked {return false}
-    if lhs.dead != rhs.dead {return false}
-    if lhs.redelivered != rhs.redelivered {return false}
-    if lhs.workers != rhs.workers {return false}
-    if lhs.oldestMs != rhs.oldestMs {return false}
-    if lhs.queuedBySeverity != rhs.queuedBySeverity {return false}
-    if lhs.cancelled != rhs.cancelled {return false}
-    if lhs.discarded != rhs.discarded {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._filters != rhs_storage._filters {return false}
+        if _storage._queued != rhs_storage._queued {return false}
+        if _storage._delayed != rhs_storage._delayed {return false}
+        if _storage._inFlight != rhs_storage._inFlight {return false}
+        if _storage._matched != rhs_storage._matched {return false}
+        if _storage._acked != rhs_storage._acked {return false}
+        if _storage._dead != rhs_storage._dead {return false}
+        if _storage._redelivered != rhs_storage._redelivered {return false}
+        if _storage._workers != rhs_storage._workers {return false}
+        if _storage._oldestMs != rhs_storage._oldestMs {return false}
+        if _storage._queuedBySeverity != rhs_storage._queuedBySeverity {return false}
+        if _storage._cancelled != rhs_storage._cancelled {return false}
+        if _storage._discarded != rhs_storage._discarded {return false}
+        if _storage._staleSettlements != rhs_storage._staleSettlements {return false}
+        if _storage._deadLettered != rhs_storage._deadLettered {return false}
+        if _storage._revived != rhs_storage._revived {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

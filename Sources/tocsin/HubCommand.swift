@@ -6,7 +6,15 @@ import TocsinWire
 
 struct HubCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "hub", abstract: "Run the hub: the message broker all others talk through.")
+        commandName: "hub", abstract: "Run the hub, the message broker all others talk through, or look into a running one.",
+        subcommands: [
+            HubRun.self, HubStatus.self, HubPools.self, HubPeers.self, HubStreams.self, HubMetrics.self,
+        ],
+        defaultSubcommand: HubRun.self)
+}
+
+struct HubRun: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "run", abstract: "Run the hub. Also without the word.")
 
     @OptionGroup var options: RoleOptions
 

@@ -27,15 +27,7 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     private static func show(_ status: Tocsin_V1_HubStatus, _ accounting: Tocsin_V1_AccountingResponse?) {
-        Terminal.print(
-            "\(status.hub.printable), up \(TimeText.span(milliseconds: status.uptimeMs)), start \(status.epoch); "
-                + "\(status.accepted) messages accepted, \(status.duplicates) duplicates, journal "
-                + "\(SizeText.format(Int(clamping: status.journalBytes >> 20) << 20)) from \(status.firstSequence) "
-                + "to \(status.lastSequence)")
-        if !status.refused.isEmpty {
-            let refused = status.refused.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
-            Terminal.print("refused: \(refused.joined(separator: ", ").printable)")
-        }
+        Terminal.print(status.summary)
         if let accounting {
             Terminal.print(
                 "archive: \(accounting.handled) events handled, \(accounting.suppressed) suppressed, "
@@ -45,12 +37,61 @@ struct StatusCommand: AsyncParsableCommand {
             Terminal.print("archive: no archiver is connected")
         }
         Terminal.print("")
-        var pools = Table(columns: [
+        Terminal.print(status.poolTable)
+        Terminal.print("")
+        Terminal.print(status.peerTable)
+    }
+}
+
+extension Tocsin_V1_HubStatus {
+    var fields: [(String, JSON)] {
+        [
+            ("software", .string(hub)), ("epoch", .unsigned(epoch)), ("uptime_ms", .unsigned(uptimeMs)),
+            ("first_sequence", .unsigned(firstSequence)), ("last_sequence", .unsigned(lastSequence)),
+            ("journal_bytes", .unsigned(journalBytes)), ("accepted", .unsigned(accepted)),
+            ("duplicates", .unsigned(duplicates)), ("calls_in_flight", .unsigned(UInt64(callsInFlight))),
+            ("refused", .object(refused.sorted { $0.key < $1.key }.map { ($0.key, .unsigned($0.value)) })),
+            ("taps", .unsigned(UInt64(taps))), ("dropped_answers", .unsigned(droppedAnswers)),
+            (
+                "syncs",
+                [
+                    "count": .unsigned(syncs.count), "nanoseconds": .unsigned(syncs.nanoseconds),
+                    "median_at_most_us": syncs.bound(0.5).map { .unsigned($0) } ?? .null,
+                    "p99_at_most_us": syncs.bound(0.99).map { .unsigned($0) } ?? .null,
+                ]
+            ),
+            ("pools", .array(pools.map(\.json))), ("peers", .array(peers.map(\.json))),
+            ("peers_omitted", .unsigned(UInt64(peersOmitted))),
+        ]
+    }
+}
+
+extension Tocsin_V1_HubStatus {
+    /// One paragraph.
+    var summary: String {
+        var lines = [
+            "\(hub.printable), up \(TimeText.span(milliseconds: uptimeMs)), start \(epoch); "
+                + "\(accepted) messages accepted, \(duplicates) duplicates, journal "
+                + "\(SizeText.format(Int(clamping: journalBytes >> 20) << 20)) from \(firstSequence) to \(lastSequence)"
+        ]
+        if let median = syncs.bound(0.5), let high = syncs.bound(0.99) {
+            lines.append(
+                "\(syncs.count) syncs: half within \(median) µs, 99 of 100 within \(high) µs")
+        }
+        if !refused.isEmpty {
+            let reasons = refused.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+            lines.append("refused: \(reasons.joined(separator: ", ").printable)")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    var poolTable: Table {
+        var table = Table(columns: [
             .left("POOL"), .right("QUEUED"), .right("DELAYED"), .right("IN FLIGHT"), .right("ACKED"), .right("DEAD"),
             .right("AGAIN"), .right("WORKERS"), .right("OLDEST"), .flexible("TAKES"),
         ])
-        for pool in status.pools {
-            pools.add(
+        for pool in pools {
+            table.add(
                 Table.Cell(pool.name), Table.Cell("\(pool.queued)"), Table.Cell("\(pool.delayed)"),
                 Table.Cell("\(pool.inFlight)"), Table.Cell("\(pool.acked)"),
                 Table.Cell("\(pool.dead)", pool.dead > 0 ? .critical : .plain), Table.Cell("\(pool.redelivered)"),
@@ -58,30 +99,34 @@ struct StatusCommand: AsyncParsableCommand {
                 Table.Cell(pool.queued > 0 ? TimeText.span(milliseconds: pool.oldestMs) : "-"),
                 Table.Cell(pool.filters.joined(separator: " ")))
         }
-        Terminal.print(pools)
-        Terminal.print("")
-        var peers = Table(columns: [
+        return table
+    }
+
+    var peerTable: Table {
+        var table = Table(columns: [
             .left("PEER"), .left("ROLE"), .right("SINCE"), .right("HOLDS"), .left("POOLS"), .flexible("SERVES"),
         ])
-        for peer in status.peers.sorted(by: { ($0.role, $0.name) < ($1.role, $1.name) }) {
-            peers.add(
+        for peer in peers.sorted(by: { ($0.role, $0.name) < ($1.role, $1.name) }) {
+            table.add(
                 peer.name, peer.role, TimeText.span(milliseconds: peer.connectedMs), "\(peer.inFlight)",
                 peer.pools.joined(separator: " "), peer.services.joined(separator: " "))
         }
-        Terminal.print(peers)
+        return table
     }
 }
 
-extension Tocsin_V1_HubStatus {
-    fileprivate var fields: [(String, JSON)] {
-        [
-            ("software", .string(hub)), ("epoch", .unsigned(epoch)), ("uptime_ms", .unsigned(uptimeMs)),
-            ("first_sequence", .unsigned(firstSequence)), ("last_sequence", .unsigned(lastSequence)),
-            ("journal_bytes", .unsigned(journalBytes)), ("accepted", .unsigned(accepted)),
-            ("duplicates", .unsigned(duplicates)), ("calls_in_flight", .unsigned(UInt64(callsInFlight))),
-            ("refused", .object(refused.sorted { $0.key < $1.key }.map { ($0.key, .unsigned($0.value)) })),
-            ("pools", .array(pools.map(\.json))), ("peers", .array(peers.map(\.json))),
-        ]
+extension Tocsin_V1_SyncStatus {
+    /// Microseconds within which this share of the syncs was done, to the steps of the histogram; nil where there were none, or
+    /// where it is more than the last step.
+    func bound(_ share: Double) -> UInt64? {
+        let wanted = (Double(count) * share).rounded(.up)
+        guard wanted > 0 else { return nil }
+        var counted: UInt64 = 0
+        for bucket in buckets {
+            counted += bucket.count
+            if Double(counted) >= wanted { return bucket.microseconds }
+        }
+        return nil
     }
 }
 
@@ -93,7 +138,9 @@ extension Tocsin_V1_PoolStatus {
                 queuedBySeverity.sorted { $0.key < $1.key }.map { ($0.key, .unsigned($0.value)) }),
             "delayed": .unsigned(delayed), "in_flight": .unsigned(inFlight), "matched": .unsigned(matched),
             "acked": .unsigned(acked), "dead": .unsigned(dead), "redelivered": .unsigned(redelivered),
-            "workers": .unsigned(UInt64(workers)), "oldest_ms": .unsigned(oldestMs),
+            "workers": .unsigned(UInt64(workers)), "oldest_ms": .unsigned(oldestMs), "cancelled": .unsigned(cancelled),
+            "discarded": .unsigned(discarded), "stale_settlements": .unsigned(staleSettlements),
+            "dead_lettered": .unsigned(deadLettered), "revived": .unsigned(revived),
         ]
     }
 }

@@ -33,6 +33,7 @@ struct Table {
 
     /// As many cells as there are columns.
     mutating func add(_ cells: Cell...) { rows.append(cells) }
+    mutating func add(_ cells: [Cell]) { rows.append(cells) }
     mutating func add(_ cells: [String]) { rows.append(cells.map { Cell($0) }) }
 
     mutating func add(_ cells: String...) { add(cells) }
