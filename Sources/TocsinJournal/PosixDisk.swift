@@ -22,8 +22,8 @@ public final class PosixDisk: Disk {
         lock = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lock >= 0 else { throw Self.error("open", path) }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+            // `deinit` closes it: it runs also for an object whose `init` throws once everything is set.
             let code = errno
-            close(lock)
             guard code == EWOULDBLOCK else { throw Self.error("lock", path, code) }
             throw DiskError(
                 .other(errno: code),
