@@ -20,9 +20,10 @@ public struct JournalExamination: Sendable {
         var last: UInt64 = 0
         survey = try JournalSurvey(disk) { batch in
             let isFirst = last == 0
-            let follows = isFirst || batch.header.ordinal == last + 1
+            // Only what a segment begins with can be understood without what was before.
+            let follows = isFirst ? batch.offset == JournalSurvey.firstOffset : batch.header.ordinal == last + 1
             last = batch.header.lastOrdinal
-            if isFirst { core = Core(options: CoreOptions(), seed: batch.header.seed, epoch: 0) }
+            if isFirst, follows { core = Core(options: CoreOptions(), seed: batch.header.seed, epoch: 0) }
             // What follows damage is read again after the repair.
             guard follows else {
                 core = nil

@@ -73,6 +73,8 @@ public struct JournalSurvey: Sendable {
     public internal(set) var names: [String] = []
 
     public var isIntact: Bool { damages.isEmpty }
+    /// Where the first batch of a segment is.
+    public static var firstOffset: Int { SegmentHeader.size }
 
     /// Whether a file of this name is part of a journal.
     public static func isOfJournal(_ name: String) -> Bool { name == JournalIdentity.name || SegmentHeader.number(name) != nil }
