@@ -134,11 +134,8 @@ extension Core {
                 pools[pool].failures.forget(sequence)
                 pools[pool].counters.discarded += 1
             case .counters:
-                pools[pool].counters.acked = try reader.varint()
-                pools[pool].counters.deadLettered = try reader.varint()
-                pools[pool].counters.revived = try reader.varint()
-                pools[pool].counters.cancelled = try reader.varint()
-                pools[pool].counters.discarded = try reader.varint()
+                // The others count from the start, which is now, or are made at the end of replay.
+                pools[pool].counters = try reader.counters()
             }
         }
     }

@@ -214,7 +214,7 @@ private struct PoolNumbering {
             case .pool(let pool): if declared.insert(pool.name).inserted { known += 1 }
             case .gap(let index):
                 let gap = repair.replacements[index]
-                let isStart = gap.offset == 64 && gap.ordinals.count == 1
+                let isStart = gap.offset == JournalSurvey.firstOffset && gap.ordinals.count == 1
                 let room = gap.room - BatchHeader.size * (gap.ordinals.count - 1) - used[index, default: 0]
                 let mayHold = damages.contains { $0.ordinals == gap.ordinals && $0.mayHoldControl } && room >= Self.shortest
                 // A segment begins with a checkpoint, which declares nothing new.

@@ -111,19 +111,17 @@ public final class Hub: Sendable {
         _ engine: inout HubEngine, _ writer: JournalWriter,
         _ jobs: WorkerThread<JournalJob, (JournalJob, DiskError?)>
     ) throws {
-        for outcome in writer.takeOutcomes() { try finish(outcome, &engine) }
+        for outcome in writer.takeOutcomes() {
+            // Never tried again: after a failed sync nobody knows what is on the disk. Recovery finds out.
+            if let failure = outcome.failure { throw failure }
+            try engine.written(nanoseconds: outcome.nanoseconds)
+        }
         for (job, failure) in jobs.takeOutcomes() {
             engine.finished(job, failure)
             if let failure, case .remove = job {
                 logger.error("cannot remove what is no longer needed", metadata: ["reason": "\(failure)"])
             }
         }
-    }
-
-    private func finish(_ outcome: WriteOutcome, _ engine: inout HubEngine) throws {
-        // Never tried again: after a failed sync nobody knows what is on the disk. Recovery finds out.
-        if let failure = outcome.failure { throw failure }
-        try engine.written(nanoseconds: outcome.nanoseconds)
     }
 
     private static func write(_ work: JournalWork, on disk: PosixDisk) -> WriteOutcome {
@@ -213,16 +211,12 @@ struct WriteOutcome: Sendable {
 struct SystemTime: TimeSource {
     func now() -> Moment { Moment(wall: Self.read(CLOCK_REALTIME), steady: Self.read(CLOCK_MONOTONIC)) }
 
-    private static func read(_ clock: clockid_t) -> UInt64 {
+    private static func read(_ clock: clockid_t) -> UInt64 { nanoseconds(clock) / 1_000_000 }
+
+    /// Of the steady clock, if none is named.
+    static func nanoseconds(_ clock: clockid_t = CLOCK_MONOTONIC) -> UInt64 {
         var time = timespec()
         clock_gettime(clock, &time)
-        return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
-    }
-
-    /// Of the steady clock.
-    static func nanoseconds() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(max(0, time.tv_sec)) * 1_000_000_000 + UInt64(max(0, time.tv_nsec))
     }
 }

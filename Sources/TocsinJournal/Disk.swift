@@ -21,6 +21,39 @@ public protocol Disk: Sendable {
     func syncFolder() throws(DiskError)
 }
 
+extension Disk {
+    /// Makes a file of `size` bytes, `start` and then zeros, or replaces the one of that name, durably: whatever happens, it is the
+    /// old one or the new one, whole. Blocking.
+    func replace(_ name: String, size: Int, start: UnsafeRawBufferPointer) throws(DiskError) {
+        let temporary = name + ".new"
+        try create(temporary, size: size)
+        try write(temporary, at: 0, [start])
+        try sync(temporary)
+        try rename(temporary, to: name)
+        try syncFolder()
+    }
+
+    /// Reads a whole segment file into `buffer`, which grows where needed.
+    ///
+    /// - Returns: what is there, valid as long as `buffer`.
+    /// - Throws: `DiskError`; `JournalError` for a file that is larger than any segment.
+    func readSegment(
+        _ number: UInt32, into buffer: inout UnsafeMutableRawBufferPointer
+    ) throws -> UnsafeRawBufferPointer {
+        let name = SegmentHeader.name(number)
+        let size = try size(name)
+        guard size <= SegmentHeader.maxFileBytes else {
+            throw JournalError(.corrupt, "\(name) has \(size) bytes; no segment is so large; restore it from a backup")
+        }
+        if size > buffer.count {
+            buffer.deallocate()
+            buffer = .allocate(byteCount: size, alignment: 4096)
+        }
+        let target = UnsafeMutableRawBufferPointer(rebasing: buffer[..<size])
+        return UnsafeRawBufferPointer(rebasing: target[..<(try read(name, at: 0, into: target))])
+    }
+}
+
 /// A file operation failed.
 public struct DiskError: Error, Equatable, Sendable, CustomStringConvertible {
     public enum Code: Equatable, Sendable {

@@ -198,4 +198,17 @@ public struct JournalError: Error, Equatable, Sendable, CustomStringConvertible 
         self.description = description
     }
     init(_ error: DiskError) { self.init(.disk, error.description) }
+
+    /// What `body` returns; whatever it throws, as the journal's error.
+    static func catching<T>(_ body: () throws -> T) throws(JournalError) -> T {
+        do {
+            return try body()
+        } catch let error as DiskError {
+            throw JournalError(error)
+        } catch let error as JournalError {
+            throw error
+        } catch {
+            throw JournalError(.disk, "\(error)")
+        }
+    }
 }

@@ -52,7 +52,7 @@ public struct JournalIdentity: Equatable, Sendable {
     /// Reads the identity and writes it back with the next epoch; a new one with `newSeed` if the folder has no journal yet.
     static func start(on disk: some Disk, names: [String], newSeed: UInt64) throws(JournalError) -> JournalIdentity {
         let newest = names.compactMap(SegmentHeader.number).max() ?? 0
-        do {
+        return try JournalError.catching {
             var identity = JournalIdentity(seed: newSeed, epoch: 1)
             if names.contains(name) {
                 guard let found = try read(disk) else {
@@ -75,26 +75,15 @@ public struct JournalIdentity: Equatable, Sendable {
             identity.newestSegment = newest
             try identity.write(on: disk)
             return identity
-        } catch let error as DiskError {
-            throw JournalError(error)
-        } catch let error as JournalError {
-            throw error
-        } catch {
-            throw JournalError(.disk, "\(error)")
         }
     }
 
     /// Replaces the file, durably.
     func write(on disk: some Disk) throws(DiskError) {
-        let temporary = Self.name + ".new"
-        try disk.create(temporary, size: Self.size)
         let bytes = bytes
         // A buffer does not keep its bytes alive.
         defer { withExtendedLifetime(bytes) {} }
-        try disk.write(temporary, at: 0, [bytes.buffer])
-        try disk.sync(temporary)
-        try disk.rename(temporary, to: Self.name)
-        try disk.syncFolder()
+        try disk.replace(Self.name, size: Self.size, start: bytes.buffer)
     }
 
     /// Nil: it is damaged.

@@ -355,16 +355,10 @@ public struct Journal<D: Disk> {
         let name = SegmentHeader.name(entry.segment)
         let storage = UnsafeMutableRawBufferPointer.allocate(byteCount: end - start, alignment: 8)
         let bytes = Bytes(UnsafeRawBufferPointer(storage)) { storage.deallocate() }
-        do {
+        try JournalError.catching {
             guard try disk.read(name, at: start, into: storage) == end - start else {
                 throw JournalError(.corrupt, "\(name) ends before offset \(end); it was longer when the hub started")
             }
-        } catch let error as DiskError {
-            throw JournalError(error)
-        } catch let error as JournalError {
-            throw error
-        } catch {
-            throw JournalError(.disk, "\(error)")
         }
         var offsets: [UInt32] = []
         var offset = 0

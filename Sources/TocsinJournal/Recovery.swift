@@ -76,16 +76,8 @@ extension Journal {
         _ replay: (RecoveredBatch) throws -> Void
     ) throws {
         let name = SegmentHeader.name(number)
-        let size = try disk.size(name)
-        guard size <= SegmentHeader.maxFileBytes else {
-            throw JournalError(.corrupt, "\(name) has \(size) bytes; no segment is so large; restore it from a backup")
-        }
-        if size > buffer.count {
-            buffer.deallocate()
-            buffer = .allocate(byteCount: size, alignment: 4096)
-        }
-        let target = UnsafeMutableRawBufferPointer(rebasing: buffer[..<size])
-        let file = UnsafeRawBufferPointer(rebasing: target[..<(try disk.read(name, at: 0, into: target))])
+        let file = try disk.readSegment(number, into: &buffer)
+        let size = file.count
         guard SegmentHeader.isValid(file, number: number, seed: identity.seed) else {
             throw JournalError(
                 .corrupt, "\(name) does not begin with the header of segment \(number) of this journal; restore it from a backup")

@@ -70,7 +70,7 @@ public struct JournalRepair: Sendable {
     /// - Returns: the names of the files that hold what was there before.
     /// - Throws: `JournalError`.
     public func perform(on disk: some Disk, time: UInt64) throws(JournalError) -> [String] {
-        do {
+        return try JournalError.catching {
             var kept: [String] = []
             let epoch = survey.identity?.epoch ?? time / 1000
             for name in files {
@@ -83,12 +83,6 @@ public struct JournalRepair: Sendable {
                 try JournalIdentity(seed: survey.seed, epoch: epoch, newestSegment: newest).write(on: disk)
             }
             return kept
-        } catch let error as DiskError {
-            throw JournalError(error)
-        } catch let error as JournalError {
-            throw error
-        } catch {
-            throw JournalError(.disk, "\(error)")
         }
     }
 
@@ -107,18 +101,8 @@ public struct JournalRepair: Sendable {
         guard try disk.read(name, at: 0, into: bytes) == size else {
             throw DiskError(.other(errno: 5), "cannot read all of \(name)")
         }
-        try Self.make(target, UnsafeRawBufferPointer(bytes), on: disk)
+        try disk.replace(target, size: size, start: UnsafeRawBufferPointer(bytes))
         return target
-    }
-
-    /// Writes a whole file, durably, replacing any of that name.
-    private static func make(_ name: String, _ bytes: UnsafeRawBufferPointer, on disk: some Disk) throws(DiskError) {
-        let temporary = name + ".new"
-        try disk.create(temporary, size: bytes.count)
-        try disk.write(temporary, at: 0, [bytes])
-        try disk.sync(temporary)
-        try disk.rename(temporary, to: name)
-        try disk.syncFolder()
     }
 
     private func rewrite(_ number: UInt32, _ time: UInt64, on disk: some Disk) throws {
@@ -151,6 +135,6 @@ public struct JournalRepair: Sendable {
             body.copyBytes(from: records)
             lost.write(to: start, body: UnsafeRawBufferPointer(body))
         }
-        try Self.make(name, UnsafeRawBufferPointer(file), on: disk)
+        try disk.replace(name, size: size, start: UnsafeRawBufferPointer(file))
     }
 }

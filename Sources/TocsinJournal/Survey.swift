@@ -151,18 +151,7 @@ public struct JournalSurvey: Sendable {
                 walk.missing(number)
                 continue
             }
-            let name = SegmentHeader.name(number)
-            let size = try disk.size(name)
-            guard size <= SegmentHeader.maxFileBytes else {
-                throw JournalError(.corrupt, "\(name) has \(size) bytes; no segment is so large; restore it from a backup")
-            }
-            if size > buffer.count {
-                buffer.deallocate()
-                buffer = .allocate(byteCount: size, alignment: 4096)
-            }
-            let target = UnsafeMutableRawBufferPointer(rebasing: buffer[..<size])
-            let count = try disk.read(name, at: 0, into: target)
-            try walk.segment(number, UnsafeRawBufferPointer(rebasing: target[..<count]), visit)
+            try walk.segment(number, try disk.readSegment(number, into: &buffer), visit)
         }
     }
 

@@ -69,16 +69,10 @@ public enum JournalJob: Sendable {
     public func perform(on disk: some Disk) throws(DiskError) {
         switch self {
         case .prepare(let segment, let bytes, let identity):
-            // Complete and synced under another name first, so that a segment that is there is whole.
-            let temporary = SegmentHeader.name(segment) + ".new"
-            try disk.create(temporary, size: bytes)
             let header = SegmentHeader.bytes(number: segment, seed: identity.seed, fileBytes: bytes)
             // A buffer does not keep its bytes alive.
             defer { withExtendedLifetime(header) {} }
-            try disk.write(temporary, at: 0, [header.buffer])
-            try disk.sync(temporary)
-            try disk.rename(temporary, to: SegmentHeader.name(segment))
-            try disk.syncFolder()
+            try disk.replace(SegmentHeader.name(segment), size: bytes, start: header.buffer)
             try identity.write(on: disk)
         case .remove(let segments):
             for segment in segments {

@@ -161,8 +161,8 @@ public final class Client: Sendable {
         }
     }
 
-    /// Like `publish`, but while the hub is away or can store nothing (its disk is full, it shuts down) the messages go, synced, to the spool directory and are
-    /// published later, in order. Returns when they are durable, there or here.
+    /// Like `publish`, but while the hub is away or can store nothing (its disk is full, it shuts down) the messages go, synced,
+    /// to the spool directory and are published later, in order. Returns when they are durable, there or here.
     ///
     /// - Throws: `ClientError.refused` for a message that can never be stored; `spoolFull`, `spoolFailed`; `closed`;
     ///   `CancellationError`.

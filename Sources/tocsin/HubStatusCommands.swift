@@ -22,8 +22,7 @@ struct HubPools: AsyncParsableCommand {
     @OptionGroup var options: ClientOptionGroup
 
     func run() async throws {
-        let (first, second) = try await HubSession.with(options) { try await ($0.hubStatus(), $0.hubStatusLater()) }
-        let elapsed = second.milliseconds(since: first)
+        let (first, second, elapsed) = try await HubSession.with(options) { try await $0.hubStatusTwice() }
         var before: [String: Tocsin_V1_PoolStatus] = [:]
         for pool in first.pools { before[pool.name] = pool }
         var table = Table(columns: [
@@ -83,8 +82,7 @@ struct HubStreams: AsyncParsableCommand {
     @OptionGroup var options: ClientOptionGroup
 
     func run() async throws {
-        let (first, second) = try await HubSession.with(options) { try await ($0.hubStatus(), $0.hubStatusLater()) }
-        let elapsed = second.milliseconds(since: first)
+        let (first, second, elapsed) = try await HubSession.with(options) { try await $0.hubStatusTwice() }
         let rate = perSecond(first.accepted, second.accepted, elapsed)
         switch options.output.format {
         case .json:
@@ -123,20 +121,17 @@ struct HubMetrics: AsyncParsableCommand {
 }
 
 extension HubSession {
-    fileprivate func hubStatus() async throws -> Tocsin_V1_HubStatus {
+    func hubStatus() async throws -> Tocsin_V1_HubStatus {
         try await call(.broker, "GetStatus", Tocsin_V1_HubStatusRequest(), as: Tocsin_V1_HubStatus.self)
     }
 
-    fileprivate func hubStatusLater() async throws -> Tocsin_V1_HubStatus {
+    /// Two looks, a second apart, and the milliseconds between them.
+    fileprivate func hubStatusTwice() async throws -> (Tocsin_V1_HubStatus, Tocsin_V1_HubStatus, elapsed: UInt64) {
+        let first = try await hubStatus()
         try await Task.sleep(for: .seconds(1))
-        return try await hubStatus()
-    }
-}
-
-extension Tocsin_V1_HubStatus {
-    /// At least 1, also if the hub was started again in between.
-    fileprivate func milliseconds(since earlier: Self) -> UInt64 {
-        uptimeMs > earlier.uptimeMs ? uptimeMs - earlier.uptimeMs : 1000
+        let second = try await hubStatus()
+        // The hub may have been started again in between.
+        return (first, second, second.uptimeMs > first.uptimeMs ? second.uptimeMs - first.uptimeMs : 1000)
     }
 }
 

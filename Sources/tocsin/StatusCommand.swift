@@ -10,8 +10,7 @@ struct StatusCommand: AsyncParsableCommand {
 
     func run() async throws {
         let (status, accounting) = try await HubSession.with(options) { session in
-            let status = try await session.call(
-                .broker, "GetStatus", Tocsin_V1_HubStatusRequest(), as: Tocsin_V1_HubStatus.self)
+            let status = try await session.hubStatus()
             var accounting: Tocsin_V1_AccountingResponse?
             if status.peers.contains(where: { $0.services.contains(ServiceName.incidents.rawValue) }) {
                 accounting = try await session.call(
