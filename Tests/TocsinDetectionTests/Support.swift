@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Logging
 import Synchronization
+import TestSupport
 import TocsinKit
 import TocsinProto
 
@@ -23,24 +24,6 @@ final class MemorySink: EventSink {
     var taken: [Message] { messages.withLock { $0 } }
 
     func events() throws -> [Tocsin_V1_Event] { try taken.map { try $0.decode(Tocsin_V1_Event.self) } }
-}
-
-/// A folder that goes with the value.
-final class TemporaryFolder: Sendable {
-    let path: String
-
-    init() throws {
-        path = FileManager.default.temporaryDirectory.path + "/tocsin-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit {
-        do {
-            try FileManager.default.removeItem(atPath: path)
-        } catch {
-            print("left behind: \(path): \(error)")
-        }
-    }
 }
 
 let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

@@ -14,16 +14,6 @@ struct NotNow: Error, CustomStringConvertible {
     var description: String
 }
 
-/// A new folder. Its path is short, as that of a socket has at most 107 bytes.
-final class TemporaryFolder: Sendable {
-    let path = "/tmp/tocsin-hub-\(UUID().uuidString.prefix(8))"
-
-    init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
-    deinit {
-        do { try FileManager.default.removeItem(atPath: path) } catch { Issue.record(error) }
-    }
-}
-
 /// One run of a hub on a thread of its own, as its loop blocks.
 final class HubRun: Sendable {
     private enum State {

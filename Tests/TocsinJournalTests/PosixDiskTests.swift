@@ -1,40 +1,8 @@
 import Glibc
+import TestSupport
 import Testing
 import TocsinJournal
 import TocsinWire
-
-/// A new folder under the system's temporary one; gone with the last reference.
-final class TemporaryFolder {
-    let path: String
-
-    init() throws {
-        var template = Array("/tmp/tocsin-journal-XXXXXX".utf8CString)
-        let made = template.withUnsafeMutableBufferPointer { buffer in
-            buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) }
-        }
-        path = try #require(made)
-    }
-
-    deinit {
-        chmod(path, 0o700)
-        remove(path)
-    }
-
-    private func remove(_ path: String) {
-        if let folder = opendir(path) {
-            defer { closedir(folder) }
-            while let entry = readdir(folder) {
-                let name = withUnsafeBytes(of: entry.pointee.d_name) {
-                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-                }
-                if name == "." || name == ".." { continue }
-                let inner = "\(path)/\(name)"
-                if unlink(inner) != 0 { remove(inner) }
-            }
-        }
-        rmdir(path)
-    }
-}
 
 @Suite("Journal on a real disk") struct PosixDiskTests {
     private func read(_ disk: PosixDisk, _ name: String, at offset: Int, _ count: Int) throws -> [UInt8] {

@@ -34,15 +34,7 @@ struct NotNow: Error, CustomStringConvertible {
     var description: String
 }
 
-/// A new folder. Its path is short, as that of a socket has at most 107 bytes.
-final class TemporaryFolder: Sendable {
-    let path = "/tmp/tocsin-kit-\(UUID().uuidString.prefix(8))"
-
-    init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
-    deinit {
-        do { try FileManager.default.removeItem(atPath: path) } catch { Issue.record(error) }
-    }
-
+extension TemporaryFolder {
     /// Names in it and in folders in it.
     func names() throws -> [String] { try FileManager.default.subpathsOfDirectory(atPath: path).sorted() }
 }

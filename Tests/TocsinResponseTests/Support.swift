@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import Logging
 import Synchronization
+import TestSupport
 import TocsinKit
 import TocsinProto
 
@@ -42,24 +43,7 @@ final class FakeHub: Sendable {
     func verbs() throws -> [String] { try reports().map(\.verb) }
 }
 
-/// A folder that is gone when this is.
-final class TemporaryFolder: Sendable {
-    let path: String
-
-    init() throws {
-        var template = Array("/tmp/tocsin-response-XXXXXX".utf8CString)
-        guard let made = mkdtemp(&template) else { throw CocoaError(.fileWriteUnknown) }
-        path = String(cString: made)
-    }
-
-    deinit {
-        do {
-            try FileManager.default.removeItem(atPath: path)
-        } catch {
-            print("\(path) was not removed: \(error)")
-        }
-    }
-
+extension TemporaryFolder {
     func read(_ name: String) throws -> String {
         String(decoding: try Data(contentsOf: URL(filePath: "\(path)/\(name)")), as: UTF8.self)
     }
