@@ -37,12 +37,13 @@ public final class LoopbackServer: Sendable {
 
     public struct Failure: Error { public var what: String }
 
-    /// A listening socket on a port of the system's choice (`port` 0) and that port.
-    public static func listen(port: Int = 0) throws -> (descriptor: Int32, port: Int) {
+    /// A socket on a port of the system's choice (`port` 0) and that port. One that does not listen refuses connections, and nobody
+    /// else gets its port while it is open.
+    public static func listen(port: Int = 0, isListening: Bool = true) throws -> (descriptor: Int32, port: Int) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure(what: "socket: \(errno)") }
-        var one: Int32 = 1
-        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
+        var reuse: Int32 = isListening ? 1 : 0
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = inet_addr("127.0.0.1")
@@ -50,7 +51,8 @@ public final class LoopbackServer: Sendable {
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let bound = withUnsafeMutablePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, size) == 0 && Glibc.listen(descriptor, 64) == 0 && getsockname(descriptor, $0, &size) == 0
+                bind(descriptor, $0, size) == 0 && (!isListening || Glibc.listen(descriptor, 64) == 0)
+                    && getsockname(descriptor, $0, &size) == 0
             }
         }
         guard bound else {

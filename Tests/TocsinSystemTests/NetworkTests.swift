@@ -78,8 +78,10 @@ struct NetworkTests {
         let latency = try await TCPConnection.attempt(host: "localhost", port: port, timeout: .seconds(5), pool: pool)
         #expect(latency < .seconds(5))
         close(descriptor)
+        let (deaf, refusing) = try LoopbackServer.listen(isListening: false)
+        defer { close(deaf) }
         let error = await #expect(throws: TCPError.self) {
-            try await TCPConnection.attempt(host: "127.0.0.1", port: port, timeout: .seconds(5), pool: pool)
+            try await TCPConnection.attempt(host: "127.0.0.1", port: refusing, timeout: .seconds(5), pool: pool)
         }
         #expect(error?.description.contains("refused") == true)
     }
