@@ -52,8 +52,8 @@ struct ProbeTests {
         let slow = try await http(HTTPCheck(url: server.url), timeout: .milliseconds(150))
         #expect(!slow.healthy && slow.details["status"] == "no answer")
         #expect(slow.summary.contains("timed out"))
-        let (descriptor, port) = try LoopbackServer.listen()
-        close(descriptor)
+        let (descriptor, port) = try LoopbackServer.listen(isListening: false)
+        defer { close(descriptor) }
         let down = try await http(HTTPCheck(url: "http://127.0.0.1:\(port)/"))
         #expect(!down.healthy && down.summary.hasPrefix("http://127.0.0.1:\(port)/: "))
         server.stop()
@@ -77,15 +77,19 @@ struct ProbeTests {
     @Test("a port that listens is well; one that does not is not")
     func tcp() async throws {
         let (descriptor, port) = try LoopbackServer.listen()
-        func look() async throws -> Observation {
+        let (deaf, refusing) = try LoopbackServer.listen(isListening: false)
+        defer {
+            close(descriptor)
+            close(deaf)
+        }
+        func look(_ port: Int) async throws -> Observation {
             let prober = TCPProber(
                 check: TCPCheck(host: "127.0.0.1", port: port), severity: "major", timeout: .seconds(5), pool: pool)
             return try await prober.probe()[0]
         }
-        let well = try await look()
+        let well = try await look(port)
         #expect(well.healthy && well.summary == "127.0.0.1:\(port) accepts connections")
-        close(descriptor)
-        let down = try await look()
+        let down = try await look(refusing)
         #expect(!down.healthy && down.severity == "major" && down.summary.contains("refused"))
     }
 
