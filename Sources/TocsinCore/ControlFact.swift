@@ -99,7 +99,7 @@ extension ControlFact {
     }
 
     /// "3, 5 to 9": runs shortened.
-    static func listed(_ sequences: [UInt64]) -> String {
+    public static func listed(_ sequences: [UInt64]) -> String {
         var runs: [ClosedRange<UInt64>] = []
         for sequence in sequences {
             if let last = runs.last, last.upperBound < .max, last.upperBound + 1 == sequence {

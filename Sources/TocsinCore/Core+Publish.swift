@@ -247,6 +247,7 @@ extension Core {
         for sequence in chosen {
             guard let letter = pools[pool].dead.removeValue(forKey: sequence) else { continue }
             revived += 1
+            pools[pool].failures.restart(sequence)
             control.revived(pool: pool, sequence: sequence)
             pools[pool].counters.revived += 1
             pools[pool].unsettled.insert(sequence)
@@ -273,18 +274,4 @@ extension Core {
 
     /// Ids the dedup window holds at least, unless they are older than its time.
     public static var dedupIDs: Int { DedupWindow.generationIDs }
-
-    /// The lowest sequence that any pool still needs.
-    public var floor: UInt64 {
-        var floor = durableSequence + 1
-        for pool in pools {
-            if let first = pool.unsettled.first { floor = min(floor, first) }
-            #if TOCSIN_PLANTED_BUGS
-                if PlantedBug.deadLetterRemoved.isPlanted { continue }
-            #endif
-            if let dead = pool.dead.keys.min() { floor = min(floor, dead) }
-            if pool.catchingUp { floor = min(floor, pool.cursor) }
-        }
-        return floor
-    }
 }

@@ -10,8 +10,11 @@ struct Replay {
     var delayed: [UInt64: MessageMeta] = [:]
     var delayedLimit = 65_536
     var attempts: [Int: [UInt64: UInt8]] = [:]
-    /// The first message of what is kept of the journal; 0 before it is seen.
+    /// The first message of what is kept of the journal, but for those that were carried; 0 before any batch is seen.
     var firstSequence: UInt64 = 0
+    /// Messages before it that were carried, as far as they are needed.
+    var carried: [UInt64: MessageMeta] = [:]
+    var carriedLimit = 65_536
     /// Messages that a repair gave up.
     var lost: [ClosedRange<UInt64>] = []
 
@@ -24,6 +27,13 @@ struct Replay {
 }
 
 extension Core {
+    /// Replay begins with a batch whose first message, or the first to come after it, is this.
+    public mutating func beginReplay(firstSequence: UInt64) {
+        guard replaying.firstSequence == 0 else { return }
+        replaying.firstSequence = firstSequence
+        lastSequence = firstSequence - min(1, firstSequence)
+    }
+
     /// One batch of messages of the journal, in order: length-prefixed envelopes. Throws for one that does not scan.
     public mutating func replayMessages(_ body: UnsafeRawBufferPointer, firstSequence: UInt64, time: UInt64) throws(WireError) {
         var metas = replaying.metas
@@ -35,7 +45,6 @@ extension Core {
             dedup.prefetch(meta.idHigh, meta.idLow)
             metas.append(meta)
         }
-        if replaying.firstSequence == 0, !metas.isEmpty { replaying.firstSequence = firstSequence }
         var sequence = firstSequence
         for meta in metas {
             replay(meta, sequence, time)
@@ -117,6 +126,7 @@ extension Core {
             case .revived:
                 let sequence = try reader.varint()
                 pools[pool].dead[sequence] = nil
+                pools[pool].failures.restart(sequence)
                 replaying.attempts[pool]?[sequence] = nil
                 pools[pool].counters.revived += 1
                 guard try isKept(sequence) else { break }
@@ -159,7 +169,8 @@ extension Core {
         guard sequence <= lastSequence else {
             throw WireError(.badBody, "a control record names message \(sequence), the last before it is \(lastSequence)")
         }
-        return sequence >= replaying.firstSequence && !replaying.lost.contains { $0.contains(sequence) }
+        guard sequence >= replaying.firstSequence else { return replaying.carried[sequence] != nil }
+        return !replaying.lost.contains { $0.contains(sequence) }
     }
 
     private mutating func settled(_ pool: Int, _ sequence: UInt64) throws(WireError) {
@@ -194,24 +205,26 @@ extension Core {
         self.lastSequence = max(self.lastSequence, lastSequence)
         durableSequence = self.lastSequence
         accepted = durableSequence
+        let carried = replaying.carried.sorted { $0.key < $1.key }
         for pool in pools.indices {
             var list = replaying.lists[pool].entries
             // Only what has its message can be settled, and nothing else may hold the floor down.
             let unsettled = pools[pool].unsettled
             pools[pool].unsettled = SequenceSet()
+            for (sequence, meta) in carried where meta.route & 1 << UInt64(pool) != 0 {
+                let isOpen =
+                    pools[pool].catchingUp
+                    ? !pools[pool].settledEarly.contains(sequence) : unsettled.contains(sequence)
+                if isOpen {
+                    queueReplayed(
+                        pool, Entry(sequence: sequence, severity: meta.severity, attempts: 0, keyHash: meta.keyHash, queuedAt: 0),
+                        now)
+                }
+            }
             while let index = list.popFirst(slab) {
                 let entry = slab[index]
                 slab.remove(index)
-                guard unsettled.contains(entry.sequence) else { continue }
-                pools[pool].unsettled.insert(entry.sequence)
-                let fresh = Entry(
-                    sequence: entry.sequence, severity: entry.severity,
-                    attempts: replaying.attempts[pool]?[entry.sequence] ?? 0, keyHash: entry.keyHash, queuedAt: seconds(now))
-                if let meta = replaying.delayed[entry.sequence], meta.notBefore > now.wall {
-                    schedule(pool, pools[pool].hold(fresh, slab), due: meta.notBefore)
-                } else {
-                    pools[pool].enqueue(fresh, slab)
-                }
+                if unsettled.contains(entry.sequence) { queueReplayed(pool, entry, now) }
             }
             let counters = pools[pool].counters
             pools[pool].counters.matched =
@@ -222,9 +235,23 @@ extension Core {
         // In order: of two messages with one id the later is the one that can be cancelled, as before the restart.
         for (sequence, meta) in replaying.delayed.sorted(by: { $0.key < $1.key }) { noteDelayed(meta, sequence, now) }
         replaying.lists = []
+        replaying.carried = [:]
         replaying.lost = []
         replaying.metas = []
         replaying.delayed = [:]
+    }
+
+    /// Queues a message that replay found unsettled.
+    private mutating func queueReplayed(_ pool: Int, _ entry: Entry, _ now: Moment) {
+        pools[pool].unsettled.insert(entry.sequence)
+        let fresh = Entry(
+            sequence: entry.sequence, severity: entry.severity,
+            attempts: replaying.attempts[pool]?[entry.sequence] ?? 0, keyHash: entry.keyHash, queuedAt: seconds(now))
+        if let meta = replaying.delayed[entry.sequence], meta.notBefore > now.wall {
+            schedule(pool, pools[pool].hold(fresh, slab), due: meta.notBefore)
+        } else {
+            pools[pool].enqueue(fresh, slab)
+        }
     }
 
     // MARK: Writing

@@ -7,18 +7,37 @@ struct FailureHistory: Sendable {
     /// Bytes of a reason.
     static let reasonMax = 256
 
-    private var attempts: [UInt64: [FailedAttempt]] = [:]
+    private struct Failures {
+        var attempts: [FailedAttempt] = []
+        /// Attempts made since the message was last given back as new.
+        var made: UInt8 = 0
+    }
+    private var failures: [UInt64: Failures] = [:]
 
-    subscript(sequence: UInt64) -> [FailedAttempt] { attempts[sequence] ?? [] }
+    subscript(sequence: UInt64) -> [FailedAttempt] { failures[sequence]?.attempts ?? [] }
 
+    /// Attempts that a message had, as far as it is one of those kept.
+    func made(_ sequence: UInt64) -> UInt8 { failures[sequence]?.made ?? 0 }
+
+    /// Of some messages there may be attempts that are not here.
+    var isFull: Bool { failures.count >= Self.messagesMax }
+
+    /// One that is there already is told again by a journal that was compacted.
     mutating func add(_ failed: FailedAttempt, to sequence: UInt64) {
-        guard attempts[sequence] != nil || attempts.count < Self.messagesMax else { return }
-        attempts[sequence, default: []].append(failed)
-        if let count = attempts[sequence]?.count, count > Self.attemptsMax { attempts[sequence]?.removeFirst() }
+        guard failures[sequence] != nil || !isFull else { return }
+        failures[sequence, default: Failures()].made = failed.attempt
+        guard failures[sequence]?.attempts.contains(failed) != true else { return }
+        failures[sequence]?.attempts.append(failed)
+        if let count = failures[sequence]?.attempts.count, count > Self.attemptsMax {
+            failures[sequence]?.attempts.removeFirst()
+        }
     }
 
+    /// A dead letter is given to its pool as new; what happened to it stays known.
+    mutating func restart(_ sequence: UInt64) { failures[sequence]?.made = 0 }
+
     mutating func forget(_ sequence: UInt64) {
-        if !attempts.isEmpty { attempts[sequence] = nil }
+        if !failures.isEmpty { failures[sequence] = nil }
     }
 }
 

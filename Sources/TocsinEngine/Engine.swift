@@ -28,6 +28,10 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     private var writing: UInt64?
     /// What may be removed as soon as this batch is on disk: before, a crash could still undo the settlements that allow it.
     private var releasing: (ordinal: UInt64, floor: UInt64)?
+    /// What is being carried out of the oldest segment; see Engine+Compaction.
+    var compaction: Compaction?
+    /// Whatever is needed below was carried.
+    var carriedBelow: UInt64 = 0
     private var lastAppend: UInt64 = 0
     private var lastKind = BatchKind.mark
     private var retryJobsAt: UInt64 = 0
@@ -94,6 +98,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             try perform(now)
         }
         more = try advanceTaps(now) || more
+        more = try compact(now) || more
         if isControlDue(now) { _ = flushControl(now) }
         if journal.lastMark < journal.durableOrdinal, lastKind != .mark, now.steady >= lastAppend + options.markAfter,
             journal.room > 0
@@ -182,22 +187,29 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
 
     /// Lets go of what is neither needed nor retained, now or as soon as everything appended is on disk. Settlements that cannot
     /// be written only wait where there is room to wait for: else they would wait for the room that they make.
-    private mutating func release(_ now: Moment) {
+    mutating func release(_ now: Moment) {
         guard flushControl(now) || journal.prepareFailure != nil else { return }
         releasedAt = now.steady
-        releasing = (journal.lastOrdinal, min(core.floor, dedupFloor(now)))
+        if core.catchUp != nil {
+            // What a pool reads of the past it needs as well.
+            compaction = nil
+            carriedBelow = 0
+        }
+        releasing = (journal.lastOrdinal, min(core.floor(from: carriedBelow), dedupFloor(now)))
         releaseDurable(now)
+        considerCompaction(now)
     }
 
     private mutating func releaseDurable(_ now: Moment) {
         guard let release = releasing, release.ordinal <= journal.durableOrdinal else { return }
         releasing = nil
+        journal.forgetCarried { core.needs($0) }
         // A pool that began to read the past meanwhile needs more.
-        journal.release(below: min(release.floor, core.floor), now: now.wall)
+        journal.release(below: min(release.floor, core.floor(from: carriedBelow)), now: now.wall)
     }
 
     /// The oldest message whose id counts as a duplicate: a hub that starts again knows of ids what the journal still holds.
-    private func dedupFloor(_ now: Moment) -> UInt64 {
+    func dedupFloor(_ now: Moment) -> UInt64 {
         let byTime = journal.sequence(at: now.wall - min(now.wall, core.options.dedupWindow))
         let byCount = journal.nextSequence - min(journal.nextSequence, UInt64(Core.dedupIDs))
         return max(byTime, byCount)
@@ -207,10 +219,14 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         _ kind: BatchKind, _ body: Bytes, offsets: [UInt32] = [], _ now: Moment
     ) -> UInt64 {
         let ordinal = journal.append(kind, body, offsets: offsets, time: now.wall)
+        noteAppended(ordinal, kind, now)
+        return ordinal
+    }
+
+    mutating func noteAppended(_ ordinal: UInt64, _ kind: BatchKind, _ now: Moment) {
         core.appended(ordinal)
         lastAppend = now.steady
         lastKind = kind
-        return ordinal
     }
 
     /// Appends settlements, pools and dead letters since the last time. False if there is no room for all; the rest stays in the

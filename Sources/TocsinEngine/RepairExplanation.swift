@@ -69,8 +69,14 @@ extension JournalSurvey.Damage {
         let records = controlText
         if !records.isEmpty {
             lines.append("control records that can still be read, without proof: \(records.joined(separator: "; "))")
+        } else if !carried.isEmpty {
+            lines.append(
+                "it held messages of older segments that were still needed, and are lost: as far as can be read, without proof, "
+                    + ControlFact.listed(carried))
         } else if mayHoldControl {
-            lines.append("control records may be among it: settlements, attempts, dead letters, pools")
+            lines.append(
+                "control records may be among it (settlements, attempts, dead letters, pools), and messages of older segments that were still needed"
+            )
         }
         return lines
     }

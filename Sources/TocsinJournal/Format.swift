@@ -12,6 +12,8 @@ public enum BatchKind: UInt8, Sendable {
     case mark = 4
     /// Stands where damage was: batches that were there are lost. Written by a repair, never by a hub.
     case lost = 5
+    /// Messages of old segments that are still needed, stored again so that those segments can go (see `CarriedBody`).
+    case carried = 6
 }
 
 /// The 64 bytes before each batch's body. Integers big-endian; a batch begins at a multiple of 8 and is padded with zeros.
@@ -21,11 +23,11 @@ public enum BatchKind: UInt8, Sendable {
 /// | 0 | 4 | magic `54 43 53 42` ("TCSB") |
 /// | 4 | 4 | CRC-32C of bytes 8 to 63 and the body |
 /// | 8 | 4 | length of the body |
-/// | 12 | 1 | kind (`BatchKind`): 1 messages, 2 control, 3 checkpoint, 4 mark, 5 lost |
+/// | 12 | 1 | kind (`BatchKind`): 1 messages, 2 control, 3 checkpoint, 4 mark, 5 lost, 6 carried |
 /// | 13 | 3 | 0 |
 /// | 16 | 8 | ordinal: 1, 2, 3 ... over all segments |
 /// | 24 | 8 | sequence of the first message; where there is none, of the next one to come |
-/// | 32 | 4 | messages |
+/// | 32 | 4 | messages that are new: 0 but in a batch of messages, or one that stands for such |
 /// | 36 | 4 | number of the segment |
 /// | 40 | 8 | time of appending, milliseconds since 1970 |
 /// | 48 | 8 | durable mark: ordinal of the last batch that was known to be on disk |

@@ -63,13 +63,36 @@ public struct Journal<D: Disk> {
         var segment: UInt32
         var offset: UInt32
     }
-    /// Consecutive messages in memory.
+    /// Messages in memory.
     struct Run {
         var firstSequence: UInt64
         var bytes: Bytes
         /// Of each message's prefix.
         var offsets: [UInt32]
         var ordinal: UInt64
+        /// When its first messages were stored, and from which position on others.
+        var time: UInt64
+        var laterTimes: [(position: Int, time: UInt64)] = []
+        /// Where they do not follow each other: of each its sequence.
+        var sequences: [UInt64] = []
+
+        /// Of a message in the run.
+        func position(_ sequence: UInt64) -> Int? {
+            guard sequences.isEmpty else {
+                let last = Journal.lastIndex(sequences.count) { sequences[$0] <= sequence }
+                return last.flatMap { sequences[$0] == sequence ? $0 : nil }
+            }
+            guard sequence >= firstSequence, sequence - firstSequence < UInt64(offsets.count) else { return nil }
+            return Int(sequence - firstSequence)
+        }
+
+        func time(at position: Int) -> UInt64 { laterTimes.last { $0.position <= position }?.time ?? time }
+    }
+    /// Where a carried message is: in the batch at `offset`.
+    struct Place {
+        var sequence: UInt64
+        var segment: UInt32
+        var offset: UInt32
     }
 
     var segments: Deque<Segment> = []
@@ -81,6 +104,10 @@ public struct Journal<D: Disk> {
     private var blocks: [Run] = []
     private var blockBytes = 0
     private var lastRun: Run?
+    /// Messages before the first that is kept in place, in order of sequence.
+    var carried: [Place] = []
+    /// Carried, and not known to be on disk: until then they are where they were.
+    var moving: Deque<(ordinal: UInt64, places: [Place])> = []
 
     private var queued: [JournalBatch] = []
     /// Where the writer will have come with each piece of work it has.
@@ -121,7 +148,7 @@ public struct Journal<D: Disk> {
         return lost[last]
     }
 
-    /// Oldest sequence that can be read; equals `nextSequence` if there is none.
+    /// Oldest sequence from which on all can be read; equals `nextSequence` if there is none. Before it there may be carried ones.
     public var firstSequence: UInt64 { segments.first?.firstSequence ?? nextSequence }
     /// Bytes the segments take on disk.
     public var bytes: Int { segments.reduce(0) { $0 + $1.bytes } + (next == .ready ? options.segmentBytes : 0) }
@@ -163,7 +190,8 @@ public struct Journal<D: Disk> {
         note(header, at: segments[last].end)
         segments[last].end += header.totalBytes
         if !offsets.isEmpty {
-            recent.append(Run(firstSequence: nextSequence, bytes: body, offsets: offsets, ordinal: lastOrdinal))
+            recent.append(
+                Run(firstSequence: nextSequence, bytes: body, offsets: offsets, ordinal: lastOrdinal, time: time))
             recentBytes += body.count
             nextSequence += UInt64(offsets.count)
         }
@@ -207,6 +235,10 @@ public struct Journal<D: Disk> {
         while let first = writing.first, first.ordinal <= ordinal {
             durableEnd = (first.segment, first.offset)
             writing.removeFirst()
+        }
+        while let first = moving.first, first.ordinal <= ordinal {
+            settle(first.places)
+            moving.removeFirst()
         }
         while recentBytes > options.recentBytes, recent.count > 1, let first = recent.first, first.ordinal <= durableOrdinal {
             recent.removeFirst()
@@ -264,9 +296,11 @@ public struct Journal<D: Disk> {
     public mutating func release(below floor: UInt64, now: UInt64) {
         let limit = options.maxBytes > 0 ? max(0, options.maxBytes - options.segmentBytes) : .max
         var makesRoom = prepareFailure?.code == .full && removable.isEmpty && removing.isEmpty
+        let holding = Set(carried.map(\.segment))
         // What sums up everything before must itself be on disk.
-        while segments.count > 1, segments[1].number <= durableEnd.segment, segments[1].firstSequence <= floor,
-            bytes > min(options.retainBytes, limit) || makesRoom || isOutdated(now)
+        while segments.count > 1, !holding.contains(segments[0].number), segments[1].number <= durableEnd.segment,
+            segments[1].firstSequence <= floor,
+            bytes > min(options.retainBytes, limit) || makesRoom || isOutdated(segments[0].number, now: now)
         {
             makesRoom = false
             let gone = segments.removeFirst()
@@ -279,9 +313,9 @@ public struct Journal<D: Disk> {
         if let run = lastRun, run.firstSequence < oldest { lastRun = nil }
     }
 
-    /// Whether everything in the oldest segment is older than what is retained.
-    private func isOutdated(_ now: UInt64) -> Bool {
-        guard let next = index.first(where: { $0.segment != segments[0].number }) else { return false }
+    /// Whether everything up to the end of a segment is older than what is retained.
+    public func isOutdated(_ segment: UInt32, now: UInt64) -> Bool {
+        guard let next = index.first(where: { $0.segment > segment }) else { return false }
         return next.time + options.retainAge < now
     }
 
@@ -291,15 +325,22 @@ public struct Journal<D: Disk> {
     ///
     /// - Throws: `JournalError.corrupt` if its bytes have changed on disk.
     public mutating func message(_ sequence: UInt64) throws(JournalError) -> MessageSlice? {
-        if let run = lastRun, let slice = Self.slice(run, sequence) { return slice }
-        guard loss(at: sequence) == nil, let run = try run(of: sequence) else { return nil }
+        if let run = lastRun, let position = run.position(sequence) { return Self.slice(run, position) }
+        guard loss(at: sequence) == nil, let run = try run(of: sequence), let position = run.position(sequence) else {
+            return nil
+        }
         lastRun = run
-        return Self.slice(run, sequence)
+        return Self.slice(run, position)
     }
 
-    private static func slice(_ run: Run, _ sequence: UInt64) -> MessageSlice? {
-        guard sequence >= run.firstSequence, sequence - run.firstSequence < UInt64(run.offsets.count) else { return nil }
-        let offset = Int(run.offsets[Int(sequence - run.firstSequence)])
+    /// The same, with the time when it was stored, milliseconds since 1970.
+    public mutating func timedMessage(_ sequence: UInt64) throws(JournalError) -> (slice: MessageSlice, time: UInt64)? {
+        guard let slice = try message(sequence), let run = lastRun, let position = run.position(sequence) else { return nil }
+        return (slice, run.time(at: position))
+    }
+
+    private static func slice(_ run: Run, _ position: Int) -> MessageSlice {
+        let offset = Int(run.offsets[position])
         let length = Int(run.bytes.buffer.bigEndian(UInt32.self, at: offset + 1))
         return MessageSlice(bytes: run.bytes, offset: offset, count: LengthPrefixed.prefixSize + length)
     }
@@ -309,16 +350,23 @@ public struct Journal<D: Disk> {
             let position = Self.lastIndex(recent.count) { recent[$0].firstSequence <= sequence }
             return position.map { recent[$0] }
         }
-        if let position = blocks.firstIndex(where: { Self.slice($0, sequence) != nil }) {
+        if let position = blocks.firstIndex(where: { $0.position(sequence) != nil }) {
             // Used last goes last.
             let block = blocks.remove(at: position)
             blocks.append(block)
             return block
         }
+        if sequence < firstSequence {
+            guard let block = try carriedRun(of: sequence) else { return nil }
+            return remember(block)
+        }
         guard let position = Self.lastIndex(index.count, where: { index[$0].firstSequence <= sequence }) else { return nil }
         guard let block = try read(position) else { return nil }
         // The last block may still grow.
-        guard position + 1 < index.count else { return block }
+        return position + 1 < index.count ? remember(block) : block
+    }
+
+    private mutating func remember(_ block: Run) -> Run {
         blocks.append(block)
         blockBytes += block.bytes.count
         while blockBytes > options.blockCacheBytes, blocks.count > 1 { blockBytes -= blocks.removeFirst().bytes.count }
@@ -340,58 +388,5 @@ public struct Journal<D: Disk> {
     public func sequence(at time: UInt64) -> UInt64 {
         guard let position = Self.lastIndex(index.count, where: { index[$0].time < time }) else { return firstSequence }
         return index[position].firstSequence
-    }
-
-    /// Reads the messages of one index entry.
-    private func read(_ position: Int) throws(JournalError) -> Run? {
-        let entry = index[position]
-        guard let segment = segments.first(where: { $0.number == entry.segment }) else { return nil }
-        let start = Int(entry.offset)
-        var end = segment.end
-        if position + 1 < index.count, index[position + 1].segment == entry.segment { end = Int(index[position + 1].offset) }
-        // What is queued or being written is not looked at.
-        if entry.segment == durableEnd.segment { end = min(end, durableEnd.offset) }
-        guard entry.segment <= durableEnd.segment, end > start else { return nil }
-        let name = SegmentHeader.name(entry.segment)
-        let storage = UnsafeMutableRawBufferPointer.allocate(byteCount: end - start, alignment: 8)
-        let bytes = Bytes(UnsafeRawBufferPointer(storage)) { storage.deallocate() }
-        try JournalError.catching {
-            guard try disk.read(name, at: start, into: storage) == end - start else {
-                throw JournalError(.corrupt, "\(name) ends before offset \(end); it was longer when the hub started")
-            }
-        }
-        var offsets: [UInt32] = []
-        var offset = 0
-        while offset < bytes.count {
-            guard
-                let header = BatchHeader(
-                    UnsafeRawBufferPointer(rebasing: bytes.buffer[offset...]), seed: identity.seed, segment: entry.segment),
-                header.totalBytes <= bytes.count - offset,
-                BatchHeader.isIntact(
-                    bytes.buffer.part(offset, BatchHeader.size),
-                    body: bytes.buffer.part(offset + BatchHeader.size, header.bodyBytes))
-            else {
-                throw JournalError(
-                    .corrupt, "\(name) has changed at offset \(start + offset): the batch there was intact when it was written")
-            }
-            if header.kind == .messages {
-                try Self.messages(bytes.buffer.part(offset + BatchHeader.size, header.bodyBytes), name, start + offset) {
-                    offsets.append(UInt32(offset + BatchHeader.size + $0))
-                }
-            }
-            offset += header.totalBytes
-        }
-        return Run(firstSequence: entry.firstSequence, bytes: bytes, offsets: offsets, ordinal: 0)
-    }
-
-    /// Offset of each message in the body of an intact batch.
-    static func messages(
-        _ body: UnsafeRawBufferPointer, _ name: String, _ offset: Int, _ each: (Int) -> Void
-    ) throws(JournalError) {
-        do {
-            _ = try LengthPrefixed.forEach(in: body) { (_, position, _) throws(WireError) in each(position) }
-        } catch {
-            throw JournalError(.corrupt, "\(name), batch at offset \(offset): \(error)")
-        }
     }
 }

@@ -62,6 +62,9 @@ extension Journal {
                 try rewrite(SegmentHeader.name(last.number), first.offset..<last.end, on: disk)
             }
             if let range = report.tornRange { try zero(range, on: disk) }
+            // The others are still where they were.
+            let kept = journal.firstSequence
+            journal.carried.removeAll { $0.sequence >= kept }
             journal.durableOrdinal = journal.lastOrdinal
             journal.durableEnd = (last.number, last.end)
             return (journal, report)
@@ -129,6 +132,9 @@ extension Journal {
                 RecoveredBatch(
                     header: header, offset: offset, body: file.part(offset + BatchHeader.size, header.bodyBytes)))
             note(header, at: offset)
+            if header.kind == .carried {
+                try noteCarried(header, file.part(offset + BatchHeader.size, header.bodyBytes), at: offset)
+            }
             lastOrdinal = header.lastOrdinal
             lastMark = header.durable
             report.unmarked.append((header.ordinal, offset))

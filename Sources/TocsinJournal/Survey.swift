@@ -51,7 +51,9 @@ public struct JournalSurvey: Sendable {
         public var subjects: [String: Int] = [:]
         /// What is left of one lost control batch or checkpoint; not proved by any checksum.
         public var controlBytes: [UInt8] = []
-        /// Control records may be among what is lost.
+        /// Messages of older segments that one lost batch carried, as far as they can still be read; not proved by any checksum.
+        public var carried: [UInt64] = []
+        /// Control records, and messages carried from older segments, may be among what is lost.
         public var mayHoldControl = false
     }
 

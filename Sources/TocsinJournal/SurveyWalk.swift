@@ -62,6 +62,7 @@ struct Walk {
     private struct Remains {
         var subjects: [String: Int] = [:]
         var control: [UInt8] = []
+        var carried: [UInt64] = []
         /// Its first header, whatever its checksum says.
         var header: BatchHeader?
     }
@@ -199,12 +200,14 @@ struct Walk {
             let start = position + BatchHeader.size
             let length = min(header?.bodyBytes ?? range.upperBound - start, range.upperBound - start)
             let body = file.part(start, length)
+            let kind = header?.kind ?? BatchKind(rawValue: file[position + 12])
+            let carried = kind == .carried ? try? CarriedBody(body) : nil
+            remains.carried = (0..<(carried?.count ?? 0)).compactMap { carried?[$0].sequence }
             // Bytes that are not messages end the look; nothing is decided by it.
-            _ = try? LengthPrefixed.forEach(in: body, atMost: .max) { (_, _, message) throws(WireError) in
+            _ = try? LengthPrefixed.forEach(in: carried?.messages ?? body, atMost: .max) { (_, _, message) throws(WireError) in
                 let view = try EnvelopeView(scanning: message)
                 remains.subjects[String(decoding: view.subject, as: UTF8.self), default: 0] += 1
             }
-            let kind = header?.kind ?? BatchKind(rawValue: file[position + 12])
             remains.control = batches == 0 && (kind == .control || kind == .checkpoint) ? Array(body) : []
             batches += 1
             position = start + padded(length)
@@ -302,6 +305,7 @@ struct Walk {
         if messages > 0 { damage.sequences = nextSequence...header.nextSequence - 1 }
         damage.isAtMost = isAtMost
         damage.subjects = place.remains.subjects
+        damage.carried = batches == 1 && messages == 0 ? place.remains.carried : []
         damage.controlBytes = batches == 1 && messages == 0 ? place.remains.control : []
         let isOnlyMessages = batches == 1 && messages > 0 && !isAtMost
         damage.mayHoldControl = !isOnlyMessages && (place.range.isEmpty || range.count > BatchHeader.size * batches)

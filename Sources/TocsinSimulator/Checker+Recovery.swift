@@ -23,6 +23,13 @@ extension Checker {
         for record in found where record.ordinal > UInt64(records.count) || records[Int(record.ordinal) - 1].time != record.time {
             return fail("lost", "the journal has a batch \(record.ordinal) that was not written so")
         }
+        carriedAtStart = [:]
+        for record in found {
+            guard case .carried(let rows) = record.content else { continue }
+            for (message, pools) in rows where carriedAtStart[message.sequence] == nil {
+                carriedAtStart[message.sequence] = pools
+            }
+        }
         let last = found.last?.ordinal ?? 0
         guard last >= verified else {
             return fail("lost", "batch \(verified) was durable; batch \(last) is the last after the crash")
@@ -89,18 +96,18 @@ extension Checker {
                 }
             }
         }
-        for message in messages where message.sequence >= firstKept && message.notBefore > max(message.time, now.wall) {
+        for message in messages where isKept(message) && message.notBefore > max(message.time, now.wall) {
             delayed[message.id] = message.sequence
         }
         for pool in pools {
             for message in messages where takes(pool, message) {
                 let made = attempts[pool.name]?[message.sequence] ?? 0
                 if let state = settled[pool.name]?[message.sequence] {
-                    if case .dead = state, message.sequence < firstKept {
+                    if case .dead = state, !isKept(message) {
                         return fail("lost", "dead letter \(message.sequence) of \(pool.name) was removed")
                     }
                     pool.settle(message, state, attempts: made)
-                } else if message.sequence >= firstKept {
+                } else if message.sequence >= firstKept || isCarried(message, for: pool) {
                     var message = message
                     // What was due when it was stored stays so, even if the clock was set back since.
                     if message.notBefore <= message.time, !pool.fromStart { message.notBefore = 0 }
@@ -110,6 +117,17 @@ extension Checker {
                 }
             }
         }
+    }
+
+    private func isKept(_ message: StoredMessage) -> Bool {
+        message.sequence >= firstKept || carriedAtStart[message.sequence] != nil
+    }
+
+    private func isCarried(_ message: StoredMessage, for pool: PoolModel) -> Bool {
+        guard let pools = carriedAtStart[message.sequence], let number = recordedPools.firstIndex(of: pool.name) else {
+            return false
+        }
+        return pools & 1 << UInt64(number) != 0
     }
 
     /// The hub's queues against the model's.

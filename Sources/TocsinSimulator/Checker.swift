@@ -99,8 +99,10 @@ final class Checker {
     /// Every batch up to here was offered to the pools, and the sequence of the last message in them.
     var durableOrdinal: UInt64 = 0
     var durableSequence: UInt64 = 0
-    /// Oldest sequence the journal keeps.
+    /// Oldest sequence from which on the journal keeps all, and what it held of older ones when the hub was last down: for which
+    /// pools, one bit each.
     var firstKept: UInt64 = 1
+    var carriedAtStart: [UInt64: UInt64] = [:]
 
     var pools: [PoolModel] = []
     /// In order of their first record.
@@ -164,6 +166,25 @@ final class Checker {
         case .mark: break
         case .messages(let batch): for message in batch { store(message) }
         case .control(let facts): for fact in facts { happened(fact, record.ordinal) }
+        case .carried(let rows): for (message, pools) in rows { carried(message, pools) }
+        }
+    }
+
+    /// The journal stores a message again: it must be the one that was stored.
+    private func carried(_ message: StoredMessage, _ pools: UInt64) {
+        coverage.messagesCarried += 1
+        guard message.sequence <= UInt64(messages.count) else {
+            return fail("fact", "message \(message.sequence) is carried and was not stored")
+        }
+        let original = messages[Int(message.sequence) - 1]
+        guard original.bytesHash == message.bytesHash, original.time == message.time else {
+            return fail(
+                "fact", "message \(message.sequence) is carried with other bytes, or another time, than it was stored with")
+        }
+        for number in 0..<64 where pools & 1 << UInt64(number) != 0 {
+            guard number < recordedPools.count, let pool = pool(recordedPools[number]), takes(pool, original) else {
+                return fail("fact", "message \(message.sequence) is carried for pool \(number), which does not take it")
+            }
         }
     }
 

@@ -6,6 +6,8 @@ struct JournalRecord {
     enum Content {
         case messages([StoredMessage])
         case control([Fact])
+        /// Messages of older segments, and of each the pools that need it, one bit each.
+        case carried([(message: StoredMessage, pools: UInt64)])
         case mark
     }
     var ordinal: UInt64
@@ -124,9 +126,31 @@ enum JournalReader {
         case 2: record.content = .control(try facts(body))
         // A checkpoint repeats what is known.
         case 3: record.content = .control(try facts(body).filter { if case .pool = $0 { true } else { false } })
+        case 6: record.content = .carried(try carried(body, record.ordinal))
         default: break
         }
         return record
+    }
+
+    private static func carried(
+        _ body: UnsafeRawBufferPointer, _ ordinal: UInt64
+    ) throws -> [(message: StoredMessage, pools: UInt64)] {
+        let rows = Int(body.bigEndian(UInt32.self, at: 0))
+        var offset = 8 + 24 * rows + Int(body.bigEndian(UInt32.self, at: 4))
+        var messages: [(StoredMessage, UInt64)] = []
+        for row in 0..<rows {
+            let place = 8 + 24 * row
+            let length = Int(body.bigEndian(UInt32.self, at: offset + 1))
+            let message = try StoredMessage(
+                body.part(offset + 5, length), sequence: body.bigEndian(UInt64.self, at: place), ordinal: ordinal,
+                time: body.bigEndian(UInt64.self, at: place + 8))
+            messages.append((message, body.bigEndian(UInt64.self, at: place + 16)))
+            offset += 5 + length
+        }
+        guard offset == body.count else {
+            throw UnreadableJournal(description: "batch \(ordinal) has not a message for each row")
+        }
+        return messages
     }
 
     /// Whether there is a batch with a fitting checksum.

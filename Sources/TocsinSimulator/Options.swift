@@ -48,6 +48,7 @@ public struct Coverage: Sendable {
     public var refusedStarts = 0
     public var segmentsMade = 0
     public var segmentsRemoved = 0
+    public var messagesCarried = 0
     public var connectionsLost = 0
     public var connectionsRemade = 0
     public var messagesLost = 0
@@ -84,6 +85,7 @@ public struct Coverage: Sendable {
         ("read errors", \.readErrors), ("remove errors", \.removeErrors), ("disk full", \.diskFull), ("bits flipped", \.flips),
         ("sectors changed", \.sectorsFlipped),
         ("starts refused", \.refusedStarts), ("segments made", \.segmentsMade), ("segments removed", \.segmentsRemoved),
+        ("messages carried", \.messagesCarried),
         ("connections lost", \.connectionsLost), ("connections re-made", \.connectionsRemade),
         ("messages lost", \.messagesLost), ("messages repeated", \.messagesRepeated), ("queues full", \.queuesFull),
         ("hub pauses", \.pauses),

@@ -263,7 +263,10 @@ extension World {
             // Once a minute the hub lets go of what nobody needs.
             let needed = checker.needed
             after(62_000_000) { [unowned self] in
-                guard unrest == nil else { return checker.fail("liveness", "after it was at rest \(unrest ?? "")") }
+                // A stop that was begun before the troubles ended may have come in between.
+                guard unrest == nil, let hub = self.hub else {
+                    return checker.fail("liveness", "after it was at rest \(unrest ?? "")")
+                }
                 checker.checkSize(
                     hub.engine.journal.bytes, needed: needed, segmentBytes: engineOptions.journal.segmentBytes,
                     retainBytes: engineOptions.journal.retainBytes)

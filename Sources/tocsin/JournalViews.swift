@@ -46,14 +46,15 @@ extension JournalSurvey {
     func printSegments() {
         var table = Table(columns: [
             .left("SEGMENT"), .right("BATCHES"), .right("FIRST"), .right("LAST"), .right("MESSAGES"), .right("CONTROL"),
-            .right("CHECKPOINTS"), .right("MARKS"), .right("LOST"), .right("USED"), .left("BEGUN"), .left("ENDED"),
+            .right("CHECKPOINTS"), .right("MARKS"), .right("CARRIED"), .right("LOST"), .right("USED"), .left("BEGUN"),
+            .left("ENDED"),
         ])
         for segment in segments {
             let count = { (kind: BatchKind) in "\(segment.batches[kind] ?? 0)" }
             table.add([
                 segment.name, segment.ordinals.map { "\($0.lowerBound)-\($0.upperBound)" } ?? "-",
                 segment.sequences.map { "\($0.lowerBound)" } ?? "-", segment.sequences.map { "\($0.upperBound)" } ?? "-",
-                "\(segment.messages)", count(.control), count(.checkpoint), count(.mark), count(.lost),
+                "\(segment.messages)", count(.control), count(.checkpoint), count(.mark), count(.carried), count(.lost),
                 segment.bytes == 0 ? "missing" : "\(segment.usedBytes)/\(segment.bytes)",
                 segment.times.map { TimeText.local($0.lowerBound) } ?? "-",
                 segment.times.map { TimeText.local($0.upperBound) } ?? "-",
@@ -82,7 +83,7 @@ extension JournalSurvey.Segment {
             "ended_at": times.map { TimeText.json($0.upperBound) } ?? .null,
             "batches": [
                 "messages": count(.messages), "control": count(.control), "checkpoint": count(.checkpoint), "mark": count(.mark),
-                "lost": count(.lost),
+                "carried": count(.carried), "lost": count(.lost),
             ],
         ]
     }
@@ -95,7 +96,7 @@ extension JournalSurvey.Damage {
             "bytes": .unsigned(UInt64(bytes.count)), "ordinals": ordinals.map(JSON.range) ?? .null,
             "sequences": sequences.map(JSON.range) ?? .null, "at_most": .bool(isAtMost),
             "subjects": .object(subjects.sorted { $0.key < $1.key }.map { ($0.key, .unsigned(UInt64($0.value))) }),
-            "may_hold_settlements": .bool(mayHoldControl),
+            "may_hold_settlements": .bool(mayHoldControl), "carried": .array(carried.map { .unsigned($0) }),
         ]
     }
 }
@@ -131,6 +132,7 @@ struct JournalListing {
         switch batch.header.kind {
         case .messages: try takeMessages(batch)
         case .control, .checkpoint, .lost: try takeRecords(batch)
+        case .carried: try takeCarried(batch)
         case .mark: break
         }
     }
@@ -155,7 +157,23 @@ struct JournalListing {
         for row in found { try add(row) }
     }
 
-    private func message(_ bytes: UnsafeRawBufferPointer, _ sequence: UInt64, _ time: UInt64) throws(WireError) -> Row {
+    /// Messages of segments that may be gone.
+    private mutating func takeCarried(_ batch: RecoveredBatch) throws {
+        var found: [Row] = []
+        // As above.
+        if let carried = try? CarriedBody(batch.body) {
+            _ = try? LengthPrefixed.forEach(in: carried.messages, atMost: .max) { (index, _, bytes) throws(WireError) in
+                let row = carried[index]
+                guard choice.sequences.contains(row.sequence), found.count <= choice.limit else { return }
+                found.append(try message(bytes, row.sequence, row.time, as: "carried"))
+            }
+        }
+        for row in found { try add(row) }
+    }
+
+    private func message(
+        _ bytes: UnsafeRawBufferPointer, _ sequence: UInt64, _ time: UInt64, as what: String = "message"
+    ) throws(WireError) -> Row {
         let view = try EnvelopeView(scanning: bytes)
         let text = { (part: UnsafeRawBufferPointer) in String(decoding: part, as: UTF8.self) }
         let severity = "\(view.severity)"
@@ -165,7 +183,7 @@ struct JournalListing {
         if view.notBefore > 0 { words.append("not before \(TimeText.local(view.notBefore))") }
         words.append("\(bytes.count) bytes")
         var pairs: [(String, JSON)] = [
-            ("kind", .string("message")), ("sequence", .unsigned(sequence)), ("time", TimeText.json(time)),
+            ("kind", .string(what)), ("sequence", .unsigned(sequence)), ("time", TimeText.json(time)),
             ("subject", .string(text(view.subject))), ("severity", .string(severity)), ("key", .text(text(view.key))),
             ("id", .string(text(view.id))), ("not_before", TimeText.json(view.notBefore)),
             ("bytes", .unsigned(UInt64(bytes.count))),
@@ -178,7 +196,7 @@ struct JournalListing {
             pairs.append(("payload", payload ?? .null))
         }
         return Row(
-            sequence: sequence, time: time, what: "message", text: words.joined(separator: ", "), json: .object(pairs),
+            sequence: sequence, time: time, what: what, text: words.joined(separator: ", "), json: .object(pairs),
             payload: payload)
     }
 

@@ -13,7 +13,7 @@ struct CollectionTests {
             var set = SequenceSet()
             var model: Set<UInt64> = []
             // Rounds differ in how wide and how often emptied the set is; some move upwards like a queue does.
-            let width = [10, 500, 200_000][round % 3]
+            let width = [10, 500, 200_000, 50_000_000][round % 4]
             var floor: UInt64 = UInt64(random.below(100_000))
             for step in 0..<2_000 {
                 let sequence = floor + UInt64(random.below(width))
@@ -31,7 +31,13 @@ struct CollectionTests {
                 }
                 #expect(set.count == model.count)
                 #expect(set.isEmpty == model.isEmpty)
-                if step % 50 == 0 { #expect(set.first == model.min()) }
+                if step % 50 == 0 {
+                    #expect(set.first == model.min())
+                    let from = sequence - min(sequence, UInt64(random.below(width)))
+                    #expect(set.first(from: from) == model.filter { $0 >= from }.min())
+                    let range = from..<from + UInt64(random.below(width)) + 1
+                    #expect(set.members(in: range) == model.filter { range.contains($0) }.sorted())
+                }
             }
             while let first = set.first {
                 #expect(first == model.min())
@@ -56,6 +62,12 @@ struct CollectionTests {
         }
         #expect(straggler.first == 1)
         #expect(straggler.count == 1)
+        // Far apart they must not cost a bit for each number between them.
+        var sparse = SequenceSet()
+        for sequence in stride(from: UInt64(1), to: 1 << 60, by: 1 << 50) { sparse.insert(sequence) }
+        #expect(sparse.count == 1024 && sparse.first(from: 2) == 1 + 1 << 50)
+        for sequence in stride(from: UInt64(1), to: 1 << 60, by: 1 << 50) { sparse.remove(sequence) }
+        #expect(sparse.isEmpty)
     }
 
     @Test("entries keep their parts in 24 bytes, and lists keep their order while the slab is reused")

@@ -272,6 +272,7 @@ extension Core {
         var framed: [UInt8] = []
         for message in batch { LengthPrefixed.append(message.bytes, to: &framed) }
         let held = Bytes(framed)
+        beginReplay(firstSequence: first)
         try replayMessages(held.buffer, firstSequence: first, time: time)
     }
 }

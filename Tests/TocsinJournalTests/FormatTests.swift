@@ -109,7 +109,7 @@ import TocsinWire
             #expect(BatchHeader(written, seed: Self.seed + 1, segment: .max) == nil)
             #expect(BatchHeader(written, seed: Self.seed, segment: 1) == nil)
             #expect(BatchHeader(written.part(0, 63), seed: Self.seed, segment: .max) == nil)
-            for kind: UInt8 in [0, 6, 255] {
+            for kind: UInt8 in [0, 7, 255] {
                 $0[12] = kind
                 #expect(BatchHeader(UnsafeRawBufferPointer($0), seed: Self.seed, segment: .max) == nil)
             }

@@ -196,7 +196,8 @@ import TocsinWire
     func again() throws {
         var random = SplitMix64.seeded()
         let disk = try filled(&random)
-        disk.flip(Self.name(2), at: 300)
+        // In the header of its first batch.
+        disk.flip(Self.name(2), at: 84)
         let first = try JournalSurvey(disk)
         _ = try JournalRepair(first).perform(on: disk, time: 5)
         let place = try #require(first.damages.first).bytes.lowerBound

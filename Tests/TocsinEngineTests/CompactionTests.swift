@@ -1,0 +1,103 @@
+import TestSupport
+import Testing
+import TocsinCore
+import TocsinEngine
+import TocsinJournal
+import TocsinWire
+
+/// Goal: a few messages that nobody settles do not hold the journal; they stay, with all that is known of them, over any number
+/// of segments and restarts.
+@Suite("Compaction", .timeLimit(.minutes(1))) struct CompactionTests {
+    static let options: EngineOptions = {
+        var options = EngineOptions()
+        options.core.dedupWindow = 100
+        options.journal.segmentBytes = 8192
+        options.journal.retainBytes = 0
+        options.journal.recentBytes = 0
+        options.journal.blockCacheBytes = 1000
+        options.journal.blockBytes = 500
+        do { options.pools = [try PoolDefinition(name: "work", filters: [">"], maxAttempts: 3)] } catch {
+            preconditionFailure("\(error)")
+        }
+        return options
+    }()
+
+    /// A hub whose dedup window counts no more ids than this hub's.
+    private static func start(_ disk: MemoryDisk, _ clock: TestClock) throws -> TestEngine<MemoryDisk> {
+        try TestEngine(disk, options, clock: clock)
+    }
+
+    /// Publishes and acknowledges messages over several segments.
+    private struct Filler {
+        var number = 0
+
+        mutating func fill(_ hub: inout TestEngine<MemoryDisk>, _ subscription: UInt64) throws {
+            for _ in 0..<40 {
+                number += 1
+                hub.publish(1, [try envelope(id: "n\(number)", subject: "a.y", payload: 400)])
+                try hub.run()
+                for (_, entry) in hub.delivered(1) {
+                    hub.settle(1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .ack)])
+                }
+                try hub.run()
+            }
+        }
+    }
+
+    @Test("dead letters outlive the segments they were in, with their history, and can be retried after restarts")
+    func deadLetters() throws {
+        let disk = MemoryDisk()
+        let clock = TestClock()
+        var hub = try Self.start(disk, clock)
+        try hub.hello(1)
+        let subscription = try hub.subscribe(1, "work", credit: 1000)
+        try hub.run()
+        hub.publish(1, [try envelope(id: "first", subject: "a.x", payload: 300)])
+        try hub.run()
+        // Two attempts fail, the third is the last.
+        for _ in 0..<3 {
+            for (_, entry) in hub.delivered(1) {
+                hub.settle(
+                    1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .retry, delay: 0)])
+            }
+            try hub.run()
+        }
+        #expect(hub.engine.core.deadLetters(pool: "work", atMost: 9)?.map(\.sequence) == [1])
+        let history = hub.engine.core.failures(pool: "work", 1)
+        #expect(history.map(\.attempt) == [1, 2])
+        var filler = Filler()
+        try filler.fill(&hub, subscription)
+        #expect(hub.engine.journal.firstSequence > 20)
+        #expect(hub.engine.journal.bytes <= 4 * 8192)
+        for _ in 0..<2 {
+            hub = try Self.start(disk, clock)
+            #expect(hub.engine.journal.firstSequence > 20)
+            #expect(hub.engine.core.deadLetters(pool: "work", atMost: 9)?.map(\.sequence) == [1])
+            #expect(hub.engine.core.failures(pool: "work", 1) == history)
+            try hub.hello(1)
+            let subscription = try hub.subscribe(1, "work", credit: 1000)
+            try hub.run()
+            #expect(hub.delivered(1).isEmpty)
+            try filler.fill(&hub, subscription)
+        }
+        #expect(hub.engine.journal.firstSequence > 60)
+        let last = try hub.subscribe(1, "work", credit: 1000)
+        try hub.revive(1, "work")
+        try hub.run()
+        let sent = try #require(hub.peers.sent.last { $0.header.kind == .deliver })
+        // Its bytes are those that were published.
+        var expected: [UInt8] = []
+        LengthPrefixed.append(try envelope(id: "first", subject: "a.x", payload: 300), to: &expected)
+        #expect(sent.body[1].array == expected)
+        let given = hub.delivered(1)
+        #expect(given.map(\.entry.sequence) == [1] && given.map(\.entry.attempt) == [1])
+        for (subscription, entry) in given {
+            hub.settle(1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .ack)])
+        }
+        try hub.run()
+        try filler.fill(&hub, last)
+        // Nobody needs it any more: it is not carried any further.
+        #expect(hub.engine.journal.carriedCount == 0)
+        #expect(try JournalExamination(disk).isSound)
+    }
+}
