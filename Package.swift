@@ -87,7 +87,8 @@ let package = Package(
             ], swiftSettings: strict),
         .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
         .executableTarget(
-            name: "tocsin-bench", dependencies: ["TocsinKit", "TocsinProto", "TocsinWire", "TocsinSystem", arguments, logging],
+            name: "tocsin-bench",
+            dependencies: ["TocsinKit", "TocsinProto", "TocsinWire", "TocsinSystem", "CLinux", arguments, logging],
             swiftSettings: strict),
 
         .target(name: "TestSupport", dependencies: ["TocsinJournal"], path: "Tests/TestSupport", swiftSettings: strict),

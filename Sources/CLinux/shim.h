@@ -12,3 +12,6 @@ void *memmem(const void *haystack, size_t haystack_size, const void *needle, siz
 
 // Variadic in C, so not visible to Swift: the calling process gets `signal` when the thread that started it is gone.
 static inline int tocsin_signal_at_parent_death(int signal) { return prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0); }
+
+// The same. How much later than asked for the kernel may end the waits of this thread, nanoseconds.
+static inline int tocsin_set_timer_slack(unsigned long nanoseconds) { return prctl(PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0); }

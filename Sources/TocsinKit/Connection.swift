@@ -25,12 +25,16 @@ final class Connection {
     private var taps: [UInt64: Inbox<TapChunk>] = [:]
     private var served: ServedCalls
     private var closers: [Ticket] = []
+    /// When to look for settlements of what was handed out; nil: they come with a signal.
+    private var settleAt: Int64?
     private var ended = false
 
     /// Between two looks at the mailbox at most so many messages are received.
     private static let receivesMax = 256
     /// How long a goodbye and the last settlements may take to leave after `close`.
     private static let linger: Int32 = 500
+    /// Settlements that nothing waits for are collected for so long, milliseconds.
+    private static let settleAfter: Int64 = 2
 
     /// - Throws: `ClientError.badOption` for an endpoint that cannot work.
     init(_ options: ClientOptions, mailbox: Mailbox, shared: SharedState, logger: Logger) throws(ClientError) {
@@ -86,7 +90,7 @@ final class Connection {
         while !ended {
             let now = steadyNow()
             do {
-                mailbox.take(&commands, &settlements)
+                if mailbox.take(&commands, &settlements, isDue: settleAt.map { now >= $0 } ?? true) { settleAt = nil }
                 for (subscription, chunks) in settlements {
                     for chunk in chunks { session.settle(chunk, subscription: subscription, now: now) }
                 }
@@ -111,7 +115,7 @@ final class Connection {
     }
 
     private func wait() throws(TransportError) {
-        let timeout = Int(max(0, min(session.wakeAt - steadyNow(), 60_000)))
+        let timeout = Int(max(0, min(min(session.wakeAt, settleAt ?? .max) - steadyNow(), 60_000)))
         if poller != nil {
             _ = try poller?.wait(timeout: timeout, toSend: !outbox.isEmpty)
         } else {
@@ -156,6 +160,7 @@ final class Connection {
             session.declare(pool: pool, spec: spec, id: id, waiter: ticket, deadline: deadline, now: now)
         case .subscribe(let pool, let credit, let id, let inbox, let ticket, let deadline):
             subscriptions[id] = inbox
+            mailbox.opened(id, credit: credit)
             session.subscribe(pool: pool, credit: credit, id: id, waiter: ticket, deadline: deadline, now: now)
         case .tap(let filters, let start, let credit, let id, let inbox, let ticket, let deadline):
             taps[id] = inbox
@@ -212,6 +217,7 @@ final class Connection {
         case .disconnected:
             shared.isConnected.store(false, ordering: .releasing)
             for inbox in subscriptions.values { inbox.clear() }
+            mailbox.forget(nil)
             served.cancelAll()
         case .answer(let ticket, let result): ticket.complete(result.mapError { $0 })
         case .published(let ticket, let result, let bytes, let gate):
@@ -219,12 +225,16 @@ final class Connection {
             ticket.complete(result.mapError { $0 })
         case .deliver(let id, let batch):
             guard let inbox = subscriptions[id] else { return }
+            // Before it is handed out: its settlement may come at once.
+            mailbox.delivered(batch.count, subscription: id)
+            if settleAt == nil { settleAt = now + Self.settleAfter }
             if !inbox.push(batch, weight: batch.count) { session.violation("more deliveries than credit", now: now) }
         case .tapped(let id, let chunk):
             guard let inbox = taps[id] else { return }
             if !inbox.push(chunk, weight: chunk.count) { session.violation("more tapped than credit", now: now) }
         case .endStream(let id, let error):
             subscriptions.removeValue(forKey: id)?.finish(throwing: error, dropping: true)
+            mailbox.forget(id)
             taps.removeValue(forKey: id)?.finish(throwing: error, dropping: true)
         case .serve(let id, let head, let request): served.begin(id, session: session.number, head, request)
         case .cancelServed(let id): served.cancel(id)

@@ -52,6 +52,20 @@ final class Mailbox: Sendable {
         var settlements: [UInt64: [SettleChunk]] = [:]
         var signalled = false
         var closed = false
+        var credits: [UInt64: Credit] = [:]
+        /// The thread will take the settlements before long, without a signal.
+        var isLooking = false
+        /// There are settlements that should not wait for that.
+        var isUrgent = false
+    }
+
+    /// Of a subscription.
+    private struct Credit {
+        var granted: Int
+        /// Messages delivered whose settlements the thread has not taken yet.
+        var used = 0
+        /// The hub may have no reason to send anything before it hears of settlements.
+        var isShort: Bool { 2 * used >= granted }
     }
     private static let roomMax = 65_536
     /// Settlement reasons longer than this are cut, as the hub would.
@@ -81,29 +95,65 @@ final class Mailbox: Sendable {
                 )
             }
             state.commands.append(command)
+            // What was settled before the end is sent before it.
+            if command.isEnd { state.isUrgent = true }
             return .success(Self.needsSignal(&state))
         }
         if try outcome.get() { events.signal() }
     }
 
-    /// Queues settlements; those queued for one subscription between two turns of the thread travel together.
+    // Settlements are not sent one by one: each would cost both sides several wake-ups, which at a few thousand a second is most
+    // of what they do. The hub does not need to hear of them at once while it has credit left. So `delivered` says that the
+    // thread is going to look for settlements soon, and until it does (`take` with `isDue`) `settle` need not wake it. Both
+    // change `isLooking` under the lock: a settlement is there before that look and is taken by it, or comes after, finds
+    // `isLooking` false and signals. What holds up something at the hub goes at once: the last half of the credit, the next
+    // message of a key, another attempt.
+
+    /// A subscription is begun.
+    func opened(_ subscription: UInt64, credit: Int) {
+        state.withLock { $0.credits[subscription] = Credit(granted: credit) }
+    }
+
+    /// The thread is about to hand out so many messages, and will call `take` with `isDue` soon.
+    func delivered(_ count: Int, subscription: UInt64) {
+        state.withLock { state in
+            state.credits[subscription]?.used += count
+            state.isLooking = true
+        }
+    }
+
+    /// A subscription is over; nil: the session is, and what was delivered in it will not be settled.
+    func forget(_ subscription: UInt64?) {
+        state.withLock { state in
+            if let subscription {
+                state.credits[subscription] = nil
+            } else {
+                for id in state.credits.keys { state.credits[id]?.used = 0 }
+            }
+        }
+    }
+
+    /// Queues settlements; those queued for one subscription between two looks of the thread travel together.
     func settle(_ settlements: some Sequence<(Delivery, Settlement)>, subscription: UInt64) {
         let signal = state.withLock { state -> Bool in
             if state.closed { return false }
             // Taken out, so that appending does not copy it.
             var chunks = state.settlements.removeValue(forKey: subscription) ?? []
             var chunk = chunks.popLast()
+            var isUrgent = state.credits[subscription]?.isShort ?? true
             for (delivery, settlement) in settlements {
                 if chunk?.session != delivery.session || chunk?.rows == Limits.batch {
                     if let full = chunk { chunks.append(full) }
                     chunk = SettleChunk(session: delivery.session)
                 }
                 chunk?.append(delivery, settlement, reasonMax: Self.reasonMax)
+                if !isUrgent { isUrgent = !delivery.message.key.isEmpty || !settlement.isAck }
             }
             guard let chunk else { return false }
             chunks.append(chunk)
             state.settlements[subscription] = chunks
-            return Self.needsSignal(&state)
+            if isUrgent { state.isUrgent = true }
+            return (isUrgent || !state.isLooking) && Self.needsSignal(&state)
         }
         if signal { events.signal() }
     }
@@ -113,15 +163,26 @@ final class Mailbox: Sendable {
         return !state.signalled
     }
 
-    /// Everything so far, for the thread. `commands` is emptied first and its storage goes back into use.
-    func take(_ commands: inout [Command], _ settlements: inout [UInt64: [SettleChunk]]) {
+    /// Everything so far, for the thread; of settlements only what cannot wait, before the look that `delivered` announced is due.
+    /// Both are emptied first and their storage goes back into use.
+    ///
+    /// - Returns: false if a look at the settlements is still to come.
+    func take(_ commands: inout [Command], _ settlements: inout [UInt64: [SettleChunk]], isDue: Bool) -> Bool {
         commands.removeAll(keepingCapacity: true)
         settlements.removeAll(keepingCapacity: true)
-        state.withLock { state in
+        return state.withLock { state in
             if state.signalled { events.drain() }
             state.signalled = false
             swap(&commands, &state.commands)
+            guard isDue || state.isUrgent || !state.isLooking else { return false }
             swap(&settlements, &state.settlements)
+            for (subscription, chunks) in settlements {
+                let rows = chunks.reduce(0) { $0 + $1.rows }
+                if let used = state.credits[subscription]?.used { state.credits[subscription]?.used = max(0, used - rows) }
+            }
+            state.isLooking = false
+            state.isUrgent = false
+            return true
         }
     }
 
@@ -144,6 +205,14 @@ extension Command {
         }
     }
 
+    /// Whether nothing can be settled after it.
+    fileprivate var isEnd: Bool {
+        switch self {
+        case .close, .closeStream: true
+        case .publish, .declare, .subscribe, .tap, .consumed, .call, .cancelCall, .serve, .reply, .ready: false
+        }
+    }
+
     /// The ticket of a request.
     var ticket: Ticket? {
         switch self {
@@ -153,6 +222,15 @@ extension Command {
             ticket
         case .close(let ticket): ticket
         case .consumed, .closeStream, .cancelCall, .reply: nil
+        }
+    }
+}
+
+extension Settlement {
+    fileprivate var isAck: Bool {
+        switch self {
+        case .ack: true
+        case .retry, .reject: false
         }
     }
 }

@@ -2,6 +2,11 @@ import CZeroMQ
 import Glibc
 
 /// Waits for one socket and one plain descriptor (an `EventCounter`'s). Used on the socket's thread.
+///
+/// It polls the socket's own descriptor, with one system call where `zmq_poll` makes several. That descriptor tells of commands
+/// from libzmq's other threads, not of messages: it is readable once for all that came since the socket was asked last, and
+/// every call on the socket may take them. So it may be slept on only when the last thing the socket said was that it has
+/// nothing (`ZMQSocket.isDrained`). Whatever comes after that makes it readable, and nothing has taken it from there.
 public struct Poller {
     public struct Ready: OptionSet, Sendable {
         public let rawValue: Int
@@ -10,17 +15,17 @@ public struct Poller {
         public static let receive = Ready(rawValue: 1)
         /// The socket takes a message. Only told if asked for.
         public static let send = Ready(rawValue: 2)
-        /// The descriptor has something to read.
+        /// The descriptor has something to read. While the socket is ready it may be told with a later wait.
         public static let event = Ready(rawValue: 4)
     }
 
-    private var items: [zmq_pollitem_t]
+    private let socket: ZMQSocket
+    /// The socket's, then the plain one.
+    private var items: [pollfd]
 
     public init(socket: ZMQSocket, descriptor: Int32) {
-        items = [
-            zmq_pollitem_t(socket: socket.handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0),
-            zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN), revents: 0),
-        ]
+        self.socket = socket
+        items = [socket.descriptor, descriptor].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
     }
 
     /// Waits at most `timeout` milliseconds (0: not at all, -1: for ever); empty when nothing came.
@@ -28,15 +33,31 @@ public struct Poller {
     /// - Parameter toSend: also return when the socket would take a message.
     /// - Throws: `TransportError`; a signal is not an error, the wait begins again.
     public mutating func wait(timeout: Int, toSend: Bool = false) throws(TransportError) -> Ready {
-        items[0].events = Int16(toSend ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN)
-        while zmq_poll(&items, Int32(items.count), timeout) < 0 {
-            guard zmq_errno() == EINTR else { throw .last("cannot wait for messages") }
+        var left = timeout
+        let deadline = timeout > 0 ? Self.now() + timeout : 0
+        while true {
+            if toSend || !socket.isDrained {
+                let ready = try socket.ready(toSend: toSend)
+                if !ready.isEmpty { return ready }
+            }
+            let count = poll(&items, nfds_t(items.count), Int32(clamping: left))
+            if count < 0 {
+                guard errno == EINTR else { throw .last("cannot wait for messages") }
+            } else {
+                var ready: Ready = items[1].revents != 0 ? .event : []
+                if count > 0, items[0].revents != 0 { ready.formUnion(try socket.ready(toSend: toSend)) }
+                if !ready.isEmpty || count == 0 { return ready }
+            }
+            // A signal, or commands that brought no message.
+            if timeout > 0 { left = max(0, deadline - Self.now()) }
         }
-        var ready: Ready = []
-        if items[0].revents & Int16(ZMQ_POLLIN) != 0 { ready.insert(.receive) }
-        if items[0].revents & Int16(ZMQ_POLLOUT) != 0 { ready.insert(.send) }
-        if items[1].revents & Int16(ZMQ_POLLIN) != 0 { ready.insert(.event) }
-        return ready
+    }
+
+    /// Milliseconds of the steady clock.
+    private static func now() -> Int {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
     }
 }
 

@@ -26,6 +26,11 @@ public final class ZMQSocket {
     static let copyMax = 1024
 
     let handle: UnsafeMutableRawPointer
+    /// Readable when libzmq's other threads have told the socket something; see `Poller`.
+    let descriptor: Int32
+    /// Its last word, to a receive or a question, was that there is no message, and there was no call since that could have
+    /// taken in the news of one.
+    private(set) var isDrained = false
     private let context: Context
     private let kindName: String
     /// Boxed, because libzmq keeps small payloads inside the struct: a pointer from `zmq_msg_data` must not move.
@@ -42,7 +47,15 @@ public final class ZMQSocket {
             case .dealer: ZMQ_DEALER
             }
         guard let handle = zmq_socket(context.handle, type) else { throw .last("cannot make a \(kind) socket") }
+        var descriptor: Int32 = -1
+        var size = MemoryLayout<Int32>.size
+        guard zmq_getsockopt(handle, ZMQ_FD, &descriptor, &size) == 0 else {
+            let error = TransportError.last("cannot read the descriptor of a \(kind) socket")
+            zmq_close(handle)
+            throw error
+        }
         self.handle = handle
+        self.descriptor = descriptor
         self.context = context
         kindName = "\(kind)"
         scratch = .allocate(capacity: 1)
@@ -58,12 +71,14 @@ public final class ZMQSocket {
 
     /// - Throws: `TransportError` saying why, for instance that the address is in use.
     public func bind(_ endpoint: String) throws(TransportError) {
+        isDrained = false
         guard zmq_bind(handle, endpoint) == 0 else { throw .last("cannot bind \(endpoint)") }
     }
 
     /// Begins to connect; the connection is made, and made again when it breaks, in the background.
     /// - Throws: `TransportError` if the endpoint cannot be understood.
     public func connect(_ endpoint: String) throws(TransportError) {
+        isDrained = false
         guard zmq_connect(handle, endpoint) == 0 else { throw .last("cannot connect to \(endpoint)") }
     }
 
@@ -85,12 +100,16 @@ public final class ZMQSocket {
     public func receive(into parts: inout [Bytes]) throws(TransportError) -> Bool {
         parts.removeAll(keepingCapacity: true)
         lastWasOverlong = false
+        isDrained = false
         while true {
             guard zmq_msg_recv(scratch, handle, ZMQ_DONTWAIT) >= 0 else {
                 let code = zmq_errno()
                 if code == EINTR { continue }
                 // libzmq hands over the parts of a message only once it has them all.
-                if code == EAGAIN && parts.isEmpty { return false }
+                if code == EAGAIN && parts.isEmpty {
+                    isDrained = true
+                    return false
+                }
                 throw .last("cannot receive from a \(kindName) socket")
             }
             let more = zmq_msg_more(scratch) != 0
@@ -101,6 +120,20 @@ public final class ZMQSocket {
             }
             if !more { return true }
         }
+    }
+
+    /// What it is ready for now. Never blocks.
+    func ready(toSend: Bool) throws(TransportError) -> Poller.Ready {
+        var events: Int32 = 0
+        var size = MemoryLayout<Int32>.size
+        while zmq_getsockopt(handle, ZMQ_EVENTS, &events, &size) != 0 {
+            guard zmq_errno() == EINTR else { throw .last("cannot ask a \(kindName) socket for messages") }
+        }
+        var ready: Poller.Ready = []
+        isDrained = events & ZMQ_POLLIN == 0
+        if !isDrained { ready.insert(.receive) }
+        if toSend, events & ZMQ_POLLOUT != 0 { ready.insert(.send) }
+        return ready
     }
 
     private func takeScratch() -> Bytes {
@@ -121,6 +154,7 @@ public final class ZMQSocket {
     ///
     /// - Throws: `TransportError` for anything but a full or absent peer.
     public func send(_ parts: [Bytes]) throws(TransportError) -> SendResult {
+        isDrained = false
         var left = parts.count
         var first = true
         for part in parts {
