@@ -11,6 +11,8 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let sqlite = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let grpc = Target.Dependency.product(name: "GRPCCore", package: "grpc-swift-2")
+let grpcProtobuf = Target.Dependency.product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 
 func ours(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -25,6 +27,7 @@ let package = Package(
     products: [
         .executable(name: "tocsin", targets: ["tocsin"]),
         .library(name: "TocsinKit", targets: ["TocsinKit"]),
+        .library(name: "GRPCZeroMQTransport", targets: ["GRPCZeroMQTransport"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -32,6 +35,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
@@ -55,6 +60,9 @@ let package = Package(
 
         // What clients and workers are written with.
         ours("TocsinKit", ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, logging, deque]),
+
+        // gRPC over the hub: transports for grpc-swift-2.
+        ours("GRPCZeroMQTransport", ["TocsinKit", "TocsinProto", "TocsinWire", grpc, logging]),
 
         // What roles need of the operating system: subprocesses, HTTP requests, threads for blocking work.
         ours("TocsinSystem", ["CCurl", "CLinux"]),

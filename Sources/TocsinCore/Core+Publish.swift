@@ -96,7 +96,7 @@ extension Core {
         }
     }
 
-    private func answer(_ batch: PendingBatch, _ effects: inout [Effect]) {
+    private mutating func answer(_ batch: PendingBatch, _ effects: inout [Effect]) {
         switch batch.answer {
         case .accepted(let peer, let request, let stored, let duplicates):
             effects.append(
@@ -104,7 +104,7 @@ extension Core {
                     peer, request: request, firstSequence: batch.firstSequence, stored: stored, duplicates: duplicates))
         case .declared(let peer, let request):
             effects.append(.status(peer, id: request, WireError(.ok, "")))
-        case .replied(let peer, let id, let frames): effects.append(.forward(peer, .reply, id: id, frames: frames))
+        case .replied(let call, let frame): answered(call, frame, &effects)
         }
     }
 
@@ -158,9 +158,9 @@ extension Core {
         return isHeld
     }
 
-    /// An answer to a call of a peer that it gets once everything up to here is on disk.
-    public mutating func replyWhenDurable(_ peer: PeerID, id: UInt64, frames: [Bytes]) {
-        controlAnswers.append(.replied(peer, id: id, frames: frames))
+    /// The hub's answer to a call, which goes out once everything up to here is on disk.
+    public mutating func answerWhenDurable(call: UInt64, _ frame: CallFrame) {
+        controlAnswers.append(.replied(call: call, frame))
     }
 
     // MARK: Pools

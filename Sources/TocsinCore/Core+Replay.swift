@@ -202,6 +202,7 @@ extension Core {
         #endif
         self.lastBatch = lastBatch
         durableBatch = lastBatch
+        graceUntil = now.steady + (options.serviceGrace ?? 3 * options.heartbeat)
         self.lastSequence = max(self.lastSequence, lastSequence)
         durableSequence = self.lastSequence
         accepted = durableSequence

@@ -23,9 +23,14 @@ public struct Core {
     var peers: [PeerID: Peer] = [:]
     var peerOrder: [PeerID] = []
     var services: [String: Service] = [:]
+    /// Services that somebody has offered since the start, up to `knownServicesMax`.
+    var knownServices: Set<String> = []
+    /// Until then nobody knows who will be back.
+    var graceUntil: UInt64 = 0
     var calls: [UInt64: Call] = [:]
+    var callIndex: [CallKey: UInt64] = [:]
     var callDeadlines = Heap<CallDeadline>()
-    var nextCall: UInt64 = 1
+    var nextCall = Limits.servedCallID + 1
     var lastSweep: UInt64 = 0
     /// Where the next round of deliveries begins, so that no pool is always last.
     private var nextPool = 0
@@ -64,7 +69,7 @@ public struct Core {
     enum Answer {
         case accepted(PeerID, request: UInt64, stored: Int, duplicates: Int)
         case declared(PeerID, request: UInt64)
-        case replied(PeerID, id: UInt64, frames: [Bytes])
+        case replied(call: UInt64, CallFrame)
     }
     struct Timer: Comparable {
         var due: UInt64
@@ -140,15 +145,35 @@ public struct Core {
         case .serve(let peer, let request, let service, let exclusive):
             guard welcomed(peer, id: request, now, &effects) else { return }
             serve(peer, request, service, exclusive, &effects)
-        case .call(let peer, let id, let service, let timeout, let frames):
+        case .withdraw(let peer, let request, let service):
+            guard welcomed(peer, id: request, now, &effects) else { return }
+            peers[peer]?.services.removeAll { $0 == service }
+            withdraw(peer, service)
+            effects.append(.status(peer, id: request, WireError(.ok, "")))
+        case .call(let peer, let id, let service, let timeout, let frame):
             guard welcomed(peer, id: id, now, &effects) else { return }
-            call(peer, id, service, timeout, frames, now, &effects)
-        case .reply(let peer, let id, let frames):
+            do { try call(peer, id, service, timeout, frame, now, &effects) } catch {
+                effects.append(.status(peer, id: id, error))
+            }
+        case .message(let peer, let id, let frame):
             guard welcomed(peer, id: id, now, &effects) else { return }
-            reply(peer, id, frames, &effects)
+            message(peer, id, frame, &effects)
+        case .headers(let peer, let id, let frame):
+            guard welcomed(peer, id: id, now, &effects) else { return }
+            headers(peer, id, frame, &effects)
+        case .reply(let peer, let id, let frame):
+            guard welcomed(peer, id: id, now, &effects) else { return }
+            reply(peer, id, frame, &effects)
         case .cancel(let peer, let id):
             guard welcomed(peer, id: id, now, &effects) else { return }
             cancel(peer, id, &effects)
+        case .window(let peer, let id, let more):
+            guard welcomed(peer, id: id, now, &effects) else { return }
+            window(peer, id, more, &effects)
+        // Also from a peer without a session: it is told, and it counts.
+        case .broken(let peer, let id, let error): broken(peer, id, error, &effects)
+        case .answered(let call, let frame): answered(call, frame, &effects)
+        case .refused(let call, let error): refused(call, error, &effects)
         }
     }
 

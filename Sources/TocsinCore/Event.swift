@@ -51,9 +51,19 @@ public enum Event {
     case settle(PeerID, subscription: UInt64, [SettleEntry], reasons: [String])
     case unsubscribe(PeerID, subscription: UInt64)
     case serve(PeerID, request: UInt64, service: String, exclusive: Bool)
-    case call(PeerID, id: UInt64, service: String, timeout: UInt64, frames: [Bytes])
-    case reply(PeerID, id: UInt64, frames: [Bytes])
+    case withdraw(PeerID, request: UInt64, service: String)
+    /// `timeout` in milliseconds; 0: none.
+    case call(PeerID, id: UInt64, service: String, timeout: UInt64, CallFrame)
+    case message(PeerID, id: UInt64, CallFrame)
+    case headers(PeerID, id: UInt64, CallFrame)
+    case reply(PeerID, id: UInt64, CallFrame)
     case cancel(PeerID, id: UInt64)
+    case window(PeerID, id: UInt64, UInt32)
+    /// A frame of a call that cannot be read.
+    case broken(PeerID, id: UInt64, WireError)
+    /// The hub itself, as the server of a call, answers it or refuses it.
+    case answered(call: UInt64, CallFrame)
+    case refused(call: UInt64, WireError)
     /// Every batch up to this ordinal is on disk.
     case durable(UInt64)
     case tick
@@ -69,8 +79,8 @@ public enum Effect {
     case status(PeerID, id: UInt64, WireError)
     case accepted(PeerID, request: UInt64, firstSequence: UInt64, stored: Int, duplicates: Int)
     case deliver(PeerID, subscription: UInt64, [DeliveryEntry])
-    /// Pass a call on: `kind` is call, reply or cancel.
-    case forward(PeerID, Kind, id: UInt64, frames: [Bytes])
+    /// Pass a frame of a call on, or end the call on the server's side. To `Core.hubPeer`: the hub is the server.
+    case forward(PeerID, Header, [Bytes])
     /// The peer is forgotten.
     case forgotten(PeerID, why: String)
 }
@@ -88,6 +98,8 @@ public struct CoreOptions: Sendable {
     /// Dead letters one pool keeps; a message beyond is not given up but tried again after `deadLetterWait`.
     public var deadLetters = 100_000
     public var deadLetterWait: UInt64 = 60_000
+    /// So long after the start a service that nobody has offered yet may still come back, milliseconds; nil: three heartbeats.
+    public var serviceGrace: UInt64?
     /// Published messages that may wait for the disk.
     public var pendingMessages = 1 << 20
     public init() {}

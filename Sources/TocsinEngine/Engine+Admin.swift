@@ -5,18 +5,49 @@ import TocsinProto
 import TocsinWire
 
 extension Engine {
-    static var adminService: String { "tocsin.v1.BrokerAdmin" }
+    /// What comes of the calls of the hub's own service: its methods are unary, so the first request decides.
+    mutating func administer(_ header: Header, _ frames: [Bytes], _ now: Moment) throws {
+        var messages: Bytes?
+        switch header.kind {
+        case .call:
+            let head: Tocsin_V1_CallHead = try Self.decode(frames[0])
+            adminCalls[header.id] = head.method.lastIndex(of: "/").map { String(head.method[head.method.index(after: $0)...]) }
+            if frames.count > 1 { messages = frames[1] }
+        case .message: messages = frames.first
+        case .cancel: adminCalls[header.id] = nil
+        default: return
+        }
+        guard let method = adminCalls[header.id] else { return }
+        do {
+            var request: UnsafeRawBufferPointer?
+            if let messages {
+                _ = try LengthPrefixed.forEach(in: messages.buffer, messageBytes: Limits.callMessageBytes) {
+                    (_, _, bytes) throws(WireError) in request = request ?? bytes
+                }
+            }
+            if let request {
+                adminCalls[header.id] = nil
+                try administer(method, request, header.id, now)
+            } else if header.flags & Header.halfClose != 0 {
+                throw WireError(.badBody, "\(method) takes one request, and the call has none")
+            }
+        } catch let error as WireError {
+            adminCalls[header.id] = nil
+            core.step(.refused(call: header.id, error), at: now, into: &effects)
+        }
+        withExtendedLifetime(messages) {}
+    }
 
-    /// The hub's own service.
-    mutating func administer(
-        _ method: String, _ request: UnsafeRawBufferPointer, _ peer: PeerID, _ id: UInt64, _ now: Moment
+    /// One request to the hub's own service.
+    private mutating func administer(
+        _ method: String, _ request: UnsafeRawBufferPointer, _ id: UInt64, _ now: Moment
     ) throws {
         switch method {
-        case "GetStatus": try answer(peer, id, status(now), now)
+        case "GetStatus": answer(id, try Self.frame(status(now)), now)
         case "ListDeadLetters":
             let request: Tocsin_V1_DeadLettersRequest = try Self.decode(Bytes(copying: request))
             let pools = request.pool.isEmpty ? core.poolNames : [request.pool]
-            // Bounded so that the answer fits a frame.
+            // Bounded so that the answer is a message of a call: with one letter more than that it still is.
             var limit = request.limit == 0 ? 100 : min(Int(request.limit), 1000)
             var bytes = 0
             var response = Tocsin_V1_DeadLettersResponse()
@@ -27,7 +58,7 @@ extension Engine {
                 for letter in letters {
                     let slice = try journal.message(letter.sequence)
                     bytes += slice?.count ?? 0
-                    if bytes > options.deliveryBytes * 4 { break }
+                    if bytes > Limits.callMessageBytes / 2 { break }
                     var entry = Tocsin_V1_DeadLetter()
                     entry.pool = pool
                     entry.sequence = letter.sequence
@@ -46,7 +77,7 @@ extension Engine {
                     limit -= 1
                 }
             }
-            try answer(peer, id, response, now)
+            answer(id, try Self.frame(response), now)
         case "DiscardDeadLetters":
             let request: Tocsin_V1_DiscardDeadLettersRequest = try Self.decode(Bytes(copying: request))
             guard (1...Limits.batch).contains(request.sequences.count) else {
@@ -58,7 +89,7 @@ extension Engine {
             }
             var response = Tocsin_V1_DiscardDeadLettersResponse()
             response.discarded = UInt32(clamping: discarded)
-            core.replyWhenDurable(peer, id: id, frames: try Self.frames(response))
+            core.answerWhenDurable(call: id, try Self.frame(response))
         case "CancelDelayed":
             let request: Tocsin_V1_CancelDelayedRequest = try Self.decode(Bytes(copying: request))
             guard (1...Limits.batch).contains(request.ids.count) else {
@@ -67,7 +98,7 @@ extension Engine {
             try checkRoom()
             var response = Tocsin_V1_CancelDelayedResponse()
             response.cancelled = request.ids.filter { id in id.withUnsafeBytes { core.cancelDelayed(id: $0) } }
-            core.replyWhenDurable(peer, id: id, frames: try Self.frames(response))
+            core.answerWhenDurable(call: id, try Self.frame(response))
         case "RetryDeadLetters":
             let request: Tocsin_V1_RetryDeadLettersRequest = try Self.decode(Bytes(copying: request))
             guard request.sequences.count <= Limits.batch else {
@@ -78,22 +109,20 @@ extension Engine {
             }
             var response = Tocsin_V1_RetryDeadLettersResponse()
             response.retried = UInt32(clamping: retried)
-            core.replyWhenDurable(peer, id: id, frames: try Self.frames(response))
-        default: throw WireError(.unknownService, "\(Self.adminService) has no method \"\(method.prefix(64))\"")
+            core.answerWhenDurable(call: id, try Self.frame(response))
+        default: throw WireError(.unknownService, "\(Core.ownService) has no method \"\(method.prefix(64))\"")
         }
     }
 
-    private mutating func answer(
-        _ peer: PeerID, _ id: UInt64, _ response: some SwiftProtobuf.Message, _ now: Moment
-    ) throws {
-        send(peer, Header(.reply, id: id), try Self.frames(response), now)
+    private mutating func answer(_ id: UInt64, _ frame: CallFrame, _ now: Moment) {
+        core.step(.answered(call: id, frame), at: now, into: &effects)
     }
 
-    private static func frames(_ response: some SwiftProtobuf.Message) throws -> [Bytes] {
+    private static func frame(_ response: some SwiftProtobuf.Message) throws -> CallFrame {
         let bytes: [UInt8] = try response.serializedBytes()
         var body: [UInt8] = []
         LengthPrefixed.append(bytes, to: &body)
-        return [try encode(Tocsin_V1_CallTail()), Bytes(body)]
+        return CallFrame([try encode(Tocsin_V1_CallTail()), Bytes(body)], count: 1, bytes: body.count)
     }
 
     /// Nothing is decided that could not be written.
@@ -146,8 +175,8 @@ extension Engine {
             for (severity, count) in pool.queuedBySeverity where count > 0 { entry.queuedBySeverity["\(severity)"] = count }
             return entry
         }
-        // Bounded so that the answer fits a frame.
-        var room = Limits.bodyBytes / 2
+        // Bounded so that the answer is a message of a call.
+        var room = Limits.callMessageBytes / 2
         for peer in core.peerSnapshots(at: now) {
             room -= 256 + (peer.pools + peer.services).reduce(0) { $0 + $1.utf8.count + 4 }
             guard room > 0 else {

@@ -28,7 +28,11 @@ extension Engine {
             }
             try take(header, received, now)
         } catch let error as WireError {
-            refuse(peer, header.id, error)
+            switch header.kind {
+            // A call that has lost a frame is of no more use.
+            case .call, .message, .headers, .reply, .window: try step(.broken(peer, id: header.id, error), now)
+            default: refuse(peer, header.id, error)
+            }
         }
     }
 
@@ -84,15 +88,31 @@ extension Engine {
             guard !serve.service.isEmpty, serve.service.utf8.count <= Limits.subjectBytes else {
                 throw WireError(.badBody, "a service is named package.Service, with 1 to \(Limits.subjectBytes) bytes")
             }
-            guard serve.service != Self.adminService else {
+            guard serve.service != Core.ownService else {
                 throw WireError(.notAllowed, "\(serve.service) is served by the hub itself")
             }
-            try step(.serve(peer, request: header.id, service: serve.service, exclusive: serve.exclusive), now)
+            if serve.withdraw {
+                try step(.withdraw(peer, request: header.id, service: serve.service), now)
+            } else {
+                try step(.serve(peer, request: header.id, service: serve.service, exclusive: serve.exclusive), now)
+            }
         case .call: try call(header, received, now)
+        case .message:
+            let frame = try Self.frame(header, parts, metadata: false)
+            guard frame.count > 0 || frame.isLast else {
+                throw WireError(.badCall, "a frame without messages that does not end the requests")
+            }
+            try step(.message(peer, id: header.id, frame), now)
+        case .headers:
+            let frame = try Self.frame(header, parts, metadata: true)
+            let _: Tocsin_V1_CallStart = try Self.decode(parts[1])
+            try step(.headers(peer, id: header.id, frame), now)
         case .reply:
+            let frame = try Self.frame(header, parts, metadata: true)
             let _: Tocsin_V1_CallTail = try Self.decode(parts[1])
-            try step(.reply(peer, id: header.id, frames: Array(parts.dropFirst())), now)
+            try step(.reply(peer, id: header.id, frame), now)
         case .cancel: try step(.cancel(peer, id: header.id), now)
+        case .window: try step(.window(peer, id: header.id, header.count), now)
         case .welcome, .status, .accepted, .deliver, .tapped, .gap:
             throw WireError(.unknownKind, "\(header.kind) is what the hub sends, not a peer")
         }
@@ -154,26 +174,36 @@ extension Engine {
     }
 
     private mutating func call(_ header: Header, _ received: Received, _ now: Moment) throws {
+        let frame = try Self.frame(header, received.parts, metadata: true)
         let head: Tocsin_V1_CallHead = try Self.decode(received.parts[1])
         guard let slash = head.method.lastIndex(of: "/"), slash > head.method.startIndex else {
             throw WireError(.badBody, "\"\(head.method.prefix(64))\" is not package.Service/Method")
         }
-        var request: (offset: Int, count: Int)?
-        let count = try LengthPrefixed.forEach(in: received.parts[2].buffer, atMost: 1) { (_, offset, bytes) throws(WireError) in
-            request = (offset + LengthPrefixed.prefixSize, bytes.count)
-        }
-        guard count == 1, let request else { throw WireError(.badLengthPrefix, "a call carries exactly one request") }
         let service = String(head.method[..<slash])
-        if service == Self.adminService {
-            guard core.welcomed(received.peer, id: header.id, now, &effects) else { return try perform(now) }
-            let method = String(head.method[head.method.index(after: slash)...])
-            try administer(method, received.parts[2].buffer.part(request.offset, request.count), received.peer, header.id, now)
-            return
+        try step(.call(received.peer, id: header.id, service: service, timeout: UInt64(head.timeoutMs), frame), now)
+    }
+
+    /// A frame of a call: `metadata` is the first of its body frames, messages are the rest. Looks at prefixes alone.
+    private static func frame(_ header: Header, _ parts: [Bytes], metadata: Bool) throws(WireError) -> CallFrame {
+        if metadata, parts[1].count > Limits.metadataBytes {
+            throw WireError(.tooLarge, "metadata of \(parts[1].count) bytes; the limit is \(Limits.metadataBytes)")
         }
-        let timeout = head.timeoutMs == 0 ? 30_000 : UInt64(head.timeoutMs)
-        try step(
-            .call(received.peer, id: header.id, service: service, timeout: timeout, frames: Array(received.parts.dropFirst())),
-            now)
+        let first = metadata ? 2 : 1
+        var frame = CallFrame(Array(parts.dropFirst()))
+        frame.isLast = header.flags & Header.halfClose != 0
+        if parts.count > first {
+            let messages = parts[first].buffer
+            var last = 0
+            frame.count = try LengthPrefixed.forEach(in: messages, atMost: .max, messageBytes: Limits.callMessageBytes) {
+                (_, offset, _) throws(WireError) in last = offset
+            }
+            frame.bytes = messages.count
+            frame.lastOffset = last
+        }
+        guard frame.count == Int(header.count) else {
+            throw WireError(.badLengthPrefix, "the header announces \(header.count) messages, the body has \(frame.count)")
+        }
+        return frame
     }
 
     // MARK: Carrying out
@@ -201,8 +231,12 @@ extension Engine {
                 accepted.duplicates = UInt32(duplicates)
                 send(peer, Header(.accepted, id: request), [try Self.encode(accepted)], now)
             case .deliver(let peer, let subscription, let table): try deliver(peer, subscription, table, now)
-            case .forward(let peer, let kind, let id, let frames):
-                if link.send(peer, Header(kind, id: id), frames) != .sent { lose(peer, now) }
+            case .forward(let peer, let header, let frames):
+                if peer == Core.hubPeer {
+                    try administer(header, frames, now)
+                } else if link.send(peer, header, frames) != .sent {
+                    lose(peer, now)
+                }
             case .forgotten(let peer, _):
                 dropTaps(of: peer)
                 link.release(peer)

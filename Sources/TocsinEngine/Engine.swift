@@ -23,6 +23,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     /// A message that waits for the next segment to be ready.
     private var held: Received?
     var taps: [TapState] = []
+    /// Calls of the hub's own service whose request has not come yet: their methods. The core bounds and ends them.
+    var adminCalls: [UInt64: String] = [:]
 
     /// Ordinal of the work the writer has; nil: it is idle.
     private var writing: UInt64?

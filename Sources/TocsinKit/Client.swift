@@ -10,7 +10,7 @@ import TocsinWire
 /// It has a thread of its own for the socket, and one more if it has a spool. Both end with `close`, or soon after the last
 /// reference goes.
 public final class Client: Sendable {
-    private let options: ClientOptions
+    let options: ClientOptions
     let mailbox: Mailbox
     let shared: SharedState
     private let spool: Spool?
@@ -215,7 +215,7 @@ public final class Client: Sendable {
 
     // MARK: Pools and taps
 
-    private var requestDeadline: Int64 { steadyNow() + options.publishTimeout.wholeMilliseconds }
+    var requestDeadline: Int64 { steadyNow() + options.publishTimeout.wholeMilliseconds }
 
     /// Creates a pool or confirms it, now and on each new connection.
     ///
@@ -265,75 +265,6 @@ public final class Client: Sendable {
             .tap(filters: filters, start, credit: credit, id: id, inbox, ticket, deadline: requestDeadline))
         _ = try await ticket.value()
         return tap
-    }
-
-    // MARK: Calls
-
-    /// Unary call of `package.Service/Method`. If the task is cancelled the call is, and its server told.
-    ///
-    /// - Throws: `ClientError.call` with the gRPC code for any failure of the call; `protocolViolation` if the response is
-    ///   not a `Response`; `closed`; `CancellationError`.
-    public func call<Request: SwiftProtobuf.Message, Response: SwiftProtobuf.Message>(
-        _ method: String, _ request: Request, as type: Response.Type = Response.self, timeout: Duration = .seconds(30),
-        metadata: [String: String] = [:]
-    ) async throws -> Response {
-        let deadline = steadyNow() + timeout.wholeMilliseconds
-        let encoded: [UInt8] = try request.serializedBytes()
-        guard encoded.count <= shared.limits.messageBytes else {
-            throw ClientError.call(
-                code: 8,
-                message: "the request of \(method) has \(encoded.count) bytes; the hub takes at most"
-                    + " \(shared.limits.messageBytes), send less in it")
-        }
-        var framed: [UInt8] = []
-        framed.reserveCapacity(encoded.count + LengthPrefixed.prefixSize)
-        LengthPrefixed.append(encoded, to: &framed)
-        guard try await shared.calls.enter(deadline: deadline) else {
-            throw ClientError.call(
-                code: 4,
-                message: "\(method) was not begun: \(shared.calls.piecesMax) other calls of this client were under way until its"
-                    + " timeout; make fewer at once")
-        }
-        defer { shared.calls.leave() }
-        let id = mailbox.nextID()
-        let ticket = Ticket()
-        let call = OutgoingCall(method: method, metadata: metadata, request: Bytes(framed), deadline: deadline)
-        try mailbox.post(.call(call, id: id, ticket))
-        let answer: Answer
-        do {
-            answer = try await ticket.value()
-        } catch let error as CancellationError {
-            try mailbox.post(.cancelCall(id))
-            throw error
-        }
-        guard case .reply(let response) = answer else {
-            throw ClientError.protocolViolation("\(method) was answered without a response")
-        }
-        do {
-            return try Response(serializedBytes: response)
-        } catch {
-            throw ClientError.protocolViolation("the response of \(method) is not a \(Response.protoMessageName): \(error)")
-        }
-    }
-
-    /// Offers a service until the client is closed, across reconnects. `handler` is called concurrently (at most 64 at a time);
-    /// it throws `CallFailure` to answer with a code, any other error is answered with UNKNOWN (2). Its task is cancelled
-    /// when the caller no longer waits.
-    ///
-    /// - Throws: `ClientError.refused`; `timedOut` without a hub within `options.publishTimeout`; `closed`.
-    public func serve(
-        _ service: String, exclusive: Bool = false, handler: @escaping @Sendable (IncomingCall) async throws -> [UInt8]
-    ) async throws {
-        let body = Tocsin_V1_Serve.with {
-            $0.service = service
-            $0.exclusive = exclusive
-        }
-        let ticket = Ticket()
-        try mailbox.post(
-            .serve(
-                service: service, body: Bytes(try body.serializedBytes()), id: mailbox.nextID(), handler, ticket,
-                deadline: requestDeadline))
-        _ = try await ticket.value()
     }
 }
 

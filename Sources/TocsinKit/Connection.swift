@@ -11,19 +11,19 @@ import TocsinWire
 /// Not `Sendable`: made on one thread, then used only on the one that `start` begins.
 final class Connection {
     private let endpoint: String
-    private let mailbox: Mailbox
+    let mailbox: Mailbox
     private let shared: SharedState
     private let logger: Logger
     /// Nil once the thread has ended. Nobody else holds it.
     private var context: Context?
     private var socket: ZMQSocket?
     private var poller: Poller?
-    private var session: Session<Ticket>
+    var session: Session<Ticket>
     /// Messages the socket has not taken yet. Bounded by the gates and by credit, as everything that is sent is.
     private var outbox: Deque<[Bytes]> = []
     private var subscriptions: [UInt64: Inbox<DeliveryBatch>] = [:]
     private var taps: [UInt64: Inbox<TapChunk>] = [:]
-    private var served: ServedCalls
+    var table = CallTable()
     private var closers: [Ticket] = []
     /// When to look for settlements of what was handed out; nil: they come with a signal.
     private var settleAt: Int64?
@@ -53,7 +53,6 @@ final class Connection {
                 welcomeTimeout: max(100, options.welcomeTimeout.wholeMilliseconds))
             session = Session(configuration)
             context = try Context()
-            served = ServedCalls(mailbox: mailbox)
             // A wrong endpoint is told now, not by a thread that fails later.
             try openSocket()
         } catch {
@@ -136,10 +135,10 @@ final class Connection {
         shared.isConnected.store(false, ordering: .releasing)
         shared.closeGates()
         for command in mailbox.close() {
-            if case .close(let ticket) = command {
-                if let ticket { closers.append(ticket) }
-            } else {
-                command.ticket?.complete(.failure(ClientError.closed))
+            switch command {
+            case .close(let ticket): if let ticket { closers.append(ticket) }
+            case .flushCall(let stream): stream.end(.closed)
+            default: command.ticket?.complete(.failure(ClientError.closed))
             }
         }
         poller = nil
@@ -167,20 +166,15 @@ final class Connection {
             session.tap(filters, from: start, credit: credit, id: id, waiter: ticket, deadline: deadline, now: now)
         case .consumed(let count, let tap): session.consumed(count, tap: tap, now: now)
         case .closeStream(let id): session.closeStream(id, now: now)
-        case .call(let call, let id, let ticket):
-            session.call(
-                Session.Call(
-                    method: call.method, metadata: call.metadata, request: call.request, waiter: ticket,
-                    deadline: call.deadline), id: id, now: now)
-        case .cancelCall(let id): session.cancelCall(id, now: now)
-        case .serve(let service, let body, let id, let handler, let ticket, let deadline):
-            served.handlers[service] = handler
-            session.serve(service: service, serve: body, id: id, waiter: ticket, deadline: deadline, now: now)
-        case .reply(let id, let number, let result):
-            served.finished(id, session: number)
-            session.reply(
-                served: id, session: number, code: result.code, message: result.message, response: result.response,
-                now: now)
+        case .flushCall(let stream): flushCall(stream, now: now)
+        case .callWindow(let stream, let bytes): giveWindow(stream, bytes, now: now)
+        case .cancelCall(let stream): cancelCall(stream, now: now)
+        case .serve(let name, let body, let id, let service, let ticket, let deadline):
+            table.services[name] = service
+            session.serve(service: name, serve: body, id: id, waiter: ticket, deadline: deadline, now: now)
+        case .withdraw(let name, let body, let id):
+            table.services[name] = nil
+            session.withdraw(service: name, body: body, id: id, now: now)
         case .ready(let ticket, let deadline): session.ready(ticket, deadline: deadline)
         case .close(let ticket):
             if let ticket { closers.append(ticket) }
@@ -218,7 +212,7 @@ final class Connection {
             shared.isConnected.store(false, ordering: .releasing)
             for inbox in subscriptions.values { inbox.clear() }
             mailbox.forget(nil)
-            served.cancelAll()
+            table.cancelServed()
         case .answer(let ticket, let result): ticket.complete(result.mapError { $0 })
         case .published(let ticket, let result, let bytes, let gate):
             shared.gate(gate).leave(bytes: bytes)
@@ -236,8 +230,8 @@ final class Connection {
             subscriptions.removeValue(forKey: id)?.finish(throwing: error, dropping: true)
             mailbox.forget(id)
             taps.removeValue(forKey: id)?.finish(throwing: error, dropping: true)
-        case .serve(let id, let head, let request): served.begin(id, session: session.number, head, request)
-        case .cancelServed(let id): served.cancel(id)
+        case .serve(let id, let head, let messages, let isLast): serveCall(id, head, messages, isLast: isLast, now: now)
+        case .call(let id, let action): perform(action, id, now: now)
         case .log(let level, let message): logger.log(level: level, "\(message)")
         case .ended:
             // The goodbye is in the outbox; a socket that does not take it now has no hub to say it to.
@@ -246,7 +240,7 @@ final class Connection {
             } catch {
                 logger.debug("no goodbye: \(error)")
             }
-            served.cancelAll()
+            table.cancelServed()
             ended = true
         }
     }

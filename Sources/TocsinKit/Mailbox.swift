@@ -11,29 +11,14 @@ enum Command: Sendable {
     case tap(filters: [String], TapStart, credit: Int, id: UInt64, Inbox<TapChunk>, Ticket, deadline: Int64)
     case consumed(Int, tap: UInt64)
     case closeStream(UInt64)
-    case call(OutgoingCall, id: UInt64, Ticket)
-    case cancelCall(UInt64)
-    case serve(service: String, body: Bytes, id: UInt64, Handler, Ticket, deadline: Int64)
-    case reply(id: UInt64, session: UInt64, CallResult)
+    /// There is something to send of this call.
+    case flushCall(CallStream)
+    case callWindow(CallStream, Int)
+    case cancelCall(CallStream)
+    case serve(service: String, body: Bytes, id: UInt64, CallService, Ticket, deadline: Int64)
+    case withdraw(service: String, body: Bytes, id: UInt64)
     case ready(Ticket, deadline: Int64)
     case close(Ticket?)
-}
-
-typealias Handler = @Sendable (IncomingCall) async throws -> [UInt8]
-
-/// A call to be made; `request` is length-prefixed.
-struct OutgoingCall: Sendable {
-    var method: String
-    var metadata: [String: String]
-    var request: Bytes
-    var deadline: Int64
-}
-
-/// What a handler made of a call.
-struct CallResult: Sendable {
-    var code: UInt32
-    var message: String
-    var response: [UInt8]
 }
 
 /// Settlements of one session, as they go into one frame.
@@ -200,8 +185,8 @@ extension Command {
     /// Whether a task waits for the answer; the others follow from something that is bounded already.
     fileprivate var isRequest: Bool {
         switch self {
-        case .publish, .declare, .subscribe, .tap, .call, .serve, .ready: true
-        case .consumed, .closeStream, .cancelCall, .reply, .close: false
+        case .publish, .declare, .subscribe, .tap, .serve, .ready: true
+        case .consumed, .closeStream, .flushCall, .callWindow, .cancelCall, .withdraw, .close: false
         }
     }
 
@@ -217,11 +202,11 @@ extension Command {
     var ticket: Ticket? {
         switch self {
         case .publish(_, _, let ticket, _, _), .declare(_, _, _, let ticket, _), .subscribe(_, _, _, _, let ticket, _),
-            .tap(_, _, _, _, _, let ticket, _), .call(_, _, let ticket), .serve(_, _, _, _, let ticket, _),
+            .tap(_, _, _, _, _, let ticket, _), .serve(_, _, _, _, let ticket, _),
             .ready(let ticket, _):
             ticket
         case .close(let ticket): ticket
-        case .consumed, .closeStream, .cancelCall, .reply: nil
+        case .consumed, .closeStream, .flushCall, .callWindow, .cancelCall, .withdraw: nil
         }
     }
 }

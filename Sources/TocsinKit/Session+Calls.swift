@@ -1,78 +1,61 @@
 import TocsinProto
 import TocsinWire
 
+/// What the session has for the stream of a call.
+enum CallAction {
+    /// It may send now.
+    case begin
+    case headers([Tocsin_V1_MetadataEntry])
+    case messages(Bytes?, isLast: Bool)
+    case tail(Tocsin_V1_CallTail)
+    /// The other end takes so many bytes more.
+    case window(Int)
+    /// A call this client made has ended without an answer of its server.
+    case end(CallEnd)
+    /// The caller of a call that is being served no longer waits.
+    case cancel
+}
+
+/// Which calls are open, and until when. What is said in them is between `CallStream` and the hub.
 extension Session {
     /// A call this client made.
     struct Call {
-        var method: String
-        var metadata: [String: String]
-        /// The encoded request, length-prefixed.
-        var request: Bytes
-        var waiter: Waiter
+        /// `max`: none.
         var deadline: Int64
+        /// Without a session by then it fails.
+        var startBy: Int64
         var sent = false
+        var hasHeaders = false
     }
 
     /// How much longer than the deadline the hub's own answer, that it passed, is waited for.
     private static var grace: Int64 { 500 }
 
-    mutating func call(_ call: Call, id: UInt64, now: Int64) {
-        guard phase != .off else { return act(.answer(call.waiter, .failure(.closed))) }
-        calls[id] = call
-        wake(at: call.deadline)
-        if isLive { transmit(id, now: now) }
-    }
-
-    private mutating func transmit(_ id: UInt64, now: Int64) {
-        guard let call = calls[id], call.deadline > now else { return }
-        do {
-            let head = Tocsin_V1_CallHead.with {
-                $0.method = call.method
-                $0.timeoutMs = UInt32(clamping: call.deadline - now)
-                $0.metadata = call.metadata
-            }
-            send(.call, id: id, body: [Bytes(try head.serializedBytes()), call.request], now: now)
-            calls[id]?.sent = true
-        } catch {
-            end(id, .failure(.call(code: 3, message: "the method or metadata cannot be encoded: \(error)")))
+    mutating func openCall(_ id: UInt64, deadline: Int64, startBy: Int64, now: Int64) {
+        guard phase != .off else { return act(.call(id, .end(.closed))) }
+        calls[id] = Call(deadline: deadline, startBy: startBy, sent: isLive)
+        if isLive {
+            act(.call(id, .begin))
+            if deadline < .max { wake(at: deadline + Self.grace) }
+        } else {
+            wake(at: min(deadline, startBy))
         }
     }
 
-    private mutating func end(_ id: UInt64, _ result: Result<Answer, ClientError>) {
-        guard let call = calls.removeValue(forKey: id) else { return }
-        act(.answer(call.waiter, result))
+    /// Whether this call may send and receive now.
+    func isOpen(_ id: UInt64) -> Bool {
+        isLive && (id >= Limits.servedCallID ? served.contains(id) : calls[id]?.sent == true)
+    }
+
+    private mutating func end(_ id: UInt64, _ end: CallEnd) {
+        guard calls.removeValue(forKey: id) != nil else { return }
+        act(.call(id, .end(end)))
     }
 
     mutating func callStatus(_ id: UInt64, _ status: HubStatus) {
         // A call is answered by `reply`; OK alone says nothing.
         guard status.reason != .ok else { return }
-        end(id, .failure(.call(code: status.code, message: status.message)))
-    }
-
-    mutating func replied(_ id: UInt64, _ frames: ArraySlice<Bytes>, now: Int64) {
-        guard calls[id] != nil, let first = frames.first else { return }
-        do {
-            let tail = try Tocsin_V1_CallTail(serializedBytes: first.array)
-            guard tail.code == 0 else {
-                return end(id, .failure(.call(code: tail.code, message: tail.message)))
-            }
-            guard frames.count == 2, let body = frames.last else {
-                throw WireError(.frameCount, "a reply without a response")
-            }
-            end(id, .success(.reply(try Self.single(body))))
-        } catch {
-            violation("reply: \(error)", now: now)
-        }
-    }
-
-    /// The one message of a length-prefixed frame.
-    private static func single(_ body: Bytes) throws(WireError) -> [UInt8] {
-        var message: [UInt8]?
-        let count = try LengthPrefixed.forEach(in: body.buffer, atMost: 1) { _, _, bytes throws(WireError) in
-            message = Array(bytes)
-        }
-        guard count == 1, let message else { throw WireError(.badLengthPrefix, "\(count) messages, expected one") }
-        return message
+        end(id, CallEnd(code: status.code, message: status.message))
     }
 
     /// The caller no longer waits.
@@ -81,50 +64,76 @@ extension Session {
         if isLive && call.sent { send(.cancel, id: id, now: now) }
     }
 
-    // MARK: Calls this client serves
+    // MARK: What comes from the hub
 
-    mutating func called(_ id: UInt64, head: Bytes, body: Bytes, now: Int64) {
+    mutating func called(_ header: Header, _ body: ArraySlice<Bytes>, now: Int64) {
+        guard header.id >= Limits.servedCallID, !served.contains(header.id), let first = body.first else {
+            return violation("call \(header.id)", now: now)
+        }
         do {
-            let head = try Tocsin_V1_CallHead(serializedBytes: head.array)
-            let request = try Self.single(body)
-            guard served.count < Limits.calls else {
-                return reply(id, session: number, code: 8, message: "too many calls at once", response: [], now: now)
-            }
-            served.insert(id)
-            act(.serve(id: id, head, request: request))
+            let head = try Tocsin_V1_CallHead(serializedBytes: first.array)
+            served.insert(header.id)
+            act(.serve(id: header.id, head, body.dropFirst().first, isLast: header.flags & Header.halfClose != 0))
         } catch {
             violation("call: \(error)", now: now)
         }
     }
 
-    /// Answers a call that is served; void if it was cancelled or came by an earlier connection.
-    mutating func reply(
-        served id: UInt64, session: UInt64, code: UInt32, message: String, response: [UInt8], now: Int64
-    ) {
-        guard isLive, session == number, served.remove(id) != nil else { return }
-        reply(id, session: session, code: code, message: message, response: response, now: now)
+    /// Messages, headers or the tail of a call; those of one that is over are nobody's.
+    mutating func streamed(_ header: Header, _ body: ArraySlice<Bytes>, now: Int64) {
+        let id = header.id
+        do {
+            if id >= Limits.servedCallID {
+                guard served.contains(id), header.kind == .message else { return }
+                act(.call(id, .messages(body.first, isLast: header.flags & Header.halfClose != 0)))
+                return
+            }
+            guard let call = calls[id] else { return }
+            switch header.kind {
+            case .headers:
+                let start = try Tocsin_V1_CallStart(serializedBytes: body.first?.array ?? [])
+                begin(id, call, start.metadata)
+                if let messages = body.dropFirst().first { act(.call(id, .messages(messages, isLast: false))) }
+            case .reply:
+                let tail = try Tocsin_V1_CallTail(serializedBytes: body.first?.array ?? [])
+                let messages = body.dropFirst().first
+                // A failure alone is no response that has begun.
+                if messages != nil || tail.code == 0 || !tail.initial.isEmpty { begin(id, call, tail.initial) }
+                if let messages { act(.call(id, .messages(messages, isLast: false))) }
+                calls[id] = nil
+                act(.call(id, .tail(tail)))
+            default:
+                begin(id, call, [])
+                if let messages = body.first { act(.call(id, .messages(messages, isLast: false))) }
+            }
+        } catch {
+            violation("\(header.kind): \(error)", now: now)
+        }
     }
 
-    private mutating func reply(
-        _ id: UInt64, session: UInt64, code: UInt32, message: String, response: [UInt8], now: Int64
-    ) {
-        let fits = response.count <= limits.messageBytes
-        let tail = Tocsin_V1_CallTail.with {
-            $0.code = fits ? code : 8
-            $0.message = fits ? message : "the response has \(response.count) bytes; the limit is \(limits.messageBytes)"
-        }
-        do {
-            var body = [Bytes(try tail.serializedBytes())]
-            if tail.code == 0 {
-                var framed: [UInt8] = []
-                framed.reserveCapacity(response.count + LengthPrefixed.prefixSize)
-                LengthPrefixed.append(response, to: &framed)
-                body.append(Bytes(framed))
-            }
-            send(.reply, id: id, body: body, now: now)
-        } catch {
-            act(.log(.error, "a reply cannot be encoded, its caller will run into the deadline: \(error)"))
-        }
+    private mutating func begin(_ id: UInt64, _ call: Call, _ metadata: [Tocsin_V1_MetadataEntry]) {
+        guard !call.hasHeaders else { return }
+        calls[id]?.hasHeaders = true
+        act(.call(id, .headers(metadata)))
+    }
+
+    mutating func window(_ header: Header) {
+        guard header.id >= Limits.servedCallID ? served.contains(header.id) : calls[header.id] != nil else { return }
+        act(.call(header.id, .window(Int(header.count))))
+    }
+
+    /// A served call is answered.
+    mutating func endServed(_ id: UInt64) { served.remove(id) }
+
+    mutating func cancelServed(_ id: UInt64) {
+        if served.remove(id) != nil { act(.call(id, .cancel)) }
+    }
+
+    /// The hub refused a frame of a call that is served here, which has ended it.
+    mutating func servedStatus(_ id: UInt64, _ status: HubStatus) {
+        // An answer that was late is nothing out of the ordinary.
+        if status.reason != .unknownCall { act(.log(.error, "the hub ended a call that is served here: \(status.text)")) }
+        cancelServed(id)
     }
 
     // MARK: Session and time
@@ -134,37 +143,42 @@ extension Session {
         for id in calls.keys.sorted() where calls[id]?.sent == true {
             end(
                 id,
-                .failure(
-                    .call(
-                        code: 14, message: "the connection to the hub was lost during the call; it may or may not have been done")
-                ))
+                CallEnd(code: 14, message: "the connection to the hub was lost during the call; it may or may not have been done")
+            )
         }
         served.removeAll()
     }
 
     mutating func resumeCalls(_ now: Int64) {
-        for id in calls.keys.sorted() { transmit(id, now: now) }
+        for id in calls.keys.sorted() {
+            calls[id]?.sent = true
+            act(.call(id, .begin))
+        }
     }
 
     mutating func tickCalls(_ now: Int64) {
+        guard !calls.isEmpty else { return }
         for id in calls.keys.sorted() {
             guard let call = calls[id] else { continue }
-            let until = call.sent ? call.deadline + Self.grace : call.deadline
+            let until: Int64
+            if call.sent {
+                until = call.deadline < .max ? call.deadline + Self.grace : .max
+            } else {
+                until = min(call.deadline, call.startBy)
+            }
             if now < until {
                 wake(at: until)
             } else if call.sent {
-                let message = "no answer to \(call.method) in time; it may or may not have been done"
-                end(id, .failure(.call(code: 4, message: message)))
-            } else if isLive {
-                end(id, .failure(.call(code: 4, message: "\(call.method) was not begun in time; give it a longer timeout")))
+                end(id, CallEnd(code: 4, message: "no answer in time; it may or may not have been done"))
+                send(.cancel, id: id, now: now)
             } else {
-                end(id, .failure(.call(code: 14, message: "\(call.method) was not begun: \(noHub)")))
+                end(id, CallEnd(code: 14, message: "the call was not begun: \(noHub)"))
             }
         }
     }
 
     mutating func closeCalls() {
-        for id in calls.keys.sorted() { end(id, .failure(.closed)) }
+        for id in calls.keys.sorted() { end(id, .closed) }
         served.removeAll()
     }
 }

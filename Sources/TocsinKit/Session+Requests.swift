@@ -29,6 +29,15 @@ extension Session {
         request(Request(kind: .declare(pool: pool), body: spec, waiter: waiter, deadline: deadline), id: id, now: now)
     }
 
+    /// The service is no longer offered; its calls that have begun go on.
+    mutating func withdraw(service: String, body: Bytes, id: UInt64, now: Int64) {
+        for (other, request) in requests where request.kind == .serve(service: service) {
+            requests[other] = nil
+            if let waiter = request.waiter { act(.answer(waiter, .failure(.closed))) }
+        }
+        if isLive { send(.serve, id: id, body: [body], now: now) }
+    }
+
     mutating func serve(service: String, serve: Bytes, id: UInt64, waiter: Waiter, deadline: Int64, now: Int64) {
         request(Request(kind: .serve(service: service), body: serve, waiter: waiter, deadline: deadline), id: id, now: now)
     }

@@ -26,9 +26,9 @@ struct Session<Waiter: Sendable> {
         case tapped(tap: UInt64, TapChunk)
         /// A subscription or tap that will get nothing any more.
         case endStream(UInt64, ClientError?)
-        case serve(id: UInt64, Tocsin_V1_CallHead, request: [UInt8])
-        /// The caller of a call that is being served no longer waits.
-        case cancelServed(id: UInt64)
+        /// A call to be served; `isLast`: no more requests follow.
+        case serve(id: UInt64, Tocsin_V1_CallHead, Bytes?, isLast: Bool)
+        case call(UInt64, CallAction)
         case log(Logger.Level, String)
         /// After `close`: nothing follows.
         case ended
@@ -219,10 +219,10 @@ struct Session<Waiter: Sendable> {
         case .deliver: delivered(header, table: parts[1], body: parts[2], now: now)
         case .tapped: tapped(header, table: parts[1], body: parts[2], now: now)
         case .gap: gap(header.id, parts[1], now: now)
-        case .call: called(header.id, head: parts[1], body: parts[2], now: now)
-        case .reply: replied(header.id, parts.dropFirst(), now: now)
-        case .cancel:
-            if served.remove(header.id) != nil { act(.cancelServed(id: header.id)) }
+        case .call: called(header, parts.dropFirst(), now: now)
+        case .message, .headers, .reply: streamed(header, parts.dropFirst(), now: now)
+        case .window: window(header)
+        case .cancel: cancelServed(header.id)
         case .hello, .publish, .declare, .subscribe, .credit, .settle, .unsubscribe, .tap, .serve:
             violation("\(header.kind) from a hub", now: now)
         }
@@ -240,13 +240,7 @@ struct Session<Waiter: Sendable> {
             Reason(rawValue: header.reason) ?? Reason.allCases.first { $0.code == status.code } ?? .badBody
         let answer = HubStatus(reason: reason, code: status.code, message: status.message, index: Int(status.index))
         switch reason {
-        case .notWelcomed:
-            // It had no effect, so it can be asked again.
-            calls[header.id]?.sent = false
-            return lose("the hub does not know this session", now: now, level: .info)
-        case .unknownCall:
-            // About a reply: its id is the hub's, not one of ours.
-            return
+        case .notWelcomed: return lose("the hub does not know this session", now: now, level: .info)
         default: break
         }
         if publishes[header.id] != nil {
@@ -257,6 +251,8 @@ struct Session<Waiter: Sendable> {
             streamStatus(header.id, answer, now: now)
         } else if calls[header.id] != nil {
             callStatus(header.id, answer)
+        } else if header.id >= Limits.servedCallID {
+            servedStatus(header.id, answer)
         } else if reason != .ok {
             // For something ended meanwhile, a subscription that was closed for instance.
             act(.log(.debug, "the hub answered \(reason.name) to \(header.id), which is over: \(status.message)"))
@@ -336,9 +332,9 @@ struct Session<Waiter: Sendable> {
 
     mutating func wake(at time: Int64) { wakeAt = min(wakeAt, time) }
 
-    mutating func send(_ kind: Kind, id: UInt64 = 0, count: Int = 0, body: [Bytes] = [], now: Int64) {
+    mutating func send(_ kind: Kind, id: UInt64 = 0, count: Int = 0, flags: UInt16 = 0, body: [Bytes] = [], now: Int64) {
         lastSent = now
-        act(.send([Bytes(Header(kind, id: id, count: count).bytes)] + body))
+        act(.send([Bytes(Header(kind, id: id, count: count, flags: flags).bytes)] + body))
     }
 }
 

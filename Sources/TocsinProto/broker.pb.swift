@@ -315,11 +315,31 @@ public nonisolated struct Tocsin_V1_Serve: Sendable {
   /// one active server; the others stand by
   public var exclusive: Bool = false
 
+  /// takes the offer back: no new calls, those that have begun go on
+  public var withdraw: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
+/// One pair of metadata. A key in lower case may occur several times.
+public nonisolated struct Tocsin_V1_MetadataEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var key: String = String()
+
+  /// ASCII text; any bytes where the key ends with "-bin"
+  public var value: Data = Data()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// How a call begins.
 public nonisolated struct Tocsin_V1_CallHead: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -328,16 +348,30 @@ public nonisolated struct Tocsin_V1_CallHead: Sendable {
   /// "package.Service/Method"
   public var method: String = String()
 
-  /// 0: 30,000
+  /// 0: no deadline
   public var timeoutMs: UInt32 = 0
 
-  public var metadata: Dictionary<String,String> = [:]
+  public var metadata: [Tocsin_V1_MetadataEntry] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
+/// How the response of a call begins.
+public nonisolated struct Tocsin_V1_CallStart: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var metadata: [Tocsin_V1_MetadataEntry] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// How a call ends.
 public nonisolated struct Tocsin_V1_CallTail: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -348,7 +382,11 @@ public nonisolated struct Tocsin_V1_CallTail: Sendable {
 
   public var message: String = String()
 
-  public var metadata: Dictionary<String,String> = [:]
+  /// trailing
+  public var metadata: [Tocsin_V1_MetadataEntry] = []
+
+  /// where no CallStart was sent
+  public var initial: [Tocsin_V1_MetadataEntry] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1266,7 +1304,7 @@ nonisolated extension Tocsin_V1_Gap: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Tocsin_V1_Serve: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Serve"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}exclusive\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}exclusive\0\u{1}withdraw\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1276,6 +1314,7 @@ nonisolated extension Tocsin_V1_Serve: SwiftProtobuf.Message, SwiftProtobuf._Mes
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
       case 2: try { try decoder.decodeSingularBoolField(value: &self.exclusive) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.withdraw) }()
       default: break
       }
     }
@@ -1288,12 +1327,51 @@ nonisolated extension Tocsin_V1_Serve: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.exclusive != false {
       try visitor.visitSingularBoolField(value: self.exclusive, fieldNumber: 2)
     }
+    if self.withdraw != false {
+      try visitor.visitSingularBoolField(value: self.withdraw, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Tocsin_V1_Serve, rhs: Tocsin_V1_Serve) -> Bool {
     if lhs.service != rhs.service {return false}
     if lhs.exclusive != rhs.exclusive {return false}
+    if lhs.withdraw != rhs.withdraw {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_MetadataEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MetadataEntry"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}value\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.value) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+    }
+    if !self.value.isEmpty {
+      try visitor.visitSingularBytesField(value: self.value, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_MetadataEntry, rhs: Tocsin_V1_MetadataEntry) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.value != rhs.value {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1311,7 +1389,7 @@ nonisolated extension Tocsin_V1_CallHead: SwiftProtobuf.Message, SwiftProtobuf._
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.method) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.timeoutMs) }()
-      case 3: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.metadata) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.metadata) }()
       default: break
       }
     }
@@ -1325,7 +1403,7 @@ nonisolated extension Tocsin_V1_CallHead: SwiftProtobuf.Message, SwiftProtobuf._
       try visitor.visitSingularUInt32Field(value: self.timeoutMs, fieldNumber: 2)
     }
     if !self.metadata.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.metadata, fieldNumber: 3)
+      try visitor.visitRepeatedMessageField(value: self.metadata, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1339,9 +1417,39 @@ nonisolated extension Tocsin_V1_CallHead: SwiftProtobuf.Message, SwiftProtobuf._
   }
 }
 
+nonisolated extension Tocsin_V1_CallStart: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CallStart"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}metadata\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.metadata) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.metadata.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.metadata, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_CallStart, rhs: Tocsin_V1_CallStart) -> Bool {
+    if lhs.metadata != rhs.metadata {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Tocsin_V1_CallTail: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".CallTail"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}message\0\u{1}metadata\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}message\0\u{1}metadata\0\u{1}initial\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1351,7 +1459,8 @@ nonisolated extension Tocsin_V1_CallTail: SwiftProtobuf.Message, SwiftProtobuf._
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.code) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.message) }()
-      case 3: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.metadata) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.metadata) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.initial) }()
       default: break
       }
     }
@@ -1365,7 +1474,10 @@ nonisolated extension Tocsin_V1_CallTail: SwiftProtobuf.Message, SwiftProtobuf._
       try visitor.visitSingularStringField(value: self.message, fieldNumber: 2)
     }
     if !self.metadata.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.metadata, fieldNumber: 3)
+      try visitor.visitRepeatedMessageField(value: self.metadata, fieldNumber: 3)
+    }
+    if !self.initial.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.initial, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1374,6 +1486,7 @@ nonisolated extension Tocsin_V1_CallTail: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.code != rhs.code {return false}
     if lhs.message != rhs.message {return false}
     if lhs.metadata != rhs.metadata {return false}
+    if lhs.initial != rhs.initial {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -73,6 +73,13 @@ public struct Coverage: Sendable {
     public var gaps = 0
     public var calls = 0
     public var callsFailed = 0
+    public var streams = 0
+    public var streamsDone = 0
+    public var streamsFailed = 0
+    /// Ended by the hub because the server, or the caller, sent past the window.
+    public var windowsExceeded = 0
+    public var windowsRefused = 0
+    public var cheatersEnded = 0
     public init() {}
 
     static let fields: [(name: String, path: any WritableKeyPath<Coverage, Int> & Sendable)] = [
@@ -95,7 +102,9 @@ public struct Coverage: Sendable {
         ("dead letters", \.deadLetters), ("dead letters revived", \.deadLettersRevived),
         ("dead letters discarded", \.deadLettersDiscarded), ("messages for later", \.delayedMessages),
         ("messages cancelled", \.delayedCancelled), ("turns given to the aged", \.agedTurns), ("gaps told", \.gaps),
-        ("calls", \.calls), ("calls failed", \.callsFailed),
+        ("calls", \.calls), ("calls failed", \.callsFailed), ("streams", \.streams), ("streams done", \.streamsDone),
+        ("streams failed", \.streamsFailed), ("windows exceeded", \.windowsExceeded), ("windows refused", \.windowsRefused),
+        ("cheaters ended", \.cheatersEnded),
     ]
 
     public static func += (a: inout Coverage, b: Coverage) {

@@ -109,10 +109,22 @@ final class World {
         }
         connection.lastToHub = network.arrival(after: connection.lastToHub)
         carry(connection, parts, at: connection.lastToHub)
-        guard isTroubled, random.chance(troubles.repeats) else { return }
+        guard isTroubled, random.chance(troubles.repeats), Self.mayRepeat(parts) else { return }
         // Once more, and after others that were sent later: what a peer may do that tries again.
         network.coverage.messagesRepeated += 1
         carry(connection, parts, at: connection.lastToHub + random.within(0...(random.chance(0.5) ? 2000 : 2_000_000)))
+    }
+
+    /// Of a stream a frame that came twice would be a message that was sent twice.
+    private static func mayRepeat(_ parts: [Bytes]) -> Bool {
+        do {
+            let header = try Header(parts[0].buffer)
+            switch header.kind {
+            case .message, .headers, .window: return false
+            case .call: return header.flags & Header.halfClose != 0
+            default: return true
+            }
+        } catch { return true }
     }
 
     private func carry(_ connection: Connection, _ parts: [Bytes], at time: UInt64) {

@@ -24,13 +24,17 @@ public enum Kind: UInt8, Sendable, CaseIterable {
     case call = 65
     case reply = 66
     case cancel = 67
+    case message = 68
+    case headers = 69
+    case window = 70
 
     /// How many body frames follow the header, least and most. Anything else is refused as `frameCount`.
     @inlinable public var bodyFrames: ClosedRange<Int> {
         switch self {
-        case .heartbeat, .goodbye, .credit, .unsubscribe, .cancel: 0...0
-        case .deliver, .tapped, .call: 2...2
-        case .settle, .reply: 1...2
+        case .heartbeat, .goodbye, .credit, .unsubscribe, .cancel, .window: 0...0
+        case .deliver, .tapped: 2...2
+        case .settle, .call, .headers, .reply: 1...2
+        case .message: 0...1
         default: 1...1
         }
     }
@@ -41,6 +45,8 @@ public struct Header: Equatable, Sendable {
     public static let size = 24
     public static let magic: UInt32 = 0x5443_534E  // "TCSN"
     public static let version: UInt8 = 1
+    /// Flag of `call` and `message`: the caller sends no more requests.
+    public static let halfClose: UInt16 = 1
 
     public var kind: Kind
     public var flags: UInt16

@@ -7,6 +7,7 @@ public enum LengthPrefixed {
     @inlinable public static func forEach(
         in frame: UnsafeRawBufferPointer,
         atMost limit: Int = Limits.batch,
+        messageBytes: Int = Limits.messageBytes,
         _ body: (_ index: Int, _ offset: Int, _ message: UnsafeRawBufferPointer) throws(WireError) -> Void
     ) throws(WireError) -> Int {
         var offset = 0
@@ -22,10 +23,9 @@ public enum LengthPrefixed {
                     index: index)
             }
             let length = Int(frame.bigEndian(UInt32.self, at: offset + 1))
-            guard length <= Limits.messageBytes else {
+            guard length <= messageBytes else {
                 throw WireError(
-                    .tooLarge, "message of \(length) bytes at offset \(offset); the limit is \(Limits.messageBytes)", index: index
-                )
+                    .tooLarge, "message of \(length) bytes at offset \(offset); the limit is \(messageBytes)", index: index)
             }
             guard length <= frame.count - offset - prefixSize else {
                 throw WireError(

@@ -25,6 +25,9 @@ public enum Reason: UInt16, Sendable, CaseIterable {
     case shuttingDown = 22
     case notAllowed = 23
     case unknownCall = 24
+    case noServer = 25
+    case windowExceeded = 26
+    case badCall = 27
 
     /// The name in PROTOCOL.md, logs and counters: `BAD_MAGIC`.
     public var name: String {
@@ -46,9 +49,10 @@ public enum Reason: UInt16, Sendable, CaseIterable {
         case .deadlineExceeded: 4
         case .unknownSubject, .unknownPool, .unknownSubscription, .unknownCall: 5
         case .notAllowed: 7
-        case .tooLarge, .tooMany: 8
+        case .tooLarge, .tooMany, .windowExceeded: 8
         case .unknownKind, .unknownService: 12
-        case .storageFailed, .workerLost, .shuttingDown: 14
+        case .badCall: 13
+        case .storageFailed, .workerLost, .shuttingDown, .noServer: 14
         case .notWelcomed: 16
         }
     }
@@ -88,6 +92,20 @@ public enum Limits {
     /// Subscriptions and taps of one peer.
     public static let subscriptions = 64
     public static let services = 64
-    /// Calls one peer may have in flight.
+    /// Calls one peer may have in flight as their caller.
     public static let calls = 1024
+    /// Calls one peer may have in flight as their server.
+    public static let servedCalls = 8192
+    /// One request or response of a call, bytes: gRPC's own default.
+    public static let callMessageBytes = 4 << 20
+    /// One frame of a call's metadata, bytes.
+    public static let metadataBytes = 16 << 10
+    /// What each direction of a call may send before the receiver gives more, bytes.
+    public static let callWindow = 256 << 10
+    /// The largest window a receiver may give.
+    public static let callWindowMax = 4 << 20
+    /// What a frame of messages takes from the window besides its own bytes.
+    public static let callFrameOverhead = 128
+    /// Ids from here on are the hub's: those of calls that a peer serves.
+    public static let servedCallID: UInt64 = 1 << 63
 }

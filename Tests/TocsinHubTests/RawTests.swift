@@ -126,10 +126,10 @@ private func envelope(_ id: String, _ subject: String) throws -> [UInt8] {
                 ], .badPool
             ),
             (
-                "nobody serves it", header(.call),
+                "nobody serves it", header(.call, 1),
                 [try Tocsin_V1_CallHead.with { $0.method = "a.B/C" }.serializedBytes(), framed([[]])], .unknownService
             ),
-            ("answer to no call", header(.reply), [try Tocsin_V1_CallTail().serializedBytes(), framed([[]])], .unknownCall),
+            ("answer to no call", header(.reply, 1), [try Tocsin_V1_CallTail().serializedBytes(), framed([[]])], .unknownCall),
         ]
     }
 

@@ -70,6 +70,7 @@ final class World: Sendable {
         // Written whole at the start.
         options.engine.journal.segmentBytes = 1 << 20
         options.engine.core.heartbeat = heartbeat
+        options.engine.core.serviceGrace = 0
         self.options = options
         try await start()
     }

@@ -132,7 +132,9 @@ struct SessionWorld {
                 answer(waiter, result)
             case .endStream(let id, _): ended.append(id)
             case .log(let level, let text): log.append("\(level): \(text)")
-            case .connected, .disconnected, .deliver, .tapped, .serve, .cancelServed, .ended: break
+            case .connected, .disconnected, .deliver, .tapped, .serve, .ended: break
+            case .call(_, .end(let end)): answers.append("call: \(end.message)")
+            case .call: break
             }
         }
     }

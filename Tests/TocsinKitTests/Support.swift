@@ -61,6 +61,7 @@ final class RealHub: Sendable {
         options.engine.journal.segmentBytes = 1 << 20
         // Long, so that nobody is taken for lost while other tests have all processors.
         options.engine.core.heartbeat = 5000
+        options.engine.core.serviceGrace = 0
         change(&options)
         self.options = options
     }

@@ -69,11 +69,12 @@ struct HeaderTests {
 
     @Test("the number of body frames of each kind is the protocol's")
     func bodyFrames() {
-        let none: [Kind] = [.heartbeat, .goodbye, .credit, .unsubscribe, .cancel]
-        let two: [Kind] = [.deliver, .tapped, .call]
-        let oneOrTwo: [Kind] = [.settle, .reply]
+        let none: [Kind] = [.heartbeat, .goodbye, .credit, .unsubscribe, .cancel, .window]
+        let two: [Kind] = [.deliver, .tapped]
+        let oneOrTwo: [Kind] = [.settle, .call, .headers, .reply]
         for kind in Kind.allCases {
-            let expected = none.contains(kind) ? 0...0 : two.contains(kind) ? 2...2 : oneOrTwo.contains(kind) ? 1...2 : 1...1
+            let one = kind == .message ? 0...1 : 1...1
+            let expected = none.contains(kind) ? 0...0 : two.contains(kind) ? 2...2 : oneOrTwo.contains(kind) ? 1...2 : one
             #expect(kind.bodyFrames == expected, "\(kind)")
         }
     }
@@ -89,7 +90,8 @@ struct ReasonTests {
             (10, "NOT_WELCOMED", 16), (11, "UNKNOWN_SUBJECT", 5), (12, "UNKNOWN_POOL", 5), (13, "BAD_POOL", 3),
             (14, "UNKNOWN_SUBSCRIPTION", 5), (15, "BAD_CREDIT", 3), (16, "TOO_MANY", 8), (17, "STORAGE_FAILED", 14),
             (18, "UNKNOWN_SERVICE", 12), (19, "DEADLINE_EXCEEDED", 4), (20, "WORKER_LOST", 14), (21, "CANCELLED", 1),
-            (22, "SHUTTING_DOWN", 14), (23, "NOT_ALLOWED", 7), (24, "UNKNOWN_CALL", 5),
+            (22, "SHUTTING_DOWN", 14), (23, "NOT_ALLOWED", 7), (24, "UNKNOWN_CALL", 5), (25, "NO_SERVER", 14),
+            (26, "WINDOW_EXCEEDED", 8), (27, "BAD_CALL", 13),
         ]
         #expect(Reason.allCases.count == table.count)
         for (number, name, code) in table {

@@ -27,7 +27,9 @@ HELLO, WELCOME, HEARTBEAT, GOODBYE, STATUS = 1, 2, 3, 4, 5
 PUBLISH, ACCEPTED = 16, 17
 DECLARE, SUBSCRIBE, CREDIT, DELIVER, SETTLE, UNSUBSCRIBE = 32, 33, 34, 35, 36, 37
 TAP, TAPPED, GAP = 48, 49, 50
-SERVE, CALL, REPLY, CANCEL = 64, 65, 66, 67
+SERVE, CALL, REPLY, CANCEL, MESSAGE, HEADERS, WINDOW = 64, 65, 66, 67, 68, 69, 70
+HALF_CLOSE = 1  # flag of CALL and MESSAGE
+WINDOW_BYTES, FRAME_OVERHEAD = 256 << 10, 128  # of each direction of a call
 ACK, RETRY, REJECT = 1, 2, 3
 
 HEADER = struct.Struct(">4sBBHQIHH")  # magic, version, kind, flags, id, count, reason, reserved
@@ -89,8 +91,19 @@ def envelope(subject, payload=b"", id=None, severity=0, key="", not_before=0, ty
         type=type, published_at=int(time.time() * 1000), headers=headers or {}, payload=payload)
 
 
-def header(kind, id=0, count=0, magic=b"TCSN", version=1):
-    return HEADER.pack(magic, version, kind, 0, id, count, 0, 0)
+def header(kind, id=0, count=0, magic=b"TCSN", version=1, flags=0):
+    return HEADER.pack(magic, version, kind, flags, id, count, 0, 0)
+
+
+def entries(metadata):
+    """Metadata for the wire, from a dict or from pairs. Values are str, or bytes where the key ends with "-bin"."""
+    items = metadata.items() if isinstance(metadata, dict) else metadata or ()
+    return [message("MetadataEntry")(key=k, value=v if isinstance(v, bytes) else v.encode("ascii")) for k, v in items]
+
+
+def pairs(metadata):
+    """Metadata from the wire, as a list of pairs: a key may occur several times."""
+    return [(m.key, m.value if m.key.endswith("-bin") else m.value.decode("ascii", "replace")) for m in metadata]
 
 
 def length_prefixed(messages):
@@ -111,11 +124,20 @@ def split(frame):
     return messages
 
 
-Message = collections.namedtuple("Message", "kind id count reason frames")
+Message = collections.namedtuple("Message", "kind id flags count reason frames")
 Delivery = collections.namedtuple("Delivery", "sequence token attempt envelope bytes")
 Tapped = collections.namedtuple("Tapped", "sequence envelope bytes")
 Gap = collections.namedtuple("Gap", "first last reason")
-Call = collections.namedtuple("Call", "id method metadata timeout_ms request")
+
+
+class Call:
+    """A call that was made or is served here. `initial` and `trailing` are the response's metadata, as pairs."""
+
+    def __init__(self, id, method, metadata, timeout_ms):
+        self.id, self.method, self.metadata, self.timeout_ms = id, method, metadata, timeout_ms
+        self.initial, self.trailing = [], []
+        self.waiting, self.half_closed = [], False
+        self.window, self.used = WINDOW_BYTES, 0
 
 
 class Client:
@@ -157,8 +179,8 @@ class Client:
         self.socket.send_multipart(frames)
         self.said = time.monotonic()
 
-    def send(self, kind, id, count, *body):
-        self.send_raw([header(kind, id, count), *body])
+    def send(self, kind, id, count, *body, flags=0):
+        self.send_raw([header(kind, id, count, flags=flags), *body])
 
     def receive(self, timeout):
         """The next message from the hub that is not a heartbeat, or None. Keeps the session alive meanwhile."""
@@ -176,13 +198,13 @@ class Client:
                 continue
             frames = self.socket.recv_multipart()
             self.heard = time.monotonic()
-            magic, version, kind, _, id, count, reason, _ = HEADER.unpack(frames[0])
+            magic, version, kind, flags, id, count, reason, _ = HEADER.unpack(frames[0])
             if magic != b"TCSN" or version != 1:
                 raise ValueError(f"the hub sent a header of version {version}, magic {magic!r}")
             if kind == GOODBYE:
                 raise Lost("the hub said goodbye")
             if kind != HEARTBEAT or id != 0:
-                return Message(kind, id, count, reason, frames[1:])
+                return Message(kind, id, flags, count, reason, frames[1:])
 
     def take(self, match, timeout):
         """The first message that matches; others wait in the inbox."""
@@ -300,38 +322,104 @@ class Client:
 
     def call(self, method, request, response, timeout=10.0, metadata=None):
         """Unary call of "package.Service/Method". `response` is the class of the answer. Raises Refused."""
-        id = self.next_id()
-        head = message("CallHead")(method=method, timeout_ms=int(timeout * 1000), metadata=metadata or {})
-        self.send(CALL, id, 0, head.SerializeToString(), length_prefixed([request.SerializeToString()]))
+        call = self.begin_call(method, [request], int(timeout * 1000), metadata)
         # The hub's own deadline comes first; a little more time, so that its DEADLINE_EXCEEDED is what is seen.
-        answer = self.answer(id, (REPLY, STATUS), timeout + 2)
-        tail = message("CallTail").FromString(answer.frames[0])
-        if tail.code != 0:
-            raise Refused(0, "call failed", tail.code, tail.message)
-        return response.FromString(split(answer.frames[1])[0])
+        for answer in self.responses(call, timeout + 2):
+            return response.FromString(answer)
+        raise Refused(0, "call failed", 13, "no response")
 
-    def begin_call(self, method, request, timeout_ms):
-        """Sends a call without waiting; returns its id for `cancel` or `answer`."""
+    def begin_call(self, method, requests=(), timeout_ms=0, metadata=None, last=True):
+        """Begins a call with these requests, and no more unless `last` is false. Does not wait; see `responses`."""
+        call = Call(self.next_id(), method, metadata or {}, timeout_ms)
+        head = message("CallHead")(method=method, timeout_ms=timeout_ms, metadata=entries(metadata))
+        self.send_messages(CALL, call, [head.SerializeToString()], requests, HALF_CLOSE if last else 0)
+        return call
+
+    def send_request(self, call, *requests, last=False):
+        """Further requests of a call, or the end of them. Waits for room."""
+        self.send_messages(MESSAGE, call, [], requests, HALF_CLOSE if last else 0)
+
+    def responses(self, call, timeout=10.0):
+        """The responses of a call, encoded, one after another, until it has ended. Raises Refused if it failed."""
+        while True:
+            answer = self.answer(call.id, (HEADERS, MESSAGE, REPLY, STATUS), timeout)
+            if answer.kind == HEADERS:
+                call.initial = pairs(message("CallStart").FromString(answer.frames[0]).metadata)
+            yield from self.read(call, answer)
+            if answer.kind == REPLY:
+                tail = message("CallTail").FromString(answer.frames[0])
+                call.trailing = pairs(tail.metadata)
+                if tail.initial:
+                    call.initial = pairs(tail.initial)
+                if tail.code != 0:
+                    raise Refused(0, "call failed", tail.code, tail.message)
+                return
+
+    def cancel(self, call):
+        self.send(CANCEL, call.id, 0)
+
+    def serve(self, service, exclusive=False, withdraw=False, timeout=10.0):
+        """Offers a service, or takes the offer back."""
         id = self.next_id()
-        head = message("CallHead")(method=method, timeout_ms=timeout_ms)
-        self.send(CALL, id, 0, head.SerializeToString(), length_prefixed([request.SerializeToString()]))
-        return id
-
-    def cancel(self, id):
-        self.send(CANCEL, id, 0)
-
-    def serve(self, service, exclusive=False, timeout=10.0):
-        id = self.next_id()
-        self.send(SERVE, id, 0, message("Serve")(service=service, exclusive=exclusive).SerializeToString())
+        serve = message("Serve")(service=service, exclusive=exclusive, withdraw=withdraw)
+        self.send(SERVE, id, 0, serve.SerializeToString())
         self.answer(id, timeout=timeout)
 
     def next_call(self, timeout=10.0):
-        """The next call to a service this client serves; answer with `reply`."""
+        """The next call to a service this client serves; read `requests`, then answer with `respond` and `reply`."""
         incoming = self.take(lambda m: m.kind == CALL, timeout)
         head = message("CallHead").FromString(incoming.frames[0])
-        return Call(incoming.id, head.method, dict(head.metadata), head.timeout_ms, split(incoming.frames[1])[0])
+        call = Call(incoming.id, head.method, pairs(head.metadata), head.timeout_ms)
+        call.waiting = list(self.read(call, incoming))
+        return call
+
+    def requests(self, call, timeout=10.0):
+        """The requests of a call that is served here, encoded, until the caller's last. Raises Refused if it was cancelled."""
+        while True:
+            yield from call.waiting
+            call.waiting = []
+            if call.half_closed:
+                return
+            incoming = self.take(lambda m: m.id == call.id and m.kind in (MESSAGE, CANCEL), timeout)
+            if incoming.kind == CANCEL:
+                raise Refused(0, "CANCELLED", 1, "the caller no longer waits")
+            call.waiting = list(self.read(call, incoming))
+
+    def respond(self, call, *responses, metadata=None):
+        """Responses of a call that is served here; the first time with the initial metadata. Waits for room."""
+        if metadata is not None:
+            self.send_messages(HEADERS, call, [message("CallStart")(metadata=entries(metadata)).SerializeToString()], responses)
+        else:
+            self.send_messages(MESSAGE, call, [], responses)
 
     def reply(self, call, response=None, code=0, text="", metadata=None):
-        tail = message("CallTail")(code=code, message=text, metadata=metadata or {})
-        body = [tail.SerializeToString()] + ([length_prefixed([response.SerializeToString()])] if code == 0 else [])
-        self.send(REPLY, call.id, 0, *body)
+        """Ends a call that is served here."""
+        tail = message("CallTail")(code=code, message=text, metadata=entries(metadata))
+        self.send_messages(REPLY, call, [tail.SerializeToString()], [] if response is None else [response])
+
+    def send_messages(self, kind, call, body, messages, flags=0):
+        encoded = [m if isinstance(m, bytes) else m.SerializeToString() for m in messages]
+        if encoded:
+            while call.window <= 0:
+                more = self.take(lambda m: m.id == call.id and m.kind in (WINDOW, CANCEL, STATUS, REPLY), 10.0)
+                if more.kind != WINDOW:
+                    # For whoever reads the call.
+                    self.inbox.appendleft(more)
+                    raise Refused(0, "CANCELLED", 1, "the call is over")
+                call.window += more.count
+            body = body + [length_prefixed(encoded)]
+            call.window -= len(body[-1]) + FRAME_OVERHEAD
+        self.send(kind, call.id, len(encoded), *body, flags=flags)
+
+    def read(self, call, incoming):
+        """The messages of a frame of a call; what was read may be sent again."""
+        if incoming.kind in (CALL, MESSAGE) and incoming.flags & HALF_CLOSE:
+            call.half_closed = True
+        frames = incoming.frames if incoming.kind == MESSAGE else incoming.frames[1:]
+        if incoming.kind == STATUS or not frames:
+            return
+        yield from split(frames[0])
+        call.used += len(frames[0]) + FRAME_OVERHEAD
+        if call.used >= WINDOW_BYTES // 4 and incoming.kind != REPLY and not call.half_closed:
+            self.send(WINDOW, call.id, call.used)
+            call.used = 0
