@@ -62,6 +62,8 @@ let package = Package(
         ours("TocsinKit", ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, logging, deque]),
 
         // gRPC over the hub: transports for grpc-swift-2.
+        // The stubs of our services; apart from TocsinProto, so that the hub needs no gRPC.
+        .target(name: "TocsinServices", dependencies: ["TocsinProto", grpc, grpcProtobuf]),
         ours("GRPCZeroMQTransport", ["TocsinKit", "TocsinProto", "TocsinWire", grpc, logging]),
 
         // What roles need of the operating system: subprocesses, HTTP requests, threads for blocking work.
@@ -100,12 +102,19 @@ let package = Package(
             swiftSettings: strict),
 
         .target(name: "TestSupport", dependencies: ["TocsinJournal"], path: "Tests/TestSupport", swiftSettings: strict),
+        // gRPC's interoperability cases for any transport.
+        .target(
+            name: "InteropSuite", dependencies: [grpc, grpcProtobuf, protobuf], path: "Tests/InteropSuite",
+            exclude: ["interop.proto"]),
         tests("TocsinWireTests", ["TocsinWire", "TocsinProto", protobuf]),
         tests("TocsinJournalTests", ["TocsinJournal", "TocsinWire"]),
         tests("TocsinCoreTests", ["TocsinCore", "TocsinWire"]),
         tests("TocsinEngineTests", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
         tests("TocsinHubTests", ["TocsinHub", "TocsinKit", "TocsinTransport", "TocsinProto", "TocsinWire", protobuf, logging]),
         tests("TocsinKitTests", ["TocsinKit", "TocsinHub", "TocsinProto", "TocsinWire", protobuf, logging]),
+        tests(
+            "GRPCZeroMQTransportTests",
+            ["GRPCZeroMQTransport", "InteropSuite", "TocsinHub", "TocsinKit", "TocsinProto", "TocsinWire", grpc, logging]),
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
         tests("TocsinSystemTests", ["TocsinSystem"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),

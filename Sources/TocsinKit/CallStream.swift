@@ -18,8 +18,8 @@ package final class CallStream: Sendable {
 
     /// What the client's thread sends next.
     struct Outgoing {
-        /// The head goes before it.
-        var isFirst = false
+        /// The metadata of the head, which goes before everything.
+        var opening: [Tocsin_V1_MetadataEntry]?
         var headers: [Tocsin_V1_MetadataEntry]?
         var messages: Bytes?
         var count = 0
@@ -31,17 +31,20 @@ package final class CallStream: Sendable {
     package struct Ended: Error {}
 
     private struct State: ~Copyable {
+        /// Of a caller's call that has not been sent.
+        var opening: [Tocsin_V1_MetadataEntry]?
+        var deadline: Int64
         var headers: [Tocsin_V1_MetadataEntry]?
         var hasHeaders = false
         var messages = ByteWriter(capacity: 64)
         var count = 0
         var isLast = false
+        var hasSentLast = false
         var tail: Tocsin_V1_CallTail?
         /// Bytes the other end still takes.
         var room = Limits.callWindow
         /// The thread knows that there is something to send.
         var isPosted = false
-        var isBegun = false
         var writer: CheckedContinuation<Void, any Error>?
 
         var inbox: Deque<Incoming> = []
@@ -59,9 +62,10 @@ package final class CallStream: Sendable {
 
     /// As both the hub and this client know it.
     package let id: UInt64
-    package let head: Tocsin_V1_CallHead
-    /// When the hub ends it, milliseconds of the steady clock; `max`: never. Before a caller's call is sent its head's timeout is 0.
-    let deadline: Int64
+    /// `package.Service/Method`.
+    package let method: String
+    /// Of a call that is served: what its caller gave with it.
+    package let metadata: [Tocsin_V1_MetadataEntry]
     /// A call that is not sent by then fails.
     let startBy: Int64
     /// Sends nothing before the end, unless it must: one frame each way for a unary call.
@@ -70,16 +74,16 @@ package final class CallStream: Sendable {
     private let state: Mutex<State>
 
     init(
-        id: UInt64, head: Tocsin_V1_CallHead, deadline: Int64, startBy: Int64 = .max, holdsBack: Bool,
-        mailbox: Mailbox
+        id: UInt64, method: String, metadata: [Tocsin_V1_MetadataEntry] = [], deadline: Int64, startBy: Int64 = .max,
+        holdsBack: Bool, mailbox: Mailbox
     ) {
         self.id = id
-        self.head = head
-        self.deadline = deadline
+        self.method = method
+        self.metadata = metadata
         self.startBy = startBy
         self.holdsBack = holdsBack
         self.mailbox = mailbox
-        state = Mutex(State())
+        state = Mutex(State(deadline: deadline))
     }
 
     var isServed: Bool { id >= Limits.servedCallID }
@@ -88,9 +92,30 @@ package final class CallStream: Sendable {
 
     // MARK: Writing
 
-    /// Begins a caller's call. One that holds back begins with its last request.
-    func start() {
-        let posts = state.withLock { needsPost(&$0) }
+    /// When the hub ends it, milliseconds of the steady clock; `max`: never.
+    var deadline: Int64 { state.withLock { $0.deadline } }
+
+    /// How long the caller of a call that is served still waits; nil: for ever.
+    package var timeLeft: Duration? {
+        let deadline = deadline
+        return deadline == .max ? nil : .milliseconds(max(1, deadline - steadyNow()))
+    }
+
+    /// Begins a caller's call; before anything is written. One that holds back goes out with its last request.
+    ///
+    /// - Parameter timeout: after which the hub ends it, if sooner than what it was opened with.
+    /// - Throws: `ClientError.call` if the metadata is too large.
+    package func begin(_ metadata: [Tocsin_V1_MetadataEntry], timeout: Duration? = nil) throws {
+        let size = metadata.reduce(method.utf8.count + 16) { $0 + $1.key.utf8.count + $1.value.count + 12 }
+        guard size <= Limits.metadataBytes else {
+            let text = "the metadata of \(method) has about \(size) bytes; the hub takes \(Limits.metadataBytes)"
+            throw ClientError.call(code: 8, message: text)
+        }
+        let posts = state.withLock { state in
+            state.opening = metadata
+            if let timeout { state.deadline = min(state.deadline, steadyNow() + max(1, timeout.wholeMilliseconds)) }
+            return needsPost(&state)
+        }
         if posts { post() }
     }
 
@@ -200,10 +225,10 @@ package final class CallStream: Sendable {
             state.isPosted = false
             if state.isOver { return (nil, nil) }
             var outgoing = Outgoing()
-            outgoing.isFirst = !state.isBegun
-            state.isBegun = true
+            outgoing.opening = state.opening.take()
             outgoing.headers = state.headers.take()
-            outgoing.isLast = state.isLast
+            outgoing.isLast = state.isLast && !state.hasSentLast
+            state.hasSentLast = state.isLast
             outgoing.tail = state.tail
             guard state.count > 0 else { return (outgoing, nil) }
             var messages = ByteWriter(capacity: 64)
@@ -382,15 +407,16 @@ struct CallEnd: Error, Equatable {
 
 /// The messages of one frame, one after another.
 package struct CallMessages: Sendable {
-    private let frame: Bytes
+    private let frame: Bytes?
     private var offset = 0
 
-    package init(_ frame: Bytes) { self.frame = frame }
+    package init(_ frame: Bytes?) { self.frame = frame }
 
     /// The next message, copied; nil at the end.
     ///
     /// - Throws: `WireError` if the prefixes do not fit.
     package mutating func next() throws(WireError) -> [UInt8]? {
+        guard let frame else { return nil }
         let left = frame.count - offset
         if left == 0 { return nil }
         guard left >= LengthPrefixed.prefixSize, frame.buffer[offset] == 0 else {

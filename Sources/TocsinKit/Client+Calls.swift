@@ -3,40 +3,28 @@ import TocsinProto
 import TocsinWire
 
 extension Client {
-    /// Begins a call. It must be ended with `closeCall`.
+    /// A call to be made: `begin` it, write to it, read it, and end it with `closeCall` in any case.
     ///
     /// - Parameters:
     ///   - timeout: after which the hub ends it; nil: never.
     ///   - startWithin: how long it may wait for a session with the hub; nil: as long as its timeout.
     ///   - singleRequest: nothing is sent before `finish`, unless the window is full.
-    /// - Throws: `ClientError.call` if its head is too large, or too many calls of this client were under way until its timeout;
-    ///   `closed`; `CancellationError`.
+    /// - Throws: `ClientError.call` if too many calls of this client were under way until its timeout; `closed`;
+    ///   `CancellationError`.
     package func openCall(
-        _ method: String, metadata: [Tocsin_V1_MetadataEntry] = [], timeout: Duration?, startWithin: Duration? = nil,
-        singleRequest: Bool
+        _ method: String, timeout: Duration?, startWithin: Duration? = nil, singleRequest: Bool
     ) async throws -> CallStream {
         let now = steadyNow()
         let deadline = timeout.map { now + max(1, $0.wholeMilliseconds) } ?? .max
-        let head = Tocsin_V1_CallHead.with {
-            $0.method = method
-            $0.metadata = metadata
-        }
-        let size = metadata.reduce(method.utf8.count + 16) { $0 + $1.key.utf8.count + $1.value.count + 12 }
-        guard size <= Limits.metadataBytes else {
-            throw ClientError.call(
-                code: 8, message: "the metadata of \(method) has about \(size) bytes; the hub takes \(Limits.metadataBytes)")
-        }
         guard try await shared.calls.enter(deadline: deadline) else {
             throw ClientError.call(
                 code: 4,
                 message: "\(method) was not begun: \(shared.calls.piecesMax) other calls of this client were under way until its"
                     + " timeout; make fewer at once")
         }
-        let stream = CallStream(
-            id: mailbox.nextID(), head: head, deadline: deadline, startBy: startWithin.map { now + $0.wholeMilliseconds } ?? .max,
-            holdsBack: singleRequest, mailbox: mailbox)
-        stream.start()
-        return stream
+        return CallStream(
+            id: mailbox.nextID(), method: method, deadline: deadline,
+            startBy: startWithin.map { now + $0.wholeMilliseconds } ?? .max, holdsBack: singleRequest, mailbox: mailbox)
     }
 
     /// Ends a call of `openCall`, cancels it if it is not over, and makes room for others.
@@ -84,10 +72,9 @@ extension Client {
         _ method: String, _ request: Request, as type: Response.Type = Response.self, timeout: Duration = .seconds(30),
         metadata: [String: String] = [:]
     ) async throws -> Response {
-        let stream = try await openCall(
-            method, metadata: metadata.map { pair in .with { ($0.key, $0.value) = (pair.key, .init(pair.value.utf8)) } },
-            timeout: timeout, singleRequest: true)
+        let stream = try await openCall(method, timeout: timeout, singleRequest: true)
         defer { closeCall(stream) }
+        try stream.begin(metadata.map { pair in .with { ($0.key, $0.value) = (pair.key, .init(pair.value.utf8)) } })
         try? await stream.write(request.serializedBytes())
         stream.finish()
         var response: [UInt8]?
@@ -120,14 +107,13 @@ extension Client {
                         throw CallFailure(code: 3, message: "no request")
                     }
                     var messages = CallMessages(frame)
-                    let timeout = stream.head.timeoutMs == 0 ? 30_000 : Int64(stream.head.timeoutMs)
                     let call = IncomingCall(
-                        method: stream.head.method,
+                        method: stream.method,
                         metadata: Dictionary(
-                            stream.head.metadata.map { ($0.key, String(decoding: $0.value, as: UTF8.self)) }
+                            stream.metadata.map { ($0.key, String(decoding: $0.value, as: UTF8.self)) }
                         ) { first, _ in first },
                         request: try messages.next() ?? [],
-                        deadline: .now + .milliseconds(timeout))
+                        deadline: .now + (stream.timeLeft ?? .seconds(30)))
                     try await stream.write(try await handler(call))
                 } catch let failure as CallFailure {
                     tail = CallEnd(code: failure.code == 0 ? 2 : failure.code, message: failure.message).tail

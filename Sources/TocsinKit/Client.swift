@@ -62,6 +62,10 @@ public final class Client: Sendable {
 
     // MARK: Session
 
+    /// Where the hub is, and how this client calls itself.
+    package var endpoint: String { options.endpoint }
+    package var name: String { options.name }
+
     /// Waits until the hub has welcomed this client.
     ///
     /// - Throws: `ClientError.timedOut`, `closed`, `CancellationError`.

@@ -53,9 +53,13 @@ extension Connection {
     private func ask(_ stream: CallStream, _ outgoing: CallStream.Outgoing, now: Int64) throws {
         let flags = outgoing.isLast ? Header.halfClose : 0
         let messages = outgoing.messages.map { [$0] } ?? []
-        if outgoing.isFirst {
-            var head = stream.head
-            if stream.deadline < .max { head.timeoutMs = UInt32(clamping: max(1, stream.deadline - now)) }
+        if let metadata = outgoing.opening {
+            let deadline = stream.deadline
+            let head = Tocsin_V1_CallHead.with {
+                $0.method = stream.method
+                $0.metadata = metadata
+                if deadline < .max { $0.timeoutMs = UInt32(clamping: max(1, deadline - now)) }
+            }
             session.send(
                 .call, id: stream.id, count: outgoing.count, flags: flags, body: [Bytes(try head.serializedBytes())] + messages,
                 now: now)
@@ -109,7 +113,8 @@ extension Connection {
     func serveCall(_ id: UInt64, _ head: Tocsin_V1_CallHead, _ messages: Bytes?, isLast: Bool, now: Int64) {
         let service = head.method.lastIndex(of: "/").flatMap { table.services[String(head.method[..<$0])] }
         let stream = CallStream(
-            id: id, head: head, deadline: head.timeoutMs == 0 ? .max : now + Int64(head.timeoutMs),
+            id: id, method: head.method, metadata: head.metadata,
+            deadline: head.timeoutMs == 0 ? .max : now + Int64(head.timeoutMs),
             holdsBack: service?.singleResponses.contains(head.method) ?? true, mailbox: mailbox)
         table.streams[id] = stream
         receive(stream, messages, isLast: isLast, now: now)
