@@ -75,7 +75,7 @@ let package = Package(
             "TocsinDetection",
             ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", "CLinux", crypto, logging]),
         ours("TocsinTriage", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire", crypto, logging]),
-        ours("TocsinArchive", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", sqlite, logging]),
+        ours("TocsinArchive", ["TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", grpc, sqlite, logging]),
         ours("TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
 
         // One YAML file made into the values of every role; and the processes of one machine kept running.
@@ -93,12 +93,14 @@ let package = Package(
             dependencies: [
                 "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal",
                 "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain", "TocsinProto",
-                "TocsinSystem", "TocsinWire", arguments, logging, protobuf,
+                "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc, arguments, logging, protobuf,
             ], swiftSettings: strict),
         .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-bench",
-            dependencies: ["TocsinKit", "TocsinProto", "TocsinWire", "TocsinSystem", "CLinux", arguments, logging],
+            dependencies: [
+                "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinWire", "TocsinSystem", "CLinux", grpc, arguments, logging,
+            ],
             swiftSettings: strict),
 
         .target(name: "TestSupport", dependencies: ["TocsinJournal"], path: "Tests/TestSupport", swiftSettings: strict),
@@ -110,7 +112,10 @@ let package = Package(
         tests("TocsinJournalTests", ["TocsinJournal", "TocsinWire"]),
         tests("TocsinCoreTests", ["TocsinCore", "TocsinWire"]),
         tests("TocsinEngineTests", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
-        tests("TocsinHubTests", ["TocsinHub", "TocsinKit", "TocsinTransport", "TocsinProto", "TocsinWire", protobuf, logging]),
+        tests("TocsinHubTests", [
+                "TocsinHub", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinTransport", "TocsinProto", "TocsinWire", grpc,
+                protobuf, logging,
+            ]),
         tests("TocsinKitTests", ["TocsinKit", "TocsinHub", "TocsinProto", "TocsinWire", protobuf, logging]),
         tests(
             "GRPCZeroMQTransportTests",
@@ -124,19 +129,27 @@ let package = Package(
         tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire"]),
         tests(
             "TocsinArchiveTests",
-            ["TocsinArchive", "TocsinHub", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire", sqlite, logging]),
+            [
+                "TocsinArchive", "TocsinHub", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinProto",
+                "TocsinWire", grpc, sqlite, logging,
+            ]),
         tests(
             "TocsinResponseTests",
             [
-                "TocsinResponse", "TocsinHub", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire",
-                logging,
+                "TocsinResponse", "TocsinHub", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinProto",
+                "TocsinSystem", "TocsinWire", grpc, logging,
             ]),
         tests(
             "TocsinConfigurationTests",
             ["TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinTriage", "TocsinResponse", "TocsinDomain"]),
         tests("TocsinSupervisionTests", ["TocsinSupervision"]),
         tests("TocsinCommandTests", ["tocsin"]),
-        // The executable is not linked; it is there so that it is built before it is run.
-        tests("EndToEndTests", ["tocsin", "TocsinSystem"]),
+        // The executables are not linked; they are there so that they are built before they are run.
+        tests(
+            "EndToEndTests",
+            [
+                "tocsin", "tocsin-bench", "TocsinSystem", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinProto", grpc,
+                logging,
+            ]),
     ]
 )

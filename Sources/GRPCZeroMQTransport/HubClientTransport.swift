@@ -10,7 +10,10 @@ import TocsinWire
 ///
 /// What fails: UNAVAILABLE while there is no hub or no worker now, if the worker is lost during the call, or the hub; then the
 /// call may or may not have been done. UNIMPLEMENTED if no worker ever served the service. RESOURCE_EXHAUSTED for a message over
-/// 4 MiB, metadata over 16 KiB, or too many calls. A timeout is enforced by the hub too. Messages are not compressed.
+/// 4 MiB, metadata over 16 KiB, or too many calls. A timeout is enforced by the hub too. Messages are not compressed. Where it was
+/// the hub that ended a call, trailing metadata `tocsin-reason` has the name of its reason, such as `NO_SERVER`.
+///
+/// `connect` need not run: it only waits. A `GRPCClient` over this transport can be used as soon as it is made.
 public final class HubClientTransport: ClientTransport {
     public typealias Bytes = [UInt8]
 

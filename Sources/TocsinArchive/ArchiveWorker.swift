@@ -1,3 +1,5 @@
+import GRPCCore
+import GRPCZeroMQTransport
 import Glibc
 import Logging
 import TocsinKit
@@ -81,25 +83,35 @@ private struct ActiveArchiver: Sendable {
     func run() async throws {
         let (signal, hint) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let server = IncidentServer(store: store, now: ArchiveWorker.now, changed: { hint.yield() })
-        try await client.serve(IncidentServer.service, exclusive: true, handler: server.answer)
         let publisher = OutboxPublisher(store: store, logger: logger) { try await client.publish($0) }
         let consumer = ArchiveConsumer(store: store, batchMax: configuration.batchMax, logger: logger) { hint.yield() }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await publisher.run(signal) }
             defer { group.cancelAll() }
-            var backoff = Backoff()
-            while !Task.isCancelled {
-                let subscription = try await client.subscribe(pool: configuration.pool, credit: configuration.credit)
-                let began = ContinuousClock.now
-                guard let blockage = try await consume(subscription, consumer) else { return }
-                // Each time costs what was under way an attempt, so a disk with next to no room is not tried in haste.
-                if began.duration(to: .now) > Backoff.longest { backoff = Backoff() }
-                logger.error(
-                    "the archive cannot be written; nothing is acknowledged until it can",
-                    metadata: ["reason": "\(blockage.error)"])
-                try await waitUntilWritable(consumer, blockage, &backoff)
-                logger.notice("the archive can be written again")
+            group.addTask { await publisher.run(signal) }
+            group.addTask {
+                let transport = HubServerTransport(client, exclusive: [IncidentServer.service])
+                try await GRPCServer(transport: transport, services: [server]).serve()
             }
+            group.addTask { try await consume(consumer) }
+            // The publisher goes on for as long as the others; whichever of these ends, ends all.
+            try await group.next()
+        }
+    }
+
+    /// Until the client is closed or the task is cancelled.
+    private func consume(_ consumer: ArchiveConsumer) async throws {
+        var backoff = Backoff()
+        while !Task.isCancelled {
+            let subscription = try await client.subscribe(pool: configuration.pool, credit: configuration.credit)
+            let began = ContinuousClock.now
+            guard let blockage = try await consume(subscription, consumer) else { return }
+            // Each time costs what was under way an attempt, so a disk with next to no room is not tried in haste.
+            if began.duration(to: .now) > Backoff.longest { backoff = Backoff() }
+            logger.error(
+                "the archive cannot be written; nothing is acknowledged until it can",
+                metadata: ["reason": "\(blockage.error)"])
+            try await waitUntilWritable(consumer, blockage, &backoff)
+            logger.notice("the archive can be written again")
         }
     }
 

@@ -3,6 +3,7 @@ import TocsinProto
 
 /// Why a request of the incident service is not done, with the gRPC code it is answered with.
 struct CommandRefusal: Error, Sendable, Equatable, CustomStringConvertible {
+    /// Numbers are gRPC's, and those that the archive stores.
     enum Code: UInt32, Sendable {
         case invalidArgument = 3
         case notFound = 5

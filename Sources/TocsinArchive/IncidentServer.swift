@@ -1,9 +1,9 @@
-import SwiftProtobuf
-import TocsinKit
+import GRPCCore
 import TocsinProto
+import TocsinServices
 
 /// `tocsin.v1.IncidentService`, answered from a store. Thread-safe.
-struct IncidentServer: Sendable {
+struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
     static let service = "tocsin.v1.IncidentService"
 
     let store: ArchiveStore
@@ -12,42 +12,58 @@ struct IncidentServer: Sendable {
     /// Called after a command was done.
     let changed: @Sendable () -> Void
 
-    /// The encoded response. Throws `CallFailure` with the gRPC code and a sentence.
-    func answer(_ call: IncomingCall) async throws -> [UInt8] {
-        do {
-            switch call.method {
-            case "\(Self.service)/List":
-                return try await store.list(decode(call)).serializedBytes()
-            case "\(Self.service)/Get":
-                let request: Tocsin_V1_GetIncidentRequest = try decode(call)
-                return try await store.get(request.number).serializedBytes()
-            case "\(Self.service)/Apply":
-                let response = try await store.command(decode(call), now: now())
-                changed()
-                return try response.serializedBytes()
-            case "\(Self.service)/GetAccounting":
-                let _: Tocsin_V1_AccountingRequest = try decode(call)
-                return try await store.accounting().serializedBytes()
-            case "\(Self.service)/Trace":
-                return try await store.trace(decode(call)).serializedBytes()
-            default:
-                throw CallFailure(code: 12, message: "\(call.method) is not a method of this version of the archive")
-            }
-        } catch let refusal as CommandRefusal {
-            throw CallFailure(code: refusal.code.rawValue, message: refusal.message)
-        } catch let error as ArchiveError {
-            // 14, unavailable: may be tried again; 13, internal: may not.
-            throw CallFailure(code: error.isTransient || error.code == .closed ? 14 : 13, message: error.message)
-        } catch is CancellationError {
-            throw CallFailure(code: 1, message: "the call was cancelled")
+    func list(
+        request: Tocsin_V1_ListIncidentsRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_ListIncidentsResponse {
+        try await answer { try await store.list(request) }
+    }
+
+    func get(request: Tocsin_V1_GetIncidentRequest, context: ServerContext) async throws -> Tocsin_V1_GetIncidentResponse {
+        try await answer { try await store.get(request.number) }
+    }
+
+    func apply(request: Tocsin_V1_CommandRequest, context: ServerContext) async throws -> Tocsin_V1_CommandResponse {
+        try await answer {
+            let response = try await store.command(request, now: now())
+            changed()
+            return response
         }
     }
 
-    private func decode<Request: SwiftProtobuf.Message>(_ call: IncomingCall) throws -> Request {
+    func getAccounting(
+        request: Tocsin_V1_AccountingRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_AccountingResponse {
+        try await answer { try await store.accounting() }
+    }
+
+    func trace(request: Tocsin_V1_TraceRequest, context: ServerContext) async throws -> Tocsin_V1_TraceResponse {
+        try await answer { try await store.trace(request) }
+    }
+
+    /// What went wrong, with its gRPC code and a sentence.
+    private func answer<Response>(_ body: () async throws -> Response) async throws(RPCError) -> Response {
         do {
-            return try Request(serializedBytes: call.request)
+            return try await body()
+        } catch let refusal as CommandRefusal {
+            throw RPCError(code: refusal.code.status, message: refusal.message)
+        } catch let error as ArchiveError {
+            // Unavailable: may be tried again; internal: may not.
+            let isPassing = error.isTransient || error.code == .closed
+            throw RPCError(code: isPassing ? .unavailable : .internalError, message: error.message)
+        } catch is CancellationError {
+            throw RPCError(code: .cancelled, message: "the call was cancelled")
         } catch {
-            throw CallFailure(code: 3, message: "the request is not a \(Request.protoMessageName): \(error)")
+            throw RPCError(code: .unknown, message: "\(error)")
+        }
+    }
+}
+
+extension CommandRefusal.Code {
+    fileprivate var status: RPCError.Code {
+        switch self {
+        case .invalidArgument: .invalidArgument
+        case .notFound: .notFound
+        case .failedPrecondition: .failedPrecondition
         }
     }
 }

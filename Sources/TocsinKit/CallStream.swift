@@ -394,6 +394,8 @@ package final class CallStream: Sendable {
 struct CallEnd: Error, Equatable {
     var code: UInt32
     var message: String
+    /// The hub's own, by name.
+    var reason: Reason?
 
     static var closed: CallEnd { CallEnd(code: 14, message: "the client is closed") }
 
@@ -401,8 +403,18 @@ struct CallEnd: Error, Equatable {
         .with {
             $0.code = code
             $0.message = message
+            guard let reason else { return }
+            $0.metadata = [
+                .with {
+                    $0.key = Self.reasonKey
+                    $0.value = .init(reason.name.utf8)
+                }
+            ]
         }
     }
+
+    /// Trailing metadata of a call that the hub ended: the name of its reason.
+    static var reasonKey: String { "tocsin-reason" }
 }
 
 /// The messages of one frame, one after another.

@@ -1,4 +1,3 @@
-import SwiftProtobuf
 import TocsinProto
 import TocsinWire
 
@@ -60,70 +59,5 @@ extension Client {
         } catch {
             // The client is closed, and with it every offer.
         }
-    }
-}
-
-extension Client {
-    /// Unary call of `package.Service/Method`. If the task is cancelled the call is, and its server told.
-    ///
-    /// - Throws: `ClientError.call` with the gRPC code for any failure of the call; `protocolViolation` if the response is
-    ///   not a `Response`; `closed`; `CancellationError`.
-    public func call<Request: SwiftProtobuf.Message, Response: SwiftProtobuf.Message>(
-        _ method: String, _ request: Request, as type: Response.Type = Response.self, timeout: Duration = .seconds(30),
-        metadata: [String: String] = [:]
-    ) async throws -> Response {
-        let stream = try await openCall(method, timeout: timeout, singleRequest: true)
-        defer { closeCall(stream) }
-        try stream.begin(metadata.map { pair in .with { ($0.key, $0.value) = (pair.key, .init(pair.value.utf8)) } })
-        try? await stream.write(request.serializedBytes())
-        stream.finish()
-        var response: [UInt8]?
-        while let incoming = try await stream.next() {
-            switch incoming {
-            case .headers: break
-            case .messages(let frame):
-                var messages = CallMessages(frame)
-                response = try messages.next()
-            case .tail(let tail):
-                guard tail.code == 0 else { throw ClientError.call(code: tail.code, message: tail.message) }
-            }
-        }
-        do {
-            return try Response(serializedBytes: response ?? [])
-        } catch {
-            throw ClientError.protocolViolation("the response of \(method) is not a \(Response.protoMessageName): \(error)")
-        }
-    }
-
-    /// Offers a unary service; see `serve` above.
-    public func serve(
-        _ name: String, exclusive: Bool = false, handler: @escaping @Sendable (IncomingCall) async throws -> [UInt8]
-    ) async throws {
-        let service = CallService { stream in
-            let task = Task {
-                var tail = Tocsin_V1_CallTail()
-                do {
-                    guard case .messages(let frame)? = try await stream.next() else {
-                        throw CallFailure(code: 3, message: "no request")
-                    }
-                    var messages = CallMessages(frame)
-                    let call = IncomingCall(
-                        method: stream.method,
-                        metadata: Dictionary(
-                            stream.metadata.map { ($0.key, String(decoding: $0.value, as: UTF8.self)) }
-                        ) { first, _ in first },
-                        request: try messages.next() ?? [],
-                        deadline: .now + (stream.timeLeft ?? .seconds(30)))
-                    try await stream.write(try await handler(call))
-                } catch let failure as CallFailure {
-                    tail = CallEnd(code: failure.code == 0 ? 2 : failure.code, message: failure.message).tail
-                } catch {
-                    tail = CallEnd(code: error is CancellationError ? 1 : 2, message: "\(error)").tail
-                }
-                stream.finish(tail)
-            }
-            stream.onCancel { task.cancel() }
-        }
-        try await serve(name, exclusive: exclusive, service)
     }
 }

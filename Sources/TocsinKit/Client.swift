@@ -5,7 +5,8 @@ import TocsinProto
 import TocsinTransport
 import TocsinWire
 
-/// A connection to the hub; see `publish`, `subscribe`, `tap`, `call` and `serve`. Reconnects by itself. Thread-safe.
+/// A connection to the hub; see `publish`, `subscribe` and `tap`, and the library GRPCZeroMQTransport for calls and services.
+/// Reconnects by itself. Thread-safe.
 ///
 /// It has a thread of its own for the socket, and one more if it has a spool. Both end with `close`, or soon after the last
 /// reference goes.

@@ -55,7 +55,7 @@ extension Session {
     mutating func callStatus(_ id: UInt64, _ status: HubStatus) {
         // A call is answered by `reply`; OK alone says nothing.
         guard status.reason != .ok else { return }
-        end(id, CallEnd(code: status.code, message: status.message))
+        end(id, CallEnd(code: status.code, message: status.message, reason: status.reason))
     }
 
     /// The caller no longer waits.

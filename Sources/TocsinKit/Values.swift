@@ -169,42 +169,13 @@ public enum TapItem: Sendable {
     case gap(first: UInt64, last: UInt64, reason: String)
 }
 
-/// A call that this client serves.
-public struct IncomingCall: Sendable {
-    /// `package.Service/Method`.
-    public var method: String
-    public var metadata: [String: String]
-    /// The encoded request.
-    public var request: [UInt8]
-    /// When the caller stops waiting.
-    public var deadline: ContinuousClock.Instant
-
-    public init(method: String, metadata: [String: String], request: [UInt8], deadline: ContinuousClock.Instant) {
-        self.method = method
-        self.metadata = metadata
-        self.request = request
-        self.deadline = deadline
-    }
-}
-
-/// How a handler answers that it could not do it: a gRPC status code and a sentence.
-public struct CallFailure: Error, Sendable, Equatable, CustomStringConvertible {
-    public var code: UInt32
-    public var message: String
-    public init(code: UInt32, message: String) {
-        self.code = code
-        self.message = message
-    }
-    public var description: String { message }
-}
-
 /// Why a client's request failed.
 public enum ClientError: Error, Sendable, CustomStringConvertible {
     /// The hub said no; `index` is the message of the batch that was wrong.
     case refused(Reason, String, index: Int)
     /// Not done in time; it may have had an effect all the same, unless the text says otherwise.
     case timedOut(String)
-    /// A call ended with a gRPC code that is not 0.
+    /// A call could not be begun: a gRPC code and why.
     case call(code: UInt32, message: String)
     case spoolFull(String)
     /// The spool cannot be written or read.

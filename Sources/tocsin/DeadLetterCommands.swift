@@ -1,5 +1,7 @@
 import ArgumentParser
+import GRPCCore
 import TocsinProto
+import TocsinServices
 
 struct DeadLettersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -86,7 +88,7 @@ struct DeadLetterRetry: AsyncParsableCommand {
         request.sequences = sequences
         let question = request
         let response = try await HubSession.with(options) {
-            try await $0.call(.broker, "RetryDeadLetters", question, as: Tocsin_V1_RetryDeadLettersResponse.self)
+            try await $0.call(.broker) { try await $0.broker.retryDeadLetters(question, options: $1) }
         }
         switch options.output.format {
         case .json: Terminal.print(json: ["retried": .unsigned(UInt64(response.retried))])
@@ -113,7 +115,7 @@ struct DeadLetterDiscard: AsyncParsableCommand {
         request.sequences = sequences
         let question = request
         let response = try await HubSession.with(options) {
-            try await $0.call(.broker, "DiscardDeadLetters", question, as: Tocsin_V1_DiscardDeadLettersResponse.self)
+            try await $0.call(.broker) { try await $0.broker.discardDeadLetters(question, options: $1) }
         }
         switch options.output.format {
         case .json: Terminal.print(json: ["discarded": .unsigned(UInt64(response.discarded))])
@@ -131,7 +133,7 @@ extension HubSession {
         request.pool = pool
         request.fromSequence = sequence
         request.limit = limit
-        let response = try await call(.broker, "ListDeadLetters", request, as: Tocsin_V1_DeadLettersResponse.self)
+        let response = try await call(.broker) { try await $0.broker.listDeadLetters(request, options: $1) }
         return response.letters
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import GRPCCore
 import TocsinArchive
 import TocsinConfiguration
 import TocsinDetection
@@ -56,6 +57,7 @@ struct Failure: Error {
                 .configuration,
                 "the configuration has \(count == 1 ? "a problem" : "\(count) problems"):\n\(error.description)")
         case let error as ClientError: self.init(clientError: error)
+        case let error as RPCError: self.init(call: error)
         case let error as ArchiveError: self.init(error.code == .other ? .internalError : .cannotStart, error.message)
         // A configuration is checked when it is read; what is left for these is folders and files.
         case is ResponderProblem, is ConfigurationProblem: self.init(.cannotStart, "\(error)")
@@ -72,7 +74,7 @@ struct Failure: Error {
         switch error {
         case .refused(_, let message, _): self.init(.refused, "the hub refused it: \(message)")
         case .timedOut(let message): self.init(.timedOut, message)
-        case .call(let code, let message): self.init(callCode: code, message)
+        case .call(_, let message): self.init(.refused, message)
         case .spoolFull, .spoolFailed: self.init(.cannotStart, error.description)
         case .badOption(let message): self.init(.usage, message)
         case .protocolViolation(let message):
@@ -81,13 +83,14 @@ struct Failure: Error {
         }
     }
 
-    /// From a gRPC status code.
-    init(callCode code: UInt32, _ message: String) {
-        switch code {
-        case 5: self.init(.notFound, message)
-        case 4: self.init(.timedOut, message)
-        case 12, 14: self.init(.unavailable, message)
-        case 2, 13, 15: self.init(.internalError, message)
+    private init(call error: RPCError) {
+        let message = error.message
+        switch error.code {
+        case .notFound: self.init(.notFound, message)
+        case .deadlineExceeded: self.init(.timedOut, "no answer in time (\(message)); try again")
+        case .unimplemented, .unavailable: self.init(.unavailable, message)
+        case .unknown, .internalError, .dataLoss: self.init(.internalError, message)
+        case .cancelled: self.init(.interrupted, "stopped")
         default: self.init(.refused, message)
         }
     }

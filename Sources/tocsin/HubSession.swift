@@ -1,13 +1,17 @@
+import GRPCCore
+import GRPCZeroMQTransport
 import Glibc
 import Logging
-import SwiftProtobuf
 import TocsinConfiguration
 import TocsinKit
 import TocsinProto
+import TocsinServices
 
 /// One command's conversation with the hub.
 struct HubSession: Sendable {
     let client: Client
+    /// Calls over the same connection.
+    let calls: GRPCClient<HubClientTransport>
     let endpoint: String
     let timeout: Duration
 
@@ -25,7 +29,9 @@ struct HubSession: Sendable {
             ClientOptions(
                 endpoint: configuration.endpoint, name: "cli-\(getpid())", role: "client",
                 software: "tocsin \(Tocsin.version)", publishTimeout: options.timeout.value), logger: logger)
-        let session = HubSession(client: client, endpoint: configuration.endpoint, timeout: options.timeout.value)
+        let calls = GRPCClient(transport: HubClientTransport(client))
+        let session = HubSession(
+            client: client, calls: calls, endpoint: configuration.endpoint, timeout: options.timeout.value)
         do {
             try await session.connect()
             let value = try await body(session)
@@ -48,27 +54,31 @@ struct HubSession: Sendable {
         }
     }
 
+    var broker: Tocsin_V1_BrokerAdmin.Client<HubClientTransport> { .init(wrapping: calls) }
+    var incidents: Tocsin_V1_IncidentService.Client<HubClientTransport> { .init(wrapping: calls) }
+
     /// A call whose effect is the same however often it arrives. A service that is missing or lost at this moment is asked
     /// again until the timeout: a process that died is usually back at once.
-    func call<Request: SwiftProtobuf.Message, Response: SwiftProtobuf.Message>(
-        _ service: ServiceName, _ method: String, _ request: Request, as type: Response.Type = Response.self
+    ///
+    /// - Throws: `Failure`.
+    func call<Response>(
+        _ service: ServiceName, _ body: (HubSession, CallOptions) async throws -> Response
     ) async throws -> Response {
         let deadline = ContinuousClock.now + timeout
+        var options = CallOptions.defaults
+        options.timeout = timeout
         while true {
             do {
-                return try await client.call("\(service.rawValue)/\(method)", request, as: type, timeout: timeout)
-            } catch ClientError.call(let code, let message) {
-                let isPassing = code == 12 || code == 14
-                if isPassing && ContinuousClock.now < deadline {
+                return try await body(self, options)
+            } catch let error as RPCError {
+                guard error.code == .unimplemented || error.code == .unavailable else { throw Failure(error) ?? error }
+                if ContinuousClock.now < deadline {
                     try await Task.sleep(for: .milliseconds(200))
                     continue
                 }
-                throw isPassing
-                    ? Failure(.unavailable, code == 12 ? service.absent(message) : service.unable(message))
-                    : Failure(callCode: code, message)
-            } catch ClientError.timedOut {
-                throw Failure(
-                    .timedOut, "no answer from \(service.server) within \(DurationText.format(timeout)); try again")
+                let reason = error.metadata[stringValues: "tocsin-reason"].first { _ in true }
+                let isAbsent = reason == "NO_SERVER" || reason == "UNKNOWN_SERVICE"
+                throw Failure(.unavailable, isAbsent ? service.absent(error.message) : service.unable(error.message))
             }
         }
     }

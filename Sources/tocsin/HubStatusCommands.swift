@@ -1,6 +1,8 @@
 import ArgumentParser
+import GRPCCore
 import TocsinConfiguration
 import TocsinProto
+import TocsinServices
 
 struct HubStatus: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "status", abstract: "Show how a running hub is.")
@@ -122,7 +124,7 @@ struct HubMetrics: AsyncParsableCommand {
 
 extension HubSession {
     func hubStatus() async throws -> Tocsin_V1_HubStatus {
-        try await call(.broker, "GetStatus", Tocsin_V1_HubStatusRequest(), as: Tocsin_V1_HubStatus.self)
+        try await call(.broker) { try await $0.broker.getStatus(.init(), options: $1) }
     }
 
     /// Two looks, a second apart, and the milliseconds between them.

@@ -1,6 +1,8 @@
 import ArgumentParser
+import GRPCCore
 import TocsinKit
 import TocsinProto
+import TocsinServices
 
 struct ListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -28,7 +30,7 @@ struct ListCommand: AsyncParsableCommand {
         request.limit = UInt32(limit)
         let question = request
         let response = try await HubSession.with(options) {
-            try await $0.call(.incidents, "List", question, as: Tocsin_V1_ListIncidentsResponse.self)
+            try await $0.call(.incidents) { try await $0.incidents.list(question, options: $1) }
         }
         switch options.output.format {
         case .json:
@@ -77,7 +79,7 @@ struct ShowCommand: AsyncParsableCommand {
         request.number = number.value
         let question = request
         let response = try await HubSession.with(options) {
-            try await $0.call(.incidents, "Get", question, as: Tocsin_V1_GetIncidentResponse.self)
+            try await $0.call(.incidents) { try await $0.incidents.get(question, options: $1) }
         }
         switch options.output.format {
         case .json:
@@ -162,7 +164,7 @@ extension ActionCommand {
         request.waivePostmortem = waivesPostmortem
         let question = request
         let response = try await HubSession.with(options) {
-            try await $0.call(.incidents, "Apply", question, as: Tocsin_V1_CommandResponse.self)
+            try await $0.call(.incidents) { try await $0.incidents.apply(question, options: $1) }
         }
         switch options.output.format {
         case .json: Terminal.print(json: ["incident": response.incident.json, "entry": response.entry.json])

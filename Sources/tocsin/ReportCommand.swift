@@ -1,7 +1,9 @@
 import ArgumentParser
+import GRPCCore
 import TocsinConfiguration
 import TocsinKit
 import TocsinProto
+import TocsinServices
 import TocsinWire
 
 struct ReportCommand: AsyncParsableCommand {
@@ -167,7 +169,7 @@ struct ReportFollower {
         request.fingerprint = update.fingerprint
         while ContinuousClock.now < deadline {
             do {
-                let trace = try await session.call(.incidents, "Trace", request, as: Tocsin_V1_TraceResponse.self)
+                let trace = try await session.call(.incidents) { try await $0.incidents.trace(request, options: $1) }
                 switch trace.fate {
                 case .suppressed: return .suppressed(rule: update.rule)
                 case .handled where trace.hasIncident: return .incident(trace.incident)

@@ -1,6 +1,8 @@
 import ArgumentParser
+import GRPCCore
 import TocsinConfiguration
 import TocsinProto
+import TocsinServices
 
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,8 +15,7 @@ struct StatusCommand: AsyncParsableCommand {
             let status = try await session.hubStatus()
             var accounting: Tocsin_V1_AccountingResponse?
             if status.peers.contains(where: { $0.services.contains(ServiceName.incidents.rawValue) }) {
-                accounting = try await session.call(
-                    .incidents, "GetAccounting", Tocsin_V1_AccountingRequest(), as: Tocsin_V1_AccountingResponse.self)
+                accounting = try await session.call(.incidents) { try await $0.incidents.getAccounting(.init(), options: $1) }
             }
             return (status, accounting)
         }

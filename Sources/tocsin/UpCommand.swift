@@ -1,8 +1,11 @@
 import ArgumentParser
+import GRPCCore
+import GRPCZeroMQTransport
 import Glibc
 import TocsinConfiguration
 import TocsinKit
 import TocsinProto
+import TocsinServices
 import TocsinSupervision
 
 struct UpCommand: AsyncParsableCommand {
@@ -186,6 +189,10 @@ private final class LocalSystem: Sendable {
                 endpoint: configuration.endpoint, name: "up", role: "client", software: "tocsin \(Tocsin.version)"),
             logger: LogSettings(level: "critical").logger(process: "up"))
         defer { Task { await client.close() } }
+        let calls = GRPCClient(transport: HubClientTransport(client))
+        let broker = Tocsin_V1_BrokerAdmin.Client(wrapping: calls)
+        var options = CallOptions.defaults
+        options.timeout = .seconds(2)
         let began = ContinuousClock.now
         var waiting = workers
         var hasComplained = false
@@ -193,9 +200,8 @@ private final class LocalSystem: Sendable {
             try await Task.sleep(for: .milliseconds(100))
             let status: Tocsin_V1_HubStatus
             do {
-                status = try await client.call(
-                    "\(ServiceName.broker.rawValue)/GetStatus", Tocsin_V1_HubStatusRequest(), timeout: .seconds(2))
-            } catch is ClientError {
+                status = try await broker.getStatus(.init(), options: options)
+            } catch is RPCError {
                 // The hub is being started again.
                 continue
             }

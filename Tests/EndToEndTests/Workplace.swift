@@ -69,9 +69,13 @@ final class Workplace: @unchecked Sendable {
             errors: String(decoding: result.stderr, as: UTF8.self))
     }
 
-    /// Starts a command that goes on.
-    func start(_ arguments: String..., endpoint: String? = nil) throws -> BackgroundProcess {
-        let command = try launch(arguments, endpoint: endpoint ?? self.endpoint, environment: [:])
+    /// Starts a command that goes on, of `tocsin` or of another program that was built beside the tests.
+    func start(_ arguments: String..., endpoint: String? = nil, program: String? = nil) throws -> BackgroundProcess {
+        var command = try launch(arguments, endpoint: endpoint ?? self.endpoint, environment: [:])
+        if let program {
+            let path = URL(filePath: Self.program).deletingLastPathComponent().appending(path: program).path()
+            command.argv = command.argv.map { $0 == Self.program ? path : $0 }
+        }
         let process = try BackgroundProcess(
             name: arguments.joined(separator: " "), command.argv, environment: command.environment,
             files: "\(folder)/process-\(running.count)")

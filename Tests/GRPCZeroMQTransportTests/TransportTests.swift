@@ -196,6 +196,37 @@ import TocsinWire
         try await world.stop()
     }
 
+    @Test("of an exclusive service the first worker is active; when it is lost its calls are UNAVAILABLE and the next takes over")
+    func exclusive() async throws {
+        let world = try await World()
+        let name = Service.descriptor.fullyQualifiedService
+        let first = HangingService()
+        let second = HangingService()
+        let calls = GRPCClient(transport: HubClientTransport(try await world.client("caller")))
+        let service = Service.Client(wrapping: calls)
+        var workers: [TocsinKit.Client] = []
+        var serving: [Task<Void, any Error>] = []
+        for (index, hanging) in [first, second].enumerated() {
+            let worker = try await world.client("worker-\(index)")
+            workers.append(worker)
+            let server = GRPCServer(transport: HubServerTransport(worker, exclusive: [name]), services: [hanging])
+            serving.append(Task { try await server.serve() })
+            let isServed = await eventually { await code { _ = try await service.unaryCall(.init()) } == nil }
+            #expect(isServed)
+        }
+        let call = Task { await code { _ = try await service.emptyCall(.init()) } }
+        #expect(await eventually { first.begun.withLock { $0 } == 1 })
+        await workers[0].close()
+        #expect(await call.value == .unavailable)
+        let late = Task { await code { _ = try await service.emptyCall(.init()) } }
+        #expect(await eventually { second.begun.withLock { $0 } == 1 })
+        late.cancel()
+        #expect(await late.value == .cancelled)
+        for task in serving { task.cancel() }
+        for task in serving { _ = await task.result }
+        try await world.stop()
+    }
+
     @Test("interceptors work as with any transport")
     func interceptors() async throws {
         let world = try await World()

@@ -3,30 +3,41 @@ import GRPCProtobuf
 
 /// gRPC's interoperability cases, by their public names: what any transport must do. They throw what was wrong.
 public enum InteropCase: String, CaseIterable, Sendable {
-    case empty_unary, large_unary, client_streaming, server_streaming, ping_pong, empty_stream, cancel_after_begin
-    case cancel_after_first_response, timeout_on_sleeping_server, status_code_and_message, special_status_message
-    case unimplemented_method, unimplemented_service, custom_metadata
+    case emptyUnary = "empty_unary"
+    case largeUnary = "large_unary"
+    case clientStreaming = "client_streaming"
+    case serverStreaming = "server_streaming"
+    case pingPong = "ping_pong"
+    case emptyStream = "empty_stream"
+    case cancelAfterBegin = "cancel_after_begin"
+    case cancelAfterFirstResponse = "cancel_after_first_response"
+    case timeoutOnSleepingServer = "timeout_on_sleeping_server"
+    case statusCodeAndMessage = "status_code_and_message"
+    case specialStatusMessage = "special_status_message"
+    case unimplementedMethod = "unimplemented_method"
+    case unimplementedService = "unimplemented_service"
+    case customMetadata = "custom_metadata"
 
     /// Runs the case with a client whose server has an `InteropService`.
     public func run<Transport: ClientTransport>(_ client: GRPCClient<Transport>) async throws {
         let cases = Cases(client: client, service: .init(wrapping: client))
         switch self {
-        case .empty_unary: try await cases.emptyUnary()
-        case .large_unary: try await cases.largeUnary()
-        case .client_streaming: try await cases.clientStreaming()
-        case .server_streaming: try await cases.serverStreaming()
-        case .ping_pong: try await cases.pingPong()
-        case .empty_stream: try await cases.emptyStream()
-        case .cancel_after_begin: try await cases.cancelAfterBegin()
-        case .cancel_after_first_response: try await cases.cancelAfterFirstResponse()
-        case .timeout_on_sleeping_server: try await cases.timeoutOnSleepingServer()
-        case .status_code_and_message:
+        case .emptyUnary: try await cases.emptyUnary()
+        case .largeUnary: try await cases.largeUnary()
+        case .clientStreaming: try await cases.clientStreaming()
+        case .serverStreaming: try await cases.serverStreaming()
+        case .pingPong: try await cases.pingPong()
+        case .emptyStream: try await cases.emptyStream()
+        case .cancelAfterBegin: try await cases.cancelAfterBegin()
+        case .cancelAfterFirstResponse: try await cases.cancelAfterFirstResponse()
+        case .timeoutOnSleepingServer: try await cases.timeoutOnSleepingServer()
+        case .statusCodeAndMessage:
             try await cases.status(message: "test status message")
-        case .special_status_message:
+        case .specialStatusMessage:
             try await cases.status(message: "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n")
-        case .unimplemented_method: try await cases.unimplementedMethod()
-        case .unimplemented_service: try await cases.unimplementedService()
-        case .custom_metadata: try await cases.customMetadata()
+        case .unimplementedMethod: try await cases.unimplementedMethod()
+        case .unimplementedService: try await cases.unimplementedService()
+        case .customMetadata: try await cases.customMetadata()
         }
     }
 }

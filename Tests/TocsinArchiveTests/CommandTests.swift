@@ -1,7 +1,9 @@
+import GRPCCore
 import Testing
 import TocsinDomain
 import TocsinKit
 import TocsinProto
+import TocsinServices
 
 @testable import TocsinArchive
 
@@ -194,32 +196,27 @@ struct CommandTests {
     func service() async throws {
         let archive = try await Self.archive()
         let server = IncidentServer(store: archive.store, now: { Self.later }, changed: {})
-        func call(_ method: String, _ request: [UInt8]) async throws -> [UInt8] {
-            try await server.answer(
-                IncomingCall(
-                    method: "tocsin.v1.IncidentService/\(method)", metadata: [:], request: request,
-                    deadline: .now.advanced(by: .seconds(5))))
-        }
-        func code(_ method: String, _ request: [UInt8]) async throws -> UInt32? {
+        let context = ServerContext(
+            descriptor: Tocsin_V1_IncidentService.Method.Get.descriptor, remotePeer: "", localPeer: "", cancellation: .init())
+        func code(_ call: () async throws -> Void) async throws -> RPCError.Code? {
             do {
-                _ = try await call(method, request)
+                try await call()
                 return nil
-            } catch let failure as CallFailure {
-                return failure.code
+            } catch let error as RPCError {
+                return error.code
             }
         }
-        let list = try Tocsin_V1_ListIncidentsResponse(serializedBytes: await call("List", []))
+        let list = try await server.list(request: .init(), context: context)
         #expect(list.total == 1 && list.incidents.map(\.number) == [1])
-        let get = try Tocsin_V1_GetIncidentRequest.with { $0.number = 1 }.serializedBytes() as [UInt8]
-        #expect(try Tocsin_V1_GetIncidentResponse(serializedBytes: await call("Get", get)).alerts.count == 1)
-        let apply = try command("1", .acknowledge).serializedBytes() as [UInt8]
+        let get = try await server.get(request: .with { $0.number = 1 }, context: context)
+        #expect(get.alerts.count == 1)
+        let applied = try await server.apply(request: command("1", .acknowledge), context: context)
+        #expect(applied.incident.state == .acknowledged)
+        let accounting = try await server.getAccounting(request: .init(), context: context)
+        #expect(accounting.handled == 1)
+        #expect(try await code { _ = try await server.get(request: .init(), context: context) } == .notFound)
         #expect(
-            try Tocsin_V1_CommandResponse(serializedBytes: await call("Apply", apply)).incident.state == .acknowledged)
-        #expect(try Tocsin_V1_AccountingResponse(serializedBytes: await call("GetAccounting", [])).handled == 1)
-        #expect(try await code("Get", []) == 5)
-        #expect(try await code("Apply", command("2", .close).serializedBytes()) == 9)
-        #expect(try await code("Apply", []) == 3)
-        #expect(try await code("List", [0xFF]) == 3)
-        #expect(try await code("Nothing", []) == 12)
+            try await code { _ = try await server.apply(request: command("2", .close), context: context) } == .failedPrecondition)
+        #expect(try await code { _ = try await server.apply(request: .init(), context: context) } == .invalidArgument)
     }
 }

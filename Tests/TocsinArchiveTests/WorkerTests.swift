@@ -1,10 +1,12 @@
 import Foundation
+import GRPCCore
+import GRPCZeroMQTransport
 import Logging
-import SwiftProtobuf
 import Testing
 import TocsinHub
 import TocsinKit
 import TocsinProto
+import TocsinServices
 
 @testable import TocsinArchive
 
@@ -75,19 +77,21 @@ struct WorkerTests {
         }
 
         /// The answer, as soon as there is a server and the answer is as wanted.
-        func call<Request: SwiftProtobuf.Message, Response: SwiftProtobuf.Message>(
-            _ method: String, _ request: Request, until isWanted: (Response) -> Bool = { _ in true }
+        func call<Response>(
+            _ method: (Tocsin_V1_IncidentService.Client<HubClientTransport>) async throws -> Response,
+            until isWanted: (Response) -> Bool = { _ in true }
         ) async throws -> Response {
+            let incidents = Tocsin_V1_IncidentService.Client(wrapping: GRPCClient(transport: HubClientTransport(client)))
             let deadline = ContinuousClock.now + .seconds(30)
             while true {
                 do {
-                    let response: Response = try await client.call("tocsin.v1.IncidentService/\(method)", request)
+                    let response = try await method(incidents)
                     if isWanted(response) { return response }
-                } catch ClientError.call(let code, _) where (code == 12 || code == 14) && ContinuousClock.now < deadline {
+                } catch let error as RPCError where error.code == .unimplemented || error.code == .unavailable {
                     // Nobody serves it yet, or the server has just gone.
                 }
                 guard ContinuousClock.now < deadline else {
-                    throw ClientError.timedOut("\(method) did not become as wanted")
+                    throw ClientError.timedOut("an answer did not become as wanted")
                 }
                 try await Task.sleep(for: .milliseconds(20))
             }
@@ -114,13 +118,13 @@ struct WorkerTests {
         let world = try await World()
         let archiver = world.archiver("first")
         try await world.publish((0..<500).map { update("f\($0 % 5)", ["e\($0)"]) })
-        let accounting: Tocsin_V1_AccountingResponse = try await world.call(
-            "GetAccounting", Tocsin_V1_AccountingRequest()
-        ) { $0.handled == 500 && $0.outbox == 0 }
+        let accounting = try await world.call { try await $0.getAccounting(.init()) } until: {
+            $0.handled == 500 && $0.outbox == 0
+        }
         #expect(accounting.applied == 500 && accounting.redelivered == 0)
-        let list: Tocsin_V1_ListIncidentsResponse = try await world.call("List", Tocsin_V1_ListIncidentsRequest())
+        let list = try await world.call { try await $0.list(.init()) }
         #expect(list.total == 5 && list.incidents.allSatisfy { $0.events == 100 })
-        let done: Tocsin_V1_CommandResponse = try await world.call("Apply", command("c1", .acknowledge))
+        let done = try await world.call { try await $0.apply(command("c1", .acknowledge)) }
         #expect(done.incident.state == .acknowledged && done.incident.assignee == "alice")
 
         let subscription = try await world.client.subscribe(pool: "response", credit: 100)
@@ -148,16 +152,14 @@ struct WorkerTests {
         let world = try await World()
         let first = world.archiver("first")
         try await world.publish((0..<100).map { update("f\($0 % 3)", ["a\($0)"]) })
-        let _: Tocsin_V1_AccountingResponse = try await world.call(
-            "GetAccounting", Tocsin_V1_AccountingRequest()
-        ) { $0.handled == 100 }
+        _ = try await world.call { try await $0.getAccounting(.init()) } until: { $0.handled == 100 }
         let second = world.archiver("second")
         try await world.publish((0..<400).map { update("f\($0 % 3)", ["b\($0)"]) })
         first.cancel()
         try await first.value
-        let accounting: Tocsin_V1_AccountingResponse = try await world.call(
-            "GetAccounting", Tocsin_V1_AccountingRequest()
-        ) { $0.handled == 500 && $0.outbox == 0 }
+        let accounting = try await world.call { try await $0.getAccounting(.init()) } until: {
+            $0.handled == 500 && $0.outbox == 0
+        }
         #expect(accounting.applied == 500)
         #expect(ArchiveLock.holder(databasePath: world.folder + "/archive.sqlite").hasPrefix("second,"))
         second.cancel()

@@ -1,8 +1,10 @@
+import GRPCCore
 import TestSupport
 import Testing
 import TocsinHub
 import TocsinKit
 import TocsinProto
+import TocsinServices
 
 /// Goal: what people and tools ask of a hub beside publishing and consuming, over real sockets.
 @Suite("Taking back, giving up, standing by, and ending", .timeLimit(.minutes(3))) struct AdminTests {
@@ -15,19 +17,17 @@ import TocsinProto
         for index in later.indices { later[index].notBefore = 4_000_000_000_000 }
         try await client.publish(later)
         let request = Tocsin_V1_CancelDelayedRequest.with { $0.ids = [.init("1".utf8), .init("never".utf8)] }
-        let answer: Tocsin_V1_CancelDelayedResponse = try await client.admin("CancelDelayed", request)
+        let answer = try await client.admin.cancelDelayed(request)
         #expect(answer.cancelled == [.init("1".utf8)])
         try await world.stop()
         try await world.start()
         try await client.ready(within: .seconds(20))
         let pool = try await client.status(of: "p")
         #expect(pool.delayed == 1 && pool.cancelled == 1 && pool.matched == 2)
-        let again: Tocsin_V1_CancelDelayedResponse = try await client.admin("CancelDelayed", request)
+        let again = try await client.admin.cancelDelayed(request)
         #expect(again.cancelled.isEmpty)
-        await #expect(throws: ClientError.self) {
-            let _: Tocsin_V1_CancelDelayedResponse = try await client.admin(
-                "CancelDelayed", Tocsin_V1_CancelDelayedRequest())
-        }
+        let error = await #expect(throws: RPCError.self) { try await client.admin.cancelDelayed(.init()) }
+        #expect(error?.code == .invalidArgument)
         await client.close()
         try await world.stop()
     }
@@ -53,7 +53,7 @@ import TocsinProto
             $0.pool = "p"
             $0.sequences = [letter.sequence]
         }
-        let answer: Tocsin_V1_DiscardDeadLettersResponse = try await client.admin("DiscardDeadLetters", request)
+        let answer = try await client.admin.discardDeadLetters(request)
         #expect(answer.discarded == 1)
         try await world.stop()
         try await world.start()

@@ -1,8 +1,10 @@
+import GRPCCore
 import Synchronization
 import TestSupport
 import Testing
 import TocsinKit
 import TocsinProto
+import TocsinServices
 
 /// Goal: what a publisher gives the hub reaches a worker, whatever happens to either. Method: a real hub and real clients.
 @Suite("Publish and consume", .timeLimit(.minutes(3))) struct DeliveryTests {
@@ -135,16 +137,14 @@ import TocsinProto
         #expect(letters[0].reason.contains("cannot be read") && letters[1].reason.contains("try 2"))
         #expect(letters.allSatisfy { $0.pool == "p" && $0.time > 0 && !$0.envelope.isEmpty })
 
-        let one: Tocsin_V1_RetryDeadLettersResponse = try await client.admin(
-            "RetryDeadLetters",
-            Tocsin_V1_RetryDeadLettersRequest.with {
+        let one = try await client.admin.retryDeadLetters(
+            .with {
                 $0.pool = "p"
                 $0.sequences = [3, 99]
             })
         #expect(one.retried == 1)
         #expect(try await reader.next(settling: .ack).message.text == "hopeless")
-        let all: Tocsin_V1_RetryDeadLettersResponse = try await client.admin(
-            "RetryDeadLetters", Tocsin_V1_RetryDeadLettersRequest.with { $0.pool = "p" })
+        let all = try await client.admin.retryDeadLetters(.with { $0.pool = "p" })
         #expect(all.retried == 1)
         #expect(try await reader.next(settling: .ack).message.text == "bad")
         #expect(try await eventually(seconds: 20) { try await client.status(of: "p").acked == 3 })

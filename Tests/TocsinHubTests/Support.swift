@@ -1,12 +1,14 @@
 import Foundation
+import GRPCCore
+import GRPCZeroMQTransport
 import Logging
-import SwiftProtobuf
 import Synchronization
 import TestSupport
 import Testing
 import TocsinHub
 import TocsinKit
 import TocsinProto
+import TocsinServices
 
 let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
@@ -108,20 +110,16 @@ extension Client {
             })
     }
 
-    func admin<Request: SwiftProtobuf.Message, Response: SwiftProtobuf.Message>(
-        _ method: String, _ request: Request
-    ) async throws -> Response {
-        try await call("tocsin.v1.BrokerAdmin/\(method)", request)
+    /// The hub's own service.
+    var admin: Tocsin_V1_BrokerAdmin.Client<HubClientTransport> {
+        .init(wrapping: GRPCClient(transport: HubClientTransport(self)))
     }
 
-    func status() async throws -> Tocsin_V1_HubStatus { try await admin("GetStatus", Tocsin_V1_HubStatusRequest()) }
+    func status() async throws -> Tocsin_V1_HubStatus { try await admin.getStatus(.init()) }
     func status(of pool: String) async throws -> Tocsin_V1_PoolStatus {
         try #require(try await status().pools.first { $0.name == pool })
     }
-    func deadLetters() async throws -> [Tocsin_V1_DeadLetter] {
-        let response: Tocsin_V1_DeadLettersResponse = try await admin("ListDeadLetters", Tocsin_V1_DeadLettersRequest())
-        return response.letters
-    }
+    func deadLetters() async throws -> [Tocsin_V1_DeadLetter] { try await admin.listDeadLetters(.init()).letters }
 }
 
 /// Deliveries one by one.

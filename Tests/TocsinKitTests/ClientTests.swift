@@ -19,12 +19,12 @@ import TocsinWire
                         $0.filters = ["event.>"]
                     })
             },
-            Task { try await client.serve("a.B\(number)") { $0.request } },
+            Task { try await client.serve("a.B\(number)", CallService { $0.finish(.init()) }) },
             Task { _ = try await client.subscribe(pool: "p", credit: 10) },
             Task { _ = try await client.tap(["event.>"]) },
             Task { try await client.ready(within: .seconds(1000)) },
             Task { try await client.publish(messages(number...number)) },
-            Task { _ = try await client.call("a.B/C", Tocsin_V1_HubStatusRequest(), as: Tocsin_V1_HubStatus.self) },
+            Task { try await client.ask("a.B/C") },
         ]
     }
 
@@ -181,15 +181,12 @@ import TocsinWire
     func slots() async throws {
         let hub = try RealHub()
         let client = try hub.client("client")
-        let request = Tocsin_V1_HubStatusRequest()
-        let calls = (0..<Limits.calls).map { _ in
-            Task { _ = try await client.call("a.B/C", request, as: Tocsin_V1_HubStatus.self, timeout: .seconds(1000)) }
-        }
+        let calls = (0..<Limits.calls).map { _ in Task { try await client.ask("a.B/C") } }
         // One more waits when all have a slot.
-        let last = Task { _ = try await client.call("a.B/C", request, as: Tocsin_V1_HubStatus.self, timeout: .seconds(1000)) }
+        let last = Task { try await client.ask("a.B/C") }
         #expect(await eventually { client.shared.calls.counts.waiting == 1 })
         let error = await #expect(throws: ClientError.self) {
-            _ = try await client.call("a.B/D", request, as: Tocsin_V1_HubStatus.self, timeout: .milliseconds(20))
+            try await client.ask("a.B/D", timeout: .milliseconds(20))
         }
         guard case .call(4, let said)? = error else {
             Issue.record("\(String(describing: error))")
@@ -225,5 +222,18 @@ import TocsinWire
         let error = await #expect(throws: ClientError.self) { try await client.publish(messages(0..<60, payload: 900_000)) }
         #expect(error.map { "\($0)".contains("no hub answered at \(hub.endpoint)") } == true)
         await client.close()
+    }
+}
+
+extension Client {
+    /// A unary call without content; throws how it failed.
+    fileprivate func ask(_ method: String, timeout: Duration = .seconds(1000)) async throws {
+        let call = try await openCall(method, timeout: timeout, singleRequest: true)
+        defer { closeCall(call) }
+        try call.begin([])
+        call.finish()
+        while let incoming = try await call.next() {
+            if case .tail(let tail) = incoming, tail.code != 0 { throw ClientError.call(code: tail.code, message: tail.message) }
+        }
     }
 }

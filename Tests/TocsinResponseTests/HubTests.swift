@@ -1,8 +1,11 @@
+import GRPCCore
+import GRPCZeroMQTransport
 import TestSupport
 import Testing
 import TocsinHub
 import TocsinKit
 import TocsinProto
+import TocsinServices
 import TocsinSystem
 
 @testable import TocsinResponse
@@ -87,9 +90,8 @@ struct HubTests {
     }
 
     private func pools(_ client: Client) async throws -> [Tocsin_V1_PoolStatus] {
-        try await client.call(
-            "tocsin.v1.BrokerAdmin/GetStatus", Tocsin_V1_HubStatusRequest(), as: Tocsin_V1_HubStatus.self
-        ).pools
+        let broker = Tocsin_V1_BrokerAdmin.Client(wrapping: GRPCClient(transport: HubClientTransport(client)))
+        return try await broker.getStatus(.init()).pools
     }
 
     @Test("a change runs its runbook and tells its receiver, and what cannot be read becomes a dead letter")
