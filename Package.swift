@@ -75,7 +75,12 @@ let package = Package(
             "TocsinDetection",
             ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", "CLinux", crypto, logging]),
         ours("TocsinTriage", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire", crypto, logging]),
-        ours("TocsinArchive", ["TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", grpc, sqlite, logging]),
+        ours(
+            "TocsinArchive",
+            [
+                "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire",
+                grpc, sqlite, logging,
+            ]),
         ours("TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
 
         // One YAML file made into the values of every role; and the processes of one machine kept running.
@@ -99,7 +104,8 @@ let package = Package(
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [
-                "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinWire", "TocsinSystem", "CLinux", grpc, arguments, logging,
+                "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinWire", "TocsinSystem", "CLinux", grpc, arguments,
+                logging,
             ],
             swiftSettings: strict),
 
@@ -112,8 +118,11 @@ let package = Package(
         tests("TocsinJournalTests", ["TocsinJournal", "TocsinWire"]),
         tests("TocsinCoreTests", ["TocsinCore", "TocsinWire"]),
         tests("TocsinEngineTests", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
-        tests("TocsinHubTests", [
-                "TocsinHub", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinTransport", "TocsinProto", "TocsinWire", grpc,
+        tests(
+            "TocsinHubTests",
+            [
+                "TocsinHub", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinTransport", "TocsinProto", "TocsinWire",
+                grpc,
                 protobuf, logging,
             ]),
         tests("TocsinKitTests", ["TocsinKit", "TocsinHub", "TocsinProto", "TocsinWire", protobuf, logging]),
@@ -136,7 +145,8 @@ let package = Package(
         tests(
             "TocsinResponseTests",
             [
-                "TocsinResponse", "TocsinHub", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinProto",
+                "TocsinResponse", "TocsinHub", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain",
+                "TocsinProto",
                 "TocsinSystem", "TocsinWire", grpc, logging,
             ]),
         tests(
@@ -148,7 +158,8 @@ let package = Package(
         tests(
             "EndToEndTests",
             [
-                "tocsin", "tocsin-bench", "TocsinSystem", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinProto", grpc,
+                "tocsin", "tocsin-bench", "TocsinSystem", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinProto",
+                grpc,
                 logging,
             ]),
     ]

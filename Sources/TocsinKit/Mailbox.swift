@@ -194,7 +194,8 @@ extension Command {
     fileprivate var isEnd: Bool {
         switch self {
         case .close, .closeStream: true
-        case .publish, .declare, .subscribe, .tap, .consumed, .call, .cancelCall, .serve, .reply, .ready: false
+        case .publish, .declare, .subscribe, .tap, .consumed, .flushCall, .callWindow, .cancelCall, .serve, .withdraw, .ready:
+            false
         }
     }
 

@@ -1,6 +1,6 @@
-import Glibc
 import GRPCCore
 import GRPCZeroMQTransport
+import Glibc
 import Logging
 import Testing
 import TocsinKit

@@ -118,7 +118,9 @@ struct WorkerTests {
         let world = try await World()
         let archiver = world.archiver("first")
         try await world.publish((0..<500).map { update("f\($0 % 5)", ["e\($0)"]) })
-        let accounting = try await world.call { try await $0.getAccounting(.init()) } until: {
+        let accounting = try await world.call {
+            try await $0.getAccounting(.init())
+        } until: {
             $0.handled == 500 && $0.outbox == 0
         }
         #expect(accounting.applied == 500 && accounting.redelivered == 0)
@@ -152,12 +154,18 @@ struct WorkerTests {
         let world = try await World()
         let first = world.archiver("first")
         try await world.publish((0..<100).map { update("f\($0 % 3)", ["a\($0)"]) })
-        _ = try await world.call { try await $0.getAccounting(.init()) } until: { $0.handled == 100 }
+        _ = try await world.call {
+            try await $0.getAccounting(.init())
+        } until: {
+            $0.handled == 100
+        }
         let second = world.archiver("second")
         try await world.publish((0..<400).map { update("f\($0 % 3)", ["b\($0)"]) })
         first.cancel()
         try await first.value
-        let accounting = try await world.call { try await $0.getAccounting(.init()) } until: {
+        let accounting = try await world.call {
+            try await $0.getAccounting(.init())
+        } until: {
             $0.handled == 500 && $0.outbox == 0
         }
         #expect(accounting.applied == 500)

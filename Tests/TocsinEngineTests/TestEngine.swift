@@ -128,7 +128,7 @@ struct TestEngine<D: Disk> {
         request.pool = pool
         var body: [UInt8] = []
         LengthPrefixed.append(try request.serializedBytes() as [UInt8], to: &body)
-        send(peer, .call, [try bytes(head), Bytes(body)])
+        send(peer, .call, count: 1, [try bytes(head), Bytes(body)])
     }
 
     /// Everything from `sequence` on.
