@@ -101,6 +101,7 @@ let package = Package(
                 "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc, arguments, logging, protobuf,
             ], swiftSettings: strict),
         .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
+        .executableTarget(name: "tocsin-fuzz", dependencies: ["TocsinSimulator"], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [

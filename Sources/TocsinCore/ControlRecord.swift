@@ -201,6 +201,9 @@ struct ControlReader {
             sequence: try varint(), attempts: UInt8(truncatingIfNeeded: try varint()), reason: "", time: try varint(),
             severity: UInt8(truncatingIfNeeded: try varint()), keyHash: try varint())
         letter.reason = try text()
+        guard WireSeverity(rawValue: letter.severity) != nil else {
+            throw WireError(.badBody, "a control record names severity \(letter.severity)")
+        }
         return letter
     }
 

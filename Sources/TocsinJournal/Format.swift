@@ -141,6 +141,8 @@ func padded(_ count: Int) -> Int { (count + 7) & ~7 }
 enum SegmentHeader {
     static let size = 64
     static let magic: UInt64 = 0x5443_534E_4A52_4E31
+    /// No journal comes so far; a file with a higher number is none of it, so that counting on cannot overflow.
+    static let lastNumber: UInt32 = 1 << 31
     /// No segment file is larger.
     static let maxFileBytes = 1 << 31
 
@@ -177,7 +179,7 @@ enum SegmentHeader {
         guard name.hasPrefix("segment-"), name.hasSuffix(".log") else { return nil }
         let digits = name.dropFirst(8).dropLast(4)
         guard digits.count >= 8, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
-        return UInt32(digits)
+        return UInt32(digits).flatMap { $0 <= lastNumber ? $0 : nil }
     }
 }
 

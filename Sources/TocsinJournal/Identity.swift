@@ -47,6 +47,7 @@ public struct JournalIdentity: Equatable, Sendable {
         newestSegment = bytes.bigEndian(UInt32.self, at: 12)
         seed = bytes.bigEndian(UInt64.self, at: 16)
         epoch = bytes.bigEndian(UInt64.self, at: 24)
+        guard epoch < BatchHeader.endOfNumbers, newestSegment <= SegmentHeader.lastNumber else { return nil }
     }
 
     /// Reads the identity and writes it back with the next epoch; a new one with `newSeed` if the folder has no journal yet.

@@ -155,7 +155,7 @@ public struct Journal<D: Disk> {
 
     // MARK: Appending
 
-    /// Bytes of bodies that still fit into the current segment.
+    /// Bytes of bodies that still fit into the current segment; 0: not even an empty one does.
     public var room: Int {
         guard let current = segments.last else { return 0 }
         return max(0, current.bytes - current.end - BatchHeader.size - 8)
@@ -178,7 +178,7 @@ public struct Journal<D: Disk> {
     /// Queues a batch and returns its ordinal. The caller has made sure that it fits (`room`). `offsets`: of each message's
     /// prefix in the body.
     public mutating func append(_ kind: BatchKind, _ body: Bytes, offsets: [UInt32] = [], time: UInt64) -> UInt64 {
-        precondition(body.count <= room, "the batch does not fit into the segment")
+        precondition(room > 0 && body.count <= room, "the batch does not fit into the segment")
         lastOrdinal += 1
         let last = segments.count - 1
         let header = BatchHeader(

@@ -163,7 +163,8 @@ struct Walk {
             guard file.bigEndian(UInt32.self, at: position) == BatchHeader.magic,
                 let header = BatchHeader(intact: file, at: position, seed: seed, segment: number)
             else { continue }
-            if header.durable > lastOrdinal { isProven = true }
+            // So does one that stands where another should: recovery refuses it.
+            if header.durable > lastOrdinal || position == offset { isProven = true }
             // What is lost must have room for a batch that says so.
             guard position - offset >= BatchHeader.size, isPossible(header, file.count), follows(header) else { continue }
             // Lost between segments is what the next segment tells; here no more than there is room for.

@@ -85,10 +85,10 @@ struct TestEngine<D: Disk> {
         send(peer, .hello, [try bytes(hello)])
     }
 
-    mutating func publish(_ peer: PeerID, _ envelopes: [[UInt8]]) {
+    @discardableResult mutating func publish(_ peer: PeerID, _ envelopes: [[UInt8]]) -> UInt64 {
         var body: [UInt8] = []
         for envelope in envelopes { LengthPrefixed.append(envelope, to: &body) }
-        send(peer, .publish, count: envelopes.count, [Bytes(body)])
+        return send(peer, .publish, count: envelopes.count, [Bytes(body)])
     }
 
     mutating func declare(_ peer: PeerID, _ name: String, _ filter: String, fromStart: Bool = false) throws {

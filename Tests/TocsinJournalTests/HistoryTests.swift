@@ -76,7 +76,7 @@ import TocsinWire
             journal.roll()
             add(.checkpoint, [9], [], &journal, &model)
         }
-        guard body.count <= journal.room else { return }
+        guard journal.room > 0, body.count <= journal.room else { return }
         add(kind, body, offsets, &journal, &model)
     }
 

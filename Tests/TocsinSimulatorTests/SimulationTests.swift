@@ -77,7 +77,7 @@ import TocsinSimulator
     }
 }
 
-private func onThread<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
+func onThread<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
     await withCheckedContinuation { continuation in
         Thread { continuation.resume(returning: body()) }.start()
     }
