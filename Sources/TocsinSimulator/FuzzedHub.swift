@@ -185,7 +185,7 @@ struct FuzzedHub {
                 }
                 send(.settle, id: subscription, count: Int(header.count), [rows.finish()])
             case .hello, .welcome, .heartbeat, .goodbye, .publish, .declare, .subscribe, .credit, .settle, .unsubscribe, .tap,
-                .gap, .serve, .call, .reply, .cancel:
+                .gap, .serve, .call, .reply, .cancel, .message, .headers, .window:
                 break
             }
         }

@@ -11,13 +11,13 @@ private struct Program {
     var bytes: [UInt8] { writer.bytes }
 
     mutating func message(
-        _ kind: Kind, peer: Int = 0, id: UInt64? = nil, count: Int = 0, _ body: [[UInt8]] = []
+        _ kind: Kind, peer: Int = 0, id: UInt64? = nil, count: Int = 0, flags: UInt16 = 0, _ body: [[UInt8]] = []
     ) -> UInt64 {
         nextID += 1
         let id = id ?? nextID
         let isWrong = nextID.isMultiple(of: 3)
         writer.byte(UInt8(body.count << 2 | peer << 4))
-        writer.block(Header(kind, id: id, count: count + (isWrong && mistake == .count ? 1 : 0)).bytes)
+        writer.block(Header(kind, id: id, count: count + (isWrong && mistake == .count ? 1 : 0), flags: flags).bytes)
         for (index, part) in body.enumerated() {
             let isCut = isWrong && mistake == .cut && index == body.count - 1
             writer.block(isCut ? part.dropLast() : part[...])
@@ -106,16 +106,20 @@ private struct Program {
         for _ in 0..<8 { turn() }
     }
 
-    mutating func call(_ method: String, _ request: some SwiftProtobuf.Message, peer: Int = 0, timeout: UInt32 = 0) throws
+    mutating func call(
+        _ method: String, _ request: some SwiftProtobuf.Message, peer: Int = 0, timeout: UInt32 = 0, isOpen: Bool = false
+    ) throws
         -> UInt64
     {
         var head = Tocsin_V1_CallHead()
         head.method = method
         head.timeoutMs = timeout
-        head.metadata = ["k": "v"]
+        var entry = Tocsin_V1_MetadataEntry()
+        entry.key = "k"
+        head.metadata = [entry]
         var body: [UInt8] = []
         LengthPrefixed.append(try request.serializedBytes() as [UInt8], to: &body)
-        let id = message(.call, peer: peer, [try head.serializedBytes(), body])
+        let id = message(.call, peer: peer, count: 1, flags: isOpen ? 0 : Header.halfClose, [try head.serializedBytes(), body])
         turn()
         return id
     }
@@ -251,14 +255,21 @@ extension WireFuzz {
         serve.service = "a.B"
         try program.send(.serve, peer: 1, serve)
         program.turn()
-        let call = try program.call("a.B/C", Tocsin_V1_HubStatusRequest(), timeout: 500)
-        let given = try program.answers(.call, peer: 1)
+        let call = try program.call("a.B/C", Tocsin_V1_HubStatusRequest(), timeout: 500, isOpen: true)
         var body: [UInt8] = []
         LengthPrefixed.append([1, 2, 3], to: &body)
-        for call in given {
-            _ = program.message(.reply, peer: 1, id: call.header.id, [try Tocsin_V1_CallTail().serializedBytes(), body])
+        _ = program.message(.message, id: call, count: 1, [body])
+        _ = program.message(.message, id: call, flags: Header.halfClose)
+        program.turn()
+        for given in try program.answers(.call, peer: 1) {
+            let id = given.header.id
+            _ = program.message(.window, peer: 1, id: id, count: 100)
+            _ = program.message(.headers, peer: 1, id: id, count: 1, [try Tocsin_V1_CallStart().serializedBytes(), body])
+            _ = program.message(.message, peer: 1, id: id, count: 1, [body])
+            _ = program.message(.reply, peer: 1, id: id, count: 1, [try Tocsin_V1_CallTail().serializedBytes(), body])
         }
         program.turn()
+        _ = program.message(.window, id: call, count: 10)
         _ = program.message(.cancel, id: call)
         _ = try program.call("a.B/C", Tocsin_V1_HubStatusRequest(), timeout: 100)
         program.wait(300)
