@@ -20,6 +20,7 @@ struct Replay {
 
     struct List {
         var entries = EntryList()
+        /// Entries; a run is one.
         var count = 0
         /// Reaching this, the list is cleared of what is settled: a long journal is not held in memory.
         var limit = 65_536
@@ -67,10 +68,8 @@ extension Core {
             mask &= mask - 1
             guard !pools[pool].catchingUp else { continue }
             pools[pool].unsettled.insert(sequence)
-            let index = slab.insert(
-                Entry(sequence: sequence, severity: meta.severity, attempts: 0, keyHash: meta.keyHash, queuedAt: 0))
-            replaying.lists[pool].entries.append(index, slab)
-            replaying.lists[pool].count += 1
+            let entry = Entry(sequence: sequence, severity: meta.severity, attempts: 0, keyHash: meta.keyHash, queuedAt: 0)
+            if replaying.lists[pool].entries.append(entry, slab) { replaying.lists[pool].count += 1 }
             if replaying.lists[pool].count >= replaying.lists[pool].limit { dropSettled(pool) }
         }
     }
@@ -78,14 +77,10 @@ extension Core {
     private mutating func dropSettled(_ pool: Int) {
         var list = replaying.lists[pool]
         var kept = Replay.List()
-        while let index = list.entries.popFirst(slab) {
-            let sequence = slab[index].sequence
+        while let entry = list.entries.takeFirst(slab) {
             // A dead letter may yet be revived.
-            if pools[pool].unsettled.contains(sequence) || pools[pool].dead[sequence] != nil {
-                kept.entries.append(index, slab)
-                kept.count += 1
-            } else {
-                slab.remove(index)
+            if pools[pool].unsettled.contains(entry.sequence) || pools[pool].dead[entry.sequence] != nil {
+                if kept.entries.append(entry, slab) { kept.count += 1 }
             }
         }
         kept.limit = max(65_536, 2 * kept.count)
@@ -222,9 +217,7 @@ extension Core {
                         now)
                 }
             }
-            while let index = list.popFirst(slab) {
-                let entry = slab[index]
-                slab.remove(index)
+            while let entry = list.takeFirst(slab) {
                 if unsettled.contains(entry.sequence) { queueReplayed(pool, entry, now) }
             }
             let counters = pools[pool].counters

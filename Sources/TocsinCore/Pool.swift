@@ -161,8 +161,11 @@ struct Pool {
     /// Puts a message at the end of its key's lane, or of its severity's list if it has no key.
     mutating func enqueue(_ entry: Entry, _ slab: EntrySlab) {
         countQueued(entry.severity, 1)
+        guard entry.keyHash != 0 else {
+            keyless[Int(entry.severity)].append(entry, slab)
+            return
+        }
         let index = slab.insert(entry)
-        guard entry.keyHash != 0 else { return keyless[Int(entry.severity)].append(index, slab) }
         if let lane = laneOf[entry.keyHash] {
             let before = lanes[Int(lane)].severity
             lanes[Int(lane)].list.append(index, slab)
@@ -247,20 +250,18 @@ struct Pool {
             }
         }
         guard let chosen else { return nil }
-        let index: UInt32?
+        let entry: Entry?
         if let lane = chosen.lane {
             ready[chosen.severity].removeFirst()
-            index = lanes[Int(lane)].list.popFirst(slab)
+            entry = lanes[Int(lane)].list.takeFirst(slab)
             lanes[Int(lane)].state = .leased
             #if TOCSIN_PLANTED_BUGS
                 if PlantedBug.keyOvertaken.isPlanted, !lanes[Int(lane)].list.isEmpty { makeReady(lane) }
             #endif
         } else {
-            index = keyless[chosen.severity].popFirst(slab)
+            entry = keyless[chosen.severity].takeFirst(slab)
         }
-        guard let index else { return nil }
-        let entry = slab[index]
-        slab.remove(index)
+        guard let entry else { return nil }
         if let lane = chosen.lane { lanes[Int(lane)].count(entry.severity, -1) }
         countQueued(entry.severity, -1)
         return (entry, chosen.lane ?? LeaseTable.none)

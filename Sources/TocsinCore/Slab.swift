@@ -2,25 +2,56 @@
     import TocsinWire
 #endif
 
-/// One message waiting in one pool: 24 bytes, all that stays in memory of a backlog.
+/// One message waiting in one pool, or a run of consecutive ones without a key that do not differ: 24 bytes, all that stays in
+/// memory of a backlog.
 struct Entry {
+    /// The sequence in 48 bits; the severity in 7; whether there is a key; attempts in 8.
     private var packed: UInt64
-    var keyHash: UInt64
+    /// With a key its hash; without one the number of messages of the run after the first.
+    private var keyHashOrMore: UInt64
     /// The next entry of the same list.
     var next: UInt32
     /// When it was queued, seconds of the hub's clock.
     var queuedAt: UInt32
 
+    private static let keyed: UInt64 = 1 << 55
+
     /// Attempts already made, at most 255.
     var attempts: UInt8 { UInt8(truncatingIfNeeded: packed >> 56) }
-    var severity: UInt8 { UInt8(truncatingIfNeeded: packed >> 48) }
+    var severity: UInt8 { UInt8(truncatingIfNeeded: packed >> 48) & 0x7F }
+    /// Of the first message.
     var sequence: UInt64 { packed & 0xFFFF_FFFF_FFFF }
+    /// 0: none.
+    var keyHash: UInt64 { packed & Self.keyed != 0 ? keyHashOrMore : 0 }
+    private var more: UInt64 { packed & Self.keyed != 0 ? 0 : keyHashOrMore }
 
     init(sequence: UInt64, severity: UInt8, attempts: UInt8, keyHash: UInt64, queuedAt: UInt32) {
-        packed = sequence & 0xFFFF_FFFF_FFFF | UInt64(severity) << 48 | UInt64(attempts) << 56
-        self.keyHash = keyHash
+        packed = sequence & 0xFFFF_FFFF_FFFF | UInt64(severity & 0x7F) << 48 | UInt64(attempts) << 56
+        if keyHash != 0 { packed |= Self.keyed }
+        keyHashOrMore = keyHash
         self.queuedAt = queuedAt
         next = EntrySlab.none
+    }
+
+    /// Makes `other`, a single message, the last of the run; false if it is no part of one.
+    mutating func extend(by other: Entry) -> Bool {
+        // Severity, attempts and the lack of a key are the same if the numbers differ by as much as the sequences.
+        guard packed & Self.keyed == 0, other.packed == packed + keyHashOrMore + 1, other.queuedAt == queuedAt,
+            other.sequence == sequence + keyHashOrMore + 1
+        else { return false }
+        keyHashOrMore += 1
+        return true
+    }
+
+    /// Takes the first message out of a run; nil if it is the only one.
+    mutating func takeFirst() -> Entry? {
+        guard more > 0 else { return nil }
+        var first = self
+        first.keyHashOrMore = 0
+        first.next = EntrySlab.none
+        packed += 1
+        keyHashOrMore -= 1
+        return first
     }
 
     /// The same message with one attempt more.
@@ -40,7 +71,10 @@ final class EntrySlab {
     private var chunks: [UnsafeMutablePointer<Entry>] = []
     private var free = EntrySlab.none
     private var used: UInt32 = 0
+    /// Entries.
     private(set) var count = 0
+    /// Messages in them: more, where there are runs.
+    fileprivate(set) var messages = 0
 
     deinit { for chunk in chunks { chunk.deallocate() } }
 
@@ -55,6 +89,7 @@ final class EntrySlab {
 
     func insert(_ entry: Entry) -> UInt32 {
         count += 1
+        messages += 1
         if free != Self.none {
             let index = free
             free = self[index].next
@@ -70,6 +105,7 @@ final class EntrySlab {
 
     func remove(_ index: UInt32) {
         count -= 1
+        messages -= 1
         if count == 0 {
             for chunk in chunks.dropFirst() { chunk.deallocate() }
             chunks.removeLast(max(0, chunks.count - 1))
@@ -98,6 +134,35 @@ struct EntryList {
         slab.link(index, to: head)
         if isEmpty { tail = index }
         head = index
+    }
+
+    /// Appends one message, to a run where it can. Whether it takes an entry of its own.
+    @discardableResult mutating func append(_ entry: Entry, _ slab: EntrySlab) -> Bool {
+        if !isEmpty {
+            var last = slab[tail]
+            if last.extend(by: entry) {
+                slab[tail] = last
+                slab.messages += 1
+                return false
+            }
+        }
+        append(slab.insert(entry), slab)
+        return true
+    }
+
+    /// Takes the first message, out of a run or with its entry.
+    mutating func takeFirst(_ slab: EntrySlab) -> Entry? {
+        guard head != EntrySlab.none else { return nil }
+        var run = slab[head]
+        if let first = run.takeFirst() {
+            slab[head] = run
+            slab.messages -= 1
+            return first
+        }
+        guard let index = popFirst(slab) else { return nil }
+        slab.remove(index)
+        run.next = EntrySlab.none
+        return run
     }
 
     mutating func popFirst(_ slab: EntrySlab) -> UInt32? {

@@ -19,8 +19,12 @@ public struct SocketOptions: Sendable {
     public var routerMandatory = true
     /// Dealer: messages are queued only to finished connections, so that none waits for a hub that is not there.
     public var immediate = true
-    public var reconnect: Int32 = 100
-    public var reconnectMax: Int32 = 2000
+    /// A connection that was refused or broke is tried again after so long and up to twice that, at random, so that many peers do
+    /// not come at once. Always the same: on average a hub that is back has a peer again after three quarters of it, and while
+    /// it is not there an attempt costs each side a packet.
+    public var reconnect: Int32 = 50
+    /// 0: the interval does not grow.
+    public var reconnectMax: Int32 = 0
     /// ZMTP's own pings, below the protocol's; 0: none.
     public var heartbeat: Int32 = 0
     public var heartbeatTimeout: Int32 = 0

@@ -262,7 +262,7 @@ extension TestHub {
             }
             #expect(held.isEmpty, "leases belong to members \(comment())")
         }
-        #expect(UInt64(core.slab.count) == entries, "the slab holds just what waits \(comment())")
+        #expect(UInt64(core.slab.messages) == entries, "the slab holds just what waits \(comment())")
     }
 }
 
