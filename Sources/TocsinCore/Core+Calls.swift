@@ -160,6 +160,9 @@ extension Core {
     /// Takes what a frame needs from a window; false if one of its messages begins past it.
     private static func take(_ frame: CallFrame, from window: inout Int) -> Bool {
         guard frame.count > 0 else { return true }
+        #if TOCSIN_PLANTED_BUGS
+            if PlantedBug.windowIgnored.isPlanted { return true }
+        #endif
         guard frame.lastOffset < window else { return false }
         window -= frame.bytes + Limits.callFrameOverhead
         return true
@@ -219,6 +222,9 @@ extension Core {
     mutating func cancel(_ peer: PeerID, _ id: UInt64, _ effects: inout [Effect]) {
         guard id < Limits.servedCallID, let (number, call) = find(peer, id) else { return }
         end(number, call)
+        #if TOCSIN_PLANTED_BUGS
+            if PlantedBug.cancelNotPassed.isPlanted { return }
+        #endif
         effects.append(.forward(call.server, Header(.cancel, id: number), []))
     }
 

@@ -46,6 +46,9 @@ extension Connection {
                 try ask(stream, outgoing, now: now)
             }
         } catch {
+            // Metadata that is no protobuf: nothing was sent. The server's callers run into their deadline, or its end.
+            table.streams[stream.id] = nil
+            session.drop(stream.id)
             stream.end(CallEnd(code: 13, message: "the call cannot be encoded: \(error)"))
         }
     }

@@ -122,6 +122,12 @@ extension Session {
         act(.call(header.id, .window(Int(header.count))))
     }
 
+    /// Nothing more will be said in this call.
+    mutating func drop(_ id: UInt64) {
+        calls[id] = nil
+        served.remove(id)
+    }
+
     /// A served call is answered.
     mutating func endServed(_ id: UInt64) { served.remove(id) }
 

@@ -79,8 +79,11 @@ final class Server: Client {
     }
     private var served: [UInt64: Served] = [:]
 
+    override var isAtRest: Bool { served.isEmpty }
+
+    override func ended() { served = [:] }
+
     override func began() {
-        served = [:]
         var serve = Tocsin_V1_Serve()
         serve.service = "sim.Echo"
         send(Header(.serve, id: newID()), serve)

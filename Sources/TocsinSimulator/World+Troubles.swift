@@ -293,6 +293,7 @@ extension World {
         if let client = clients.first(where: { !$0.isAtRest }) { return "\(client.name) waits" }
         let unsettled = hub.engine.core.poolSnapshots(at: clock.moment).first { $0.queued + $0.inFlight > 0 }
         if let pool = unsettled { return "\(pool.name) has \(pool.queued) queued and \(pool.inFlight) in flight" }
+        if hub.engine.core.callsInFlight > 0 { return "\(hub.engine.core.callsInFlight) calls are in flight" }
         if !hub.engine.isQuiet || hub.work != nil { return "the journal is not written" }
         if !hub.jobs.isEmpty || hub.engine.journal.isJobFailing { return "a segment is still being made or removed" }
         return nil

@@ -23,6 +23,10 @@
         case creditOffByOne = "credit-off-by-one"
         /// What has waited longest never gets its turn before what is worse.
         case nothingAges = "nothing-ages"
+        /// A call's messages are passed on past the window of its receiver.
+        case windowIgnored = "window-ignored"
+        /// The server of a call is not told that its caller has cancelled it.
+        case cancelNotPassed = "cancel-not-passed"
 
         /// The bug of this process. Set before the first history begins, never after: that is what makes it safe.
         public nonisolated(unsafe) static var planted: PlantedBug?
