@@ -1,0 +1,109 @@
+import GRPCCore
+import Logging
+
+/// Passes gRPC calls on, byte for byte: whatever services workers behind the hub serve, a client of the gateway reaches, also
+/// those the gateway knows nothing of.
+struct Forwarding<Upstream: ClientTransport>: Sendable {
+    let upstream: Upstream
+    let access: Access
+
+    /// Handles one call to its end. Never throws: what goes wrong is the call's status.
+    func forward<Bytes: GRPCContiguousBytes & Sendable>(
+        _ stream: RPCStream<RPCAsyncSequence<RPCRequestPart<Bytes>, any Error>, RPCWriter<RPCResponsePart<Bytes>>.Closable>,
+        _ context: ServerContext
+    ) async {
+        let status: (Status, Metadata)
+        do {
+            status = try await exchange(stream, context)
+        } catch let error as RPCError {
+            status = (Status(code: Status.Code(error.code), message: error.message), error.metadata)
+        } catch is CancellationError {
+            status = (Status(code: .cancelled, message: "the call was cancelled"), [:])
+        } catch {
+            status = (Status(code: .unavailable, message: "the connection to the client failed: \(error)"), [:])
+        }
+        do {
+            try await stream.outbound.write(.status(status.0, status.1))
+            await stream.outbound.finish()
+        } catch {
+            // The client is gone; there is nobody left to tell.
+            await stream.outbound.finish(throwing: error)
+        }
+    }
+
+    private func exchange<Bytes: GRPCContiguousBytes & Sendable>(
+        _ stream: RPCStream<RPCAsyncSequence<RPCRequestPart<Bytes>, any Error>, RPCWriter<RPCResponsePart<Bytes>>.Closable>,
+        _ context: ServerContext
+    ) async throws -> (Status, Metadata) {
+        var parts = stream.inbound.makeAsyncIterator()
+        guard case .metadata(var metadata)? = try await parts.next() else {
+            throw RPCError(code: .internalError, message: "the call did not begin with metadata")
+        }
+        let caller = try access.authorize(metadata, context)
+        metadata.removeAllValues(forKey: "authorization")
+        metadata.replaceOrAddString(caller, forKey: Access.callerKey)
+        var options = CallOptions.defaults
+        options.timeout = try Self.timeout(&metadata)
+        // Sound: from here on only the task that passes requests on uses it.
+        nonisolated(unsafe) var requests = parts
+        let forwarded = metadata
+        return try await upstream.withStream(descriptor: context.descriptor, options: options) { call, _ in
+            try await withThrowingTaskGroup(of: (Status, Metadata)?.self) { group in
+                group.addTask {
+                    try await call.outbound.write(.metadata(forwarded))
+                    while let part = try await requests.next() {
+                        guard case .message(let bytes) = part else { continue }
+                        try await call.outbound.write(.message(Self.copy(bytes)))
+                    }
+                    await call.outbound.finish()
+                    return nil
+                }
+                group.addTask {
+                    try await context.cancellation.cancelled
+                    throw CancellationError()
+                }
+                group.addTask {
+                    for try await part in call.inbound {
+                        switch part {
+                        case .metadata(let metadata): try await stream.outbound.write(.metadata(metadata))
+                        case .message(let bytes): try await stream.outbound.write(.message(Self.copy(bytes)))
+                        case .status(let status, let metadata): return (status, metadata)
+                        }
+                    }
+                    throw RPCError(code: .unavailable, message: "the call ended without a status")
+                }
+                defer { group.cancelAll() }
+                // The first to fail, or to have the status, decides; having passed on all requests does not.
+                while let ended = try await group.next() {
+                    if let ended { return ended }
+                }
+                throw CancellationError()
+            }
+        }
+    }
+
+    private static func copy<From: GRPCContiguousBytes, To: GRPCContiguousBytes>(_ bytes: From) -> To {
+        bytes.withUnsafeBytes { To($0) }
+    }
+
+    /// Takes the deadline out of the metadata, where HTTP/2 has it (gRPC over HTTP/2, "Timeout": up to 8 digits and a unit).
+    static func timeout(_ metadata: inout Metadata) throws(RPCError) -> Duration? {
+        let key = "grpc-timeout"
+        guard let text = metadata[stringValues: key].first(where: { _ in true }) else { return nil }
+        metadata.removeAllValues(forKey: key)
+        guard let unit = text.last, let value = Int64(text.dropLast()), value >= 0, value < 100_000_000 else {
+            throw RPCError(
+                code: .invalidArgument, message: "grpc-timeout \"\(text.prefix(32))\" is no timeout: up to 8 digits and a unit")
+        }
+        switch unit {
+        case "H": return .seconds(value * 3600)
+        case "M": return .seconds(value * 60)
+        case "S": return .seconds(value)
+        case "m": return .milliseconds(value)
+        case "u": return .microseconds(value)
+        case "n": return .nanoseconds(value)
+        default:
+            throw RPCError(code: .invalidArgument, message: "grpc-timeout has the unit \(unit); it may be H, M, S, m, u or n")
+        }
+    }
+}

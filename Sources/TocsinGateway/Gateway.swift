@@ -1,0 +1,78 @@
+public import GRPCCore
+import GRPCNIOTransportHTTP2Posix
+
+/// What is known of a service's health.
+public enum ServiceHealth: Sendable {
+    /// A worker serves it.
+    case serving
+    /// No worker serves it now, or there is no hub.
+    case notServing
+    /// Nobody knows it.
+    case unknown
+}
+
+/// gRPC over HTTP/2 for everything behind the hub: calls are passed on as they are; reflection and health are answered here.
+public final class Gateway<Upstream: ClientTransport>: Sendable {
+    private let server: GRPCServer<GatewayTransport<Upstream>>
+    private let http: HTTP2ServerTransport.Posix
+
+    /// - Parameters:
+    ///   - upstream: how calls reach the hub; connected by the caller for as long as the gateway runs.
+    ///   - health: of a service by its full name; "" is the gateway itself.
+    /// - Throws: if the descriptors this version was built with cannot be read.
+    public init(
+        _ options: GatewayOptions, upstream: Upstream, health: @escaping @Sendable (String) async -> ServiceHealth
+    ) throws {
+        let descriptors = try Descriptors.built()
+        let access = Access(options.grants)
+        var config = HTTP2ServerTransport.Posix.Config.defaults
+        config.rpc.maxRequestPayloadSize = options.maxMessageBytes
+        config.http2.maxConcurrentStreams = options.maxStreams
+        http = HTTP2ServerTransport.Posix(
+            address: options.host.contains(":")
+                ? .ipv6(host: options.host, port: options.port) : .ipv4(host: options.host, port: options.port),
+            transportSecurity: options.security, config: config)
+        let reflection = Reflection(descriptors: descriptors)
+        let health = HealthService(services: descriptors.services, source: health, interval: .seconds(1))
+        let reflected = [
+            Grpc_Reflection_V1_ServerReflection.descriptor, Grpc_Reflection_V1alpha_ServerReflection.descriptor,
+        ]
+        let own = reflected + [Grpc_Health_V1_Health.descriptor]
+        server = GRPCServer(
+            transport: GatewayTransport(
+                http: http, forwarding: Forwarding(upstream: upstream, access: access),
+                own: Set(own.map(\.fullyQualifiedService))),
+            services: [ReflectionService(reflection: reflection), OldReflectionService(reflection: reflection), health],
+            // Health is for whoever can connect: a load balancer has no token.
+            interceptorPipeline: [.apply(Authorization(access: access), to: .services(Set(reflected)))])
+    }
+
+    /// Serves until `beginGracefulShutdown`, and to the end of the calls there are then; cancelled, at once.
+    ///
+    /// - Throws: if the address cannot be bound or the certificate not be read.
+    public func serve() async throws { try await server.serve() }
+
+    /// No new calls; those that are open go on.
+    public func beginGracefulShutdown() { server.beginGracefulShutdown() }
+
+    /// The port that is bound, once `serve` has bound it.
+    public var port: Int {
+        get async throws {
+            let address = try await http.listeningAddress
+            return address.ipv4?.port ?? address.ipv6?.port ?? 0
+        }
+    }
+}
+
+/// Lets through who may call, to services of the gateway's own.
+private struct Authorization: ServerInterceptor {
+    let access: Access
+
+    func intercept<Input: Sendable, Output: Sendable>(
+        request: StreamingServerRequest<Input>, context: ServerContext,
+        next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
+    ) async throws -> StreamingServerResponse<Output> {
+        _ = try access.authorize(request.metadata, context)
+        return try await next(request, context)
+    }
+}
