@@ -65,6 +65,10 @@ let package = Package(
         // What clients and workers are written with.
         ours("TocsinKit", ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, logging, deque]),
 
+        // The stubs of our services; apart from TocsinProto, so that the hub needs no gRPC.
+        .target(name: "TocsinServices", dependencies: ["TocsinProto", grpc, grpcProtobuf]),
+        // gRPC over the hub: transports for grpc-swift-2.
+        ours("GRPCZeroMQTransport", ["TocsinKit", "TocsinProto", "TocsinWire", grpc, logging]),
         // gRPC over HTTP/2: apart from all else, because NIO and TLS are most of what it links.
         ours("TocsinGateway", [grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto, logging]),
 
@@ -131,7 +135,10 @@ let package = Package(
         tests("TocsinKitTests", ["TocsinKit", "TocsinHub", "TocsinProto", "TocsinWire", protobuf, logging]),
         tests(
             "GRPCZeroMQTransportTests",
-            ["GRPCZeroMQTransport", "InteropSuite", "TocsinHub", "TocsinKit", "TocsinProto", "TocsinWire", grpc, logging]),
+            [
+                "GRPCZeroMQTransport", "TocsinGateway", "InteropSuite", "TocsinHub", "TocsinKit", "TocsinProto", "TocsinWire", grpc,
+                grpcHTTP2, certificates, crypto, logging,
+            ]),
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
         tests("TocsinSystemTests", ["TocsinSystem"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),
