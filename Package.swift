@@ -28,6 +28,7 @@ let package = Package(
     name: "tocsin",
     products: [
         .executable(name: "tocsin", targets: ["tocsin"]),
+        .executable(name: "tocsin-gateway", targets: ["tocsin-gateway"]),
         .library(name: "TocsinKit", targets: ["TocsinKit"]),
         .library(name: "GRPCZeroMQTransport", targets: ["GRPCZeroMQTransport"]),
     ],
@@ -98,13 +99,23 @@ let package = Package(
             ]),
         ours("TocsinSupervision", ["TocsinSystem", "CLinux"]),
 
-        // Executables. Only `tocsin` is shipped.
+        // What the executables have in common: options, log, signals, exit codes, output.
+        ours("TocsinProgram", ["TocsinConfiguration", "TocsinSystem", arguments, logging]),
+
+        // Executables. Only `tocsin` and `tocsin-gateway` are shipped.
         .executableTarget(
             name: "tocsin",
             dependencies: [
-                "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal",
+                "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
+                "TocsinJournal",
                 "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain", "TocsinProto",
                 "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc, arguments, logging, protobuf,
+            ], swiftSettings: strict),
+        .executableTarget(
+            name: "tocsin-gateway",
+            dependencies: [
+                "TocsinProgram", "TocsinConfiguration", "TocsinGateway", "TocsinServices", "GRPCZeroMQTransport", "TocsinKit",
+                "TocsinProto", "TocsinSupervision", arguments, crypto, grpc,
             ], swiftSettings: strict),
         .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
         .executableTarget(name: "tocsin-fuzz", dependencies: ["TocsinSimulator"], swiftSettings: strict),
@@ -136,7 +147,8 @@ let package = Package(
         tests(
             "GRPCZeroMQTransportTests",
             [
-                "GRPCZeroMQTransport", "TocsinGateway", "InteropSuite", "TocsinHub", "TocsinKit", "TocsinProto", "TocsinWire", grpc,
+                "GRPCZeroMQTransport", "TocsinGateway", "InteropSuite", "TocsinHub", "TocsinKit", "TocsinProto", "TocsinWire",
+                grpc,
                 grpcHTTP2, certificates, crypto, logging,
             ]),
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),

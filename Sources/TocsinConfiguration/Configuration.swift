@@ -20,6 +20,7 @@ public struct Configuration: Sendable {
     public var triageWorkers: Int
     public var responders: ResponderSettings
     public var archiver: ArchiveConfiguration
+    public var gateway: GatewaySettings
     /// Every key that was read: its value and where it comes from, in the order of the documentation.
     public var settings: [Setting]
 }

@@ -25,10 +25,11 @@ enum Schema {
         let detectors = readDetectors(root, data: data)
         let (triage, triageWorkers) = root.section("triage", readTriage)
         let archiver = root.section("archiver") { readArchiver($0, data: data) }
+        let gateway = root.section("gateway", readGateway)
         root.finish()
         return Configuration(
             file: file, endpoint: endpoint, data: data, log: log, hub: hub, detectors: detectors, triage: triage,
-            triageWorkers: triageWorkers, responders: responders, archiver: archiver,
+            triageWorkers: triageWorkers, responders: responders, archiver: archiver, gateway: gateway,
             settings: root.document.settings)
     }
 

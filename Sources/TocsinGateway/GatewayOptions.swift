@@ -36,21 +36,6 @@ public struct GatewayOptions: Sendable {
         self.grants = grants
     }
 
-    /// Why these options are not to be used: what everybody could read or do.
-    public var problems: [String] {
-        var problems: [String] = []
-        let isLocal = host == "::1" || host.hasPrefix("127.")
-        let grantsCertificates = grants.contains { if case .certificate = $0.proof { true } else { false } }
-        if !isLocal, tls == nil { problems.append("\(host) is reached from elsewhere; give a certificate and a key (tls)") }
-        if !isLocal, grants.isEmpty {
-            problems.append("\(host) is reached from elsewhere; say who may call (clients)")
-        }
-        if grantsCertificates, tls?.clientRoots == nil {
-            problems.append("clients are known by certificates; say whose certificates count (tls.client_roots)")
-        }
-        return problems
-    }
-
     var security: HTTP2ServerTransport.Posix.TransportSecurity {
         guard let tls else { return .plaintext }
         let certificates = [TLSConfig.CertificateSource.file(path: tls.certificate, format: .pem)]

@@ -1,4 +1,5 @@
 import ArgumentParser
+import TocsinProgram
 import TocsinProto
 
 struct AcknowledgeCommand: ActionCommand {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import TocsinConfiguration
+import TocsinProgram
 
 struct ConfigCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

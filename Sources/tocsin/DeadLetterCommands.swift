@@ -1,5 +1,6 @@
 import ArgumentParser
 import GRPCCore
+import TocsinProgram
 import TocsinProto
 import TocsinServices
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import TocsinConfiguration
 import TocsinHub
+import TocsinProgram
 import TocsinSupervision
 import TocsinWire
 

@@ -4,6 +4,7 @@ import Glibc
 import Logging
 import TocsinConfiguration
 import TocsinKit
+import TocsinProgram
 import TocsinProto
 import TocsinServices
 

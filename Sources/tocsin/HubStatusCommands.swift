@@ -1,6 +1,7 @@
 import ArgumentParser
 import GRPCCore
 import TocsinConfiguration
+import TocsinProgram
 import TocsinProto
 import TocsinServices
 

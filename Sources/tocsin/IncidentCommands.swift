@@ -1,6 +1,7 @@
 import ArgumentParser
 import GRPCCore
 import TocsinKit
+import TocsinProgram
 import TocsinProto
 import TocsinServices
 

@@ -3,6 +3,7 @@ import Glibc
 import TocsinCore
 import TocsinEngine
 import TocsinJournal
+import TocsinProgram
 import TocsinProto
 import TocsinWire
 

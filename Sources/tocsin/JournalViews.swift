@@ -1,6 +1,7 @@
 import TocsinCore
 import TocsinEngine
 import TocsinJournal
+import TocsinProgram
 import TocsinProto
 import TocsinWire
 

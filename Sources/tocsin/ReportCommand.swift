@@ -2,6 +2,7 @@ import ArgumentParser
 import GRPCCore
 import TocsinConfiguration
 import TocsinKit
+import TocsinProgram
 import TocsinProto
 import TocsinServices
 import TocsinWire

@@ -3,6 +3,7 @@ import Glibc
 import TocsinArchive
 import TocsinConfiguration
 import TocsinDetection
+import TocsinProgram
 import TocsinResponse
 import TocsinTriage
 

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import TocsinConfiguration
 import TocsinKit
+import TocsinProgram
 import TocsinSupervision
 
 /// For commands that are a process of the system.

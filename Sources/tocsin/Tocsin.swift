@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import TocsinConfiguration
+import TocsinProgram
 
 /// The whole command line.
 struct Tocsin: AsyncParsableCommand {

@@ -4,6 +4,7 @@ import GRPCZeroMQTransport
 import Glibc
 import TocsinConfiguration
 import TocsinKit
+import TocsinProgram
 import TocsinProto
 import TocsinServices
 import TocsinSupervision

@@ -1,4 +1,5 @@
 import TocsinDomain
+import TocsinProgram
 import TocsinProto
 import TocsinWire
 

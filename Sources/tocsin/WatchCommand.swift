@@ -1,5 +1,6 @@
 import ArgumentParser
 import TocsinKit
+import TocsinProgram
 import TocsinProto
 
 struct WatchCommand: AsyncParsableCommand {

@@ -1,4 +1,5 @@
 import Glibc
+import TocsinProgram
 import TocsinSupervision
 
 // Before anything else: the mask is inherited by every thread that is started from here on.

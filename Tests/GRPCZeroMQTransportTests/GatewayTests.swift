@@ -185,14 +185,6 @@ private func code(
             }
         }
     }
-
-    @Test("options that would open the door to everybody are problems")
-    func problems() {
-        #expect(GatewayOptions(host: "127.0.0.1", port: 1).problems.isEmpty)
-        #expect(GatewayOptions(host: "0.0.0.0", port: 1).problems.count == 2)
-        let grant = Access.Grant(name: "a", proof: .certificate("a"), methods: ["*"])
-        #expect(GatewayOptions(host: "127.0.0.1", port: 1, grants: [grant]).problems.count == 1)
-    }
 }
 
 /// A root that issues certificates.

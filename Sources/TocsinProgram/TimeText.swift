@@ -2,15 +2,15 @@ import Glibc
 import TocsinSystem
 
 /// Times, given in milliseconds since 1970, as people and programs read them.
-enum TimeText {
-    static func now() -> UInt64 {
+package enum TimeText {
+    package static func now() -> UInt64 {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
     }
 
     /// `2026-05-01T12:31:07.123Z` (RFC 3339).
-    static func utc(_ milliseconds: UInt64) -> String {
+    package static func utc(_ milliseconds: UInt64) -> String {
         var parts = tm()
         var seconds = time_t(milliseconds / 1000)
         gmtime_r(&seconds, &parts)
@@ -18,10 +18,10 @@ enum TimeText {
     }
 
     /// For programs: the number itself, null where there is no time.
-    static func json(_ milliseconds: UInt64) -> JSON { milliseconds == 0 ? .null : .unsigned(milliseconds) }
+    package static func json(_ milliseconds: UInt64) -> JSON { milliseconds == 0 ? .null : .unsigned(milliseconds) }
 
     /// In the zone of this machine: `12:31:07`, with the date when it is not today's.
-    static func local(_ milliseconds: UInt64, now: UInt64 = now()) -> String {
+    package static func local(_ milliseconds: UInt64, now: UInt64 = now()) -> String {
         func parts(_ milliseconds: UInt64) -> tm {
             var parts = tm()
             var seconds = time_t(milliseconds / 1000)
@@ -34,11 +34,11 @@ enum TimeText {
     }
 
     /// `45s`, `3m`, `2h`, `5d`: one unit, rounded down.
-    static func age(since milliseconds: UInt64, now: UInt64 = now()) -> String {
+    package static func age(since milliseconds: UInt64, now: UInt64 = now()) -> String {
         span(milliseconds: now > milliseconds ? now - milliseconds : 0)
     }
 
-    static func span(milliseconds: UInt64) -> String {
+    package static func span(milliseconds: UInt64) -> String {
         let seconds = milliseconds / 1000
         switch seconds {
         case 0..<60: return "\(seconds)s"
@@ -49,7 +49,7 @@ enum TimeText {
     }
 
     /// How long something took: `0.5s`, `12.0s`, and above a minute as `span` has it.
-    static func took(milliseconds: UInt64) -> String {
+    package static func took(milliseconds: UInt64) -> String {
         milliseconds < 60_000
             ? "\(milliseconds / 1000).\(milliseconds % 1000 / 100)s" : span(milliseconds: milliseconds)
     }

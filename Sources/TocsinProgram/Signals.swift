@@ -3,7 +3,7 @@ import Synchronization
 import TocsinSystem
 
 /// SIGINT and SIGTERM, taken by the main thread. The first asks the program to stop, if it said how; the second ends it now.
-enum Signals {
+package enum Signals {
     private struct Handlers {
         var stop: (@Sendable () -> Void)?
         var stopNow: (@Sendable () -> Void)?
@@ -16,7 +16,7 @@ enum Signals {
     /// Blocks the two signals in the calling thread, and so in all that it starts. Called first in the program, on its main
     /// thread. A write to a pipe or connection that is gone is an error and not the end, except to standard output; see
     /// `Terminal`.
-    static func block() {
+    package static func block() {
         var set = stopSignals()
         pthread_sigmask(SIG_BLOCK, &set, nil)
         signal(SIGPIPE, SIG_IGN)
@@ -24,14 +24,14 @@ enum Signals {
 
     /// From now on the first signal calls `stop`, on the main thread. The process is ended after a second one, or when
     /// stopping takes longer than `patience`; `now` is called just before.
-    static func onStop(
+    package static func onStop(
         patience: Duration = .seconds(20), now: (@Sendable () -> Void)? = nil, stop: @escaping @Sendable () -> Void
     ) {
         handlers.withLock { $0 = Handlers(stop: stop, stopNow: now, patience: patience) }
     }
 
     /// Takes signals until the process ends.
-    static func serve() -> Never {
+    package static func serve() -> Never {
         var set = stopSignals()
         var number: Int32 = 0
         while sigwait(&set, &number) != 0 {}

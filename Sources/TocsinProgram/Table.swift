@@ -1,45 +1,45 @@
 /// Rows of text in aligned columns.
-struct Table {
-    struct Column {
+package struct Table {
+    package struct Column {
         var title: String
         var isRight = false
         /// Takes what is left of the line, and is shortened when that is too little.
         var isFlexible = false
 
-        static func left(_ title: String) -> Column { Column(title: title) }
-        static func right(_ title: String) -> Column { Column(title: title, isRight: true) }
-        static func flexible(_ title: String) -> Column { Column(title: title, isFlexible: true) }
+        package static func left(_ title: String) -> Column { Column(title: title) }
+        package static func right(_ title: String) -> Column { Column(title: title, isRight: true) }
+        package static func flexible(_ title: String) -> Column { Column(title: title, isFlexible: true) }
     }
 
-    struct Cell: ExpressibleByStringInterpolation {
+    package struct Cell: ExpressibleByStringInterpolation {
         var text: String
         var style: Style
 
-        init(_ text: String, _ style: Style = .plain) {
+        package init(_ text: String, _ style: Style = .plain) {
             self.text = text.printable
             self.style = style
         }
-        init(stringLiteral text: String) { self.init(text) }
+        package init(stringLiteral text: String) { self.init(text) }
     }
 
     private static let gap = "  "
     /// A flexible column is not made narrower than this.
     private static let narrowest = 12
 
-    let columns: [Column]
+    private let columns: [Column]
     private var rows: [[Cell]] = []
 
-    init(columns: [Column]) { self.columns = columns }
+    package init(columns: [Column]) { self.columns = columns }
 
     /// As many cells as there are columns.
-    mutating func add(_ cells: Cell...) { rows.append(cells) }
-    mutating func add(_ cells: [Cell]) { rows.append(cells) }
-    mutating func add(_ cells: [String]) { rows.append(cells.map { Cell($0) }) }
+    package mutating func add(_ cells: Cell...) { rows.append(cells) }
+    package mutating func add(_ cells: [Cell]) { rows.append(cells) }
+    package mutating func add(_ cells: [String]) { rows.append(cells.map { Cell($0) }) }
 
-    mutating func add(_ cells: String...) { add(cells) }
+    package mutating func add(_ cells: String...) { add(cells) }
 
     /// The title line and the rows; `width` nil: as wide as they need.
-    func lines(width: Int?, colour: Bool) -> [String] {
+    package func lines(width: Int?, colour: Bool) -> [String] {
         let widths = widths(for: width)
         let titles = columns.map { Cell($0.title, .dim) }
         return ([titles] + rows).map { row in
@@ -80,11 +80,11 @@ struct Table {
 }
 
 /// How many columns of a terminal a text takes.
-enum TextWidth {
-    static func columns(of text: String) -> Int { text.unicodeScalars.reduce(0) { $0 + columns(of: $1) } }
+package enum TextWidth {
+    package static func columns(of text: String) -> Int { text.unicodeScalars.reduce(0) { $0 + columns(of: $1) } }
 
     /// `text`, or its beginning and `…`, in at most `limit` columns.
-    static func shortened(_ text: String, to limit: Int) -> String {
+    package static func shortened(_ text: String, to limit: Int) -> String {
         guard columns(of: text) > limit else { return text }
         var result = ""
         var used = 1

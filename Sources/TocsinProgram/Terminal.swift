@@ -2,11 +2,11 @@ import Glibc
 import TocsinSystem
 
 /// Standard output and standard error: what they are, and writing to them.
-enum Terminal {
-    static let isOutputTerminal = isatty(1) == 1
+package enum Terminal {
+    package static let isOutputTerminal = isatty(1) == 1
 
     /// Columns of the terminal; nil if the output goes elsewhere, where nothing is shortened.
-    static var width: Int? {
+    package static var width: Int? {
         guard isOutputTerminal else { return nil }
         var size = winsize()
         if ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 { return Int(size.ws_col) }
@@ -14,28 +14,28 @@ enum Terminal {
     }
 
     /// Colour only for a person: on a terminal that has it, and never with NO_COLOR (no-color.org).
-    static var hasColour: Bool {
+    package static var hasColour: Bool {
         isOutputTerminal && (environment("NO_COLOR") ?? "").isEmpty && environment("TERM") != "dumb"
     }
 
-    static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+    package static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
     /// One line of data.
-    static func print(_ line: String) { write(line + "\n", to: 1) }
+    package static func print(_ line: String) { write(line + "\n", to: 1) }
 
-    static func print(_ table: Table) {
+    package static func print(_ table: Table) {
         for line in table.lines(width: width, colour: hasColour) { print(line) }
     }
 
     /// One document.
-    static func print(json: JSON) { print(json.pretty) }
+    package static func print(json: JSON) { print(json.pretty) }
 
     /// One line for a person.
-    static func say(_ line: String) { write(line + "\n", to: 2) }
+    package static func say(_ line: String) { write(line + "\n", to: 2) }
 
     /// Writes all of `text`, in one call where the system takes it whole. When the reader of the data is gone, so is the
     /// reason to go on.
-    static func write(_ text: String, to descriptor: Int32) {
+    package static func write(_ text: String, to descriptor: Int32) {
         var text = text
         text.withUTF8 { bytes in
             var rest = bytes[...]
@@ -59,7 +59,7 @@ extension Slice where Base == UnsafeBufferPointer<UInt8> {
 }
 
 /// How a text is shown.
-enum Style: String {
+package enum Style: String {
     case plain = ""
     case bold = "1"
     case dim = "2"
@@ -67,14 +67,14 @@ enum Style: String {
     case major = "33"
     case minor = "36"
 
-    func apply(to text: String, colour: Bool) -> String {
+    package func apply(to text: String, colour: Bool) -> String {
         colour && self != .plain ? "\u{1B}[\(rawValue)m\(text)\u{1B}[0m" : text
     }
 }
 
 extension String {
     /// Without what a terminal would obey: titles and log lines come from anywhere.
-    var printable: String {
+    package var printable: String {
         guard unicodeScalars.contains(where: { $0.isControl }) else { return self }
         var scalars = String.UnicodeScalarView()
         for scalar in unicodeScalars {

@@ -1,5 +1,5 @@
 /// A JSON value that keeps the order of its keys, so that the output reads the same each time.
-enum JSON: ExpressibleByDictionaryLiteral, Sendable {
+package enum JSON: ExpressibleByDictionaryLiteral, Sendable {
     case null
     case bool(Bool)
     case integer(Int64)
@@ -8,21 +8,21 @@ enum JSON: ExpressibleByDictionaryLiteral, Sendable {
     case array([JSON])
     case object([(String, JSON)])
 
-    init(dictionaryLiteral elements: (String, JSON)...) { self = .object(elements) }
+    package init(dictionaryLiteral elements: (String, JSON)...) { self = .object(elements) }
 
     /// Null for an empty text.
-    static func text(_ text: String) -> JSON { text.isEmpty ? .null : .string(text) }
+    package static func text(_ text: String) -> JSON { text.isEmpty ? .null : .string(text) }
 
-    static func table(_ table: [String: String]) -> JSON {
+    package static func table(_ table: [String: String]) -> JSON {
         .object(table.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })
     }
 
-    static func strings(_ strings: [String]) -> JSON { .array(strings.map(JSON.string)) }
+    package static func strings(_ strings: [String]) -> JSON { .array(strings.map(JSON.string)) }
 
     /// On one line.
-    var line: String { rendered(indent: nil) }
+    package var line: String { rendered(indent: nil) }
     /// On many lines, for people who look.
-    var pretty: String { rendered(indent: 0) }
+    package var pretty: String { rendered(indent: 0) }
 
     private func rendered(indent: Int?) -> String {
         switch self {
@@ -48,7 +48,7 @@ enum JSON: ExpressibleByDictionaryLiteral, Sendable {
             + close
     }
 
-    static func quoted(_ text: String) -> String {
+    package static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

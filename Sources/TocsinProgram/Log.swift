@@ -2,19 +2,19 @@ import Logging
 import TocsinConfiguration
 
 /// Writes the log to standard error: one line a message, in one write.
-struct LineLogHandler: LogHandler {
-    var metadata: Logger.Metadata = [:]
-    var logLevel: Logger.Level
-    let format: LogSettings.Format
+package struct LineLogHandler: LogHandler {
+    package var metadata: Logger.Metadata = [:]
+    package var logLevel: Logger.Level
+    package let format: LogSettings.Format
     /// Which process of a system says it.
-    let process: String
+    package let process: String
 
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
-    func log(event: LogEvent) {
+    package func log(event: LogEvent) {
         var fields: [(String, String)] = [
             ("time", TimeText.utc(TimeText.now())), ("level", event.level.rawValue), ("process", process),
             ("msg", event.message.description),
@@ -43,7 +43,7 @@ struct LineLogHandler: LogHandler {
 
 extension LogSettings {
     /// A logger for the process called `process`.
-    func logger(process: String) -> Logger {
+    package func logger(process: String) -> Logger {
         let level = Logger.Level(rawValue: level) ?? .info
         return Logger(label: process) { _ in LineLogHandler(logLevel: level, format: format, process: process) }
     }

@@ -1,0 +1,97 @@
+/// Where the gateway listens, and who may call.
+public struct GatewaySettings: Sendable, Equatable {
+    /// Paths of files in PEM.
+    public struct TLS: Sendable, Equatable {
+        public var certificate: String
+        public var key: String
+        /// Nil: clients show no certificate.
+        public var clientRoots: String?
+    }
+    /// Known by a token or by a certificate.
+    public struct Client: Sendable, Equatable {
+        public var name: String
+        /// SHA-256 of the token, 32 bytes.
+        public var tokenHash: [UInt8]?
+        /// Common name.
+        public var certificate: String?
+        /// `package.Service/Method`, `package.Service/*` or `*`.
+        public var methods: [String]
+    }
+    /// Address in numbers and port.
+    public var listen: SocketAddress
+    /// Nil: plaintext.
+    public var tls: TLS?
+    /// Empty: everybody may call everything.
+    public var clients: [Client]
+
+    /// Why these settings are not to be used: what everybody could read or do.
+    var problems: [String] {
+        var problems: [String] = []
+        if !listen.isLoopback {
+            let place = "\(listen.host) is reached from other machines"
+            if tls == nil { problems.append("\(place); give a certificate and its key (tls)") }
+            if clients.isEmpty { problems.append("\(place); say who may call (clients)") }
+        }
+        if clients.contains(where: { $0.certificate != nil }), tls?.clientRoots == nil {
+            problems.append("clients are known by their certificates; say whose certificates count (tls.client_roots)")
+        }
+        let names = clients.map(\.name)
+        for (index, name) in names.enumerated() where names[..<index].contains(name) {
+            problems.append("two clients are called \(name)")
+        }
+        return problems
+    }
+}
+
+/// `127.0.0.1:7118` or `[::1]:7118`.
+public struct SocketAddress: Sendable, Equatable, CustomStringConvertible {
+    /// In numbers, without brackets.
+    public var host: String
+    public var port: Int
+
+    init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    /// Nil for what is no address in numbers with a port of 1 to 65535.
+    public init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (1...65535).contains(port)
+        else { return nil }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+            guard host.contains(":"), host.allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." }) else { return nil }
+        } else {
+            let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+            guard parts.count == 4, parts.allSatisfy({ UInt8($0) != nil }) else { return nil }
+        }
+        self.init(host: String(host), port: port)
+    }
+
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    /// Only this machine reaches it.
+    public var isLoopback: Bool { host == "::1" || host.hasPrefix("127.") }
+}
+
+extension Scalar where Value == SocketAddress {
+    static var address: Scalar {
+        Scalar(
+            name: "address", expected: "an address in numbers and a port, such as 127.0.0.1:7118 or [::]:7118",
+            parse: { SocketAddress($0) }, format: \.description)
+    }
+}
+
+extension Scalar where Value == [UInt8] {
+    /// A SHA-256 in hex.
+    static var sha256: Scalar {
+        Scalar(
+            name: "sha256", expected: "64 hexadecimal digits, as `tocsin-gateway token` prints them",
+            parse: { text in
+                let digits = text.compactMap(\.hexDigitValue)
+                guard text.count == 64, digits.count == 64 else { return nil }
+                return stride(from: 0, to: 64, by: 2).map { UInt8(digits[$0] * 16 + digits[$0 + 1]) }
+            },
+            format: { bytes in bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() })
+    }
+}

@@ -1,0 +1,122 @@
+import ArgumentParser
+import Crypto
+import GRPCCore
+import GRPCZeroMQTransport
+import Glibc
+import TocsinConfiguration
+import TocsinGateway
+import TocsinKit
+import TocsinProgram
+import TocsinSupervision
+
+/// The gateway's command line.
+struct GatewayCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tocsin-gateway",
+        abstract: "gRPC over HTTP/2 for everything behind the hub.",
+        discussion: """
+            Every service that a worker serves is reached through it by any gRPC client; reflection and health are the \
+            gateway's own. It reads the section gateway of the configuration that tocsin reads. Without a section it serves \
+            everybody on this machine, and nobody else.
+            """,
+        subcommands: [RunCommand.self, TokenCommand.self], defaultSubcommand: RunCommand.self)
+
+    /// Runs what the arguments say and ends the process with the exit code that belongs to how it went.
+    static func runToEnd() async {
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+            Glibc.exit(ExitCodes.success.rawValue)
+        } catch let error as ConfigurationError {
+            Terminal.say("tocsin-gateway: the configuration has problems:\n\(error.description)")
+            Glibc.exit(ExitCodes.configuration.rawValue)
+        } catch { exit(withError: error) }
+    }
+}
+
+/// Serves until a signal asks for the end.
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "run", abstract: "Serve. This is what it does by default.")
+
+    @Option(help: "The name of this process, in logs and in the hub's status.")
+    var name = "gateway"
+    @OptionGroup var options: ConfigurationOptions
+
+    func run() async throws {
+        let configuration = try await options.load()
+        let settings = configuration.gateway
+        let logger = configuration.log.logger(process: name)
+        let client = try Client(
+            ClientOptions(endpoint: configuration.endpoint, name: name, role: "gateway", software: "tocsin-gateway"),
+            logger: logger)
+        let upstream = HubClientTransport(client)
+        let health = ServiceRegistry(client)
+        let gateway = try Gateway(GatewayOptions(settings), upstream: upstream) { await health.health(of: $0) }
+        Signals.onStop {
+            logger.info("stopping: calls that are open go on, new ones are not taken")
+            gateway.beginGracefulShutdown()
+        }
+        let serving = Task { try await gateway.serve() }
+        do {
+            let port = try await gateway.port
+            SupervisedProcess.sayReady()
+            logger.info(
+                "the gateway is ready",
+                metadata: [
+                    "address": "\(settings.listen.host):\(port)", "tls": "\(settings.tls != nil)",
+                    "clients": "\(settings.clients.isEmpty ? "everybody" : "\(settings.clients.count)")",
+                ])
+            try await serving.value
+        } catch {
+            serving.cancel()
+            await client.close()
+            logger.error("the gateway cannot serve at \(settings.listen): \(error)")
+            throw ExitCode(ExitCodes.cannotStart.rawValue)
+        }
+        upstream.beginGracefulShutdown()
+        await client.close()
+    }
+}
+
+extension GatewayOptions {
+    init(_ settings: GatewaySettings) {
+        self.init(
+            host: settings.listen.host, port: settings.listen.port,
+            tls: settings.tls.map { .init(certificate: $0.certificate, key: $0.key, clientRoots: $0.clientRoots) },
+            grants: settings.clients.flatMap { client in
+                let token = client.tokenHash.map { Access.Grant.Proof.token($0) }
+                let certificate = client.certificate.map { Access.Grant.Proof.certificate($0) }
+                return [token, certificate].compactMap { proof in
+                    proof.map { Access.Grant(name: client.name, proof: $0, methods: client.methods) }
+                }
+            })
+    }
+}
+
+/// Makes a token for a client.
+struct TokenCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "token", abstract: "Make a token for a client, and what the configuration is to know of it.",
+        discussion: """
+            The token goes to standard output, for the client; it cannot be had again. The lines for the configuration, which \
+            hold only its hash, go to standard error.
+            """)
+
+    @Argument(help: "Who is to have it.")
+    var client: String
+
+    func run() {
+        var random = SystemRandomNumberGenerator()
+        let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
+        let token = "tocsin_" + bytes.map { Self.hex($0) }.joined()
+        let hash = SHA256.hash(data: Array(token.utf8)).map { Self.hex($0) }.joined()
+        Terminal.say("gateway:\n  clients:\n    - name: \(client.printable)\n      token_sha256: \(hash)\n      methods: [\"*\"]")
+        Terminal.print(token)
+    }
+
+    private static func hex(_ byte: UInt8) -> String { String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }
+}
