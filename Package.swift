@@ -71,7 +71,7 @@ let package = Package(
         // gRPC over the hub: transports for grpc-swift-2.
         ours("GRPCZeroMQTransport", ["TocsinKit", "TocsinProto", "TocsinWire", grpc, logging]),
         // gRPC over HTTP/2: apart from all else, because NIO and TLS are most of what it links.
-        ours("TocsinGateway", [grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto, logging]),
+        ours("TocsinGateway", [grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto]),
 
         // What roles need of the operating system: subprocesses, HTTP requests, threads for blocking work.
         ours("TocsinSystem", ["CCurl", "CLinux"]),

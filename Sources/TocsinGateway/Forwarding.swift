@@ -1,5 +1,4 @@
 import GRPCCore
-import Logging
 
 /// Passes gRPC calls on, byte for byte: whatever services workers behind the hub serve, a client of the gateway reaches, also
 /// those the gateway knows nothing of.

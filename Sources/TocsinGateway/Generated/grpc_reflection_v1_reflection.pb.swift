@@ -29,19 +29,19 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
 }
 
 /// One question.
-nonisolated struct Grpc_Reflection_V1_ServerReflectionRequest: Sendable {
+public nonisolated struct Grpc_Reflection_V1_ServerReflectionRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// The host asked for; not looked at.
-  var host: String = String()
+  public var host: String = String()
 
   /// What is asked for.
-  var messageRequest: Grpc_Reflection_V1_ServerReflectionRequest.OneOf_MessageRequest? = nil
+  public var messageRequest: Grpc_Reflection_V1_ServerReflectionRequest.OneOf_MessageRequest? = nil
 
   /// The file with this name.
-  var fileByFilename: String {
+  public var fileByFilename: String {
     get {
       if case .fileByFilename(let v)? = messageRequest {return v}
       return String()
@@ -50,7 +50,7 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionRequest: Sendable {
   }
 
   /// The file that declares this service, method, message, field or enum, by its full name.
-  var fileContainingSymbol: String {
+  public var fileContainingSymbol: String {
     get {
       if case .fileContainingSymbol(let v)? = messageRequest {return v}
       return String()
@@ -59,7 +59,7 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionRequest: Sendable {
   }
 
   /// The file that declares this extension.
-  var fileContainingExtension: Grpc_Reflection_V1_ExtensionRequest {
+  public var fileContainingExtension: Grpc_Reflection_V1_ExtensionRequest {
     get {
       if case .fileContainingExtension(let v)? = messageRequest {return v}
       return Grpc_Reflection_V1_ExtensionRequest()
@@ -68,7 +68,7 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionRequest: Sendable {
   }
 
   /// Numbers of all extensions of the message with this full name.
-  var allExtensionNumbersOfType: String {
+  public var allExtensionNumbersOfType: String {
     get {
       if case .allExtensionNumbersOfType(let v)? = messageRequest {return v}
       return String()
@@ -77,7 +77,7 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionRequest: Sendable {
   }
 
   /// All services; the value is not looked at.
-  var listServices: String {
+  public var listServices: String {
     get {
       if case .listServices(let v)? = messageRequest {return v}
       return String()
@@ -85,10 +85,10 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionRequest: Sendable {
     set {messageRequest = .listServices(newValue)}
   }
 
-  var unknownFields = SwiftProtobuf.UnknownStorage()
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// What is asked for.
-  nonisolated enum OneOf_MessageRequest: Equatable, Sendable {
+  public nonisolated enum OneOf_MessageRequest: Equatable, Sendable {
     /// The file with this name.
     case fileByFilename(String)
     /// The file that declares this service, method, message, field or enum, by its full name.
@@ -102,50 +102,50 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionRequest: Sendable {
 
   }
 
-  init() {}
+  public init() {}
 }
 
 /// An extension of a message.
-nonisolated struct Grpc_Reflection_V1_ExtensionRequest: Sendable {
+public nonisolated struct Grpc_Reflection_V1_ExtensionRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Full name of the message that is extended.
-  var containingType: String = String()
+  public var containingType: String = String()
 
   /// Number of the extension.
-  var extensionNumber: Int32 = 0
+  public var extensionNumber: Int32 = 0
 
-  var unknownFields = SwiftProtobuf.UnknownStorage()
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
-  init() {}
+  public init() {}
 }
 
 /// One answer.
-nonisolated struct Grpc_Reflection_V1_ServerReflectionResponse: Sendable {
+public nonisolated struct Grpc_Reflection_V1_ServerReflectionResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// As in the question.
-  var validHost: String = String()
+  public var validHost: String = String()
 
   /// The question.
-  var originalRequest: Grpc_Reflection_V1_ServerReflectionRequest {
+  public var originalRequest: Grpc_Reflection_V1_ServerReflectionRequest {
     get {_originalRequest ?? Grpc_Reflection_V1_ServerReflectionRequest()}
     set {_originalRequest = newValue}
   }
   /// Returns true if `originalRequest` has been explicitly set.
-  var hasOriginalRequest: Bool {self._originalRequest != nil}
+  public var hasOriginalRequest: Bool {self._originalRequest != nil}
   /// Clears the value of `originalRequest`. Subsequent reads from it will return its default value.
-  mutating func clearOriginalRequest() {self._originalRequest = nil}
+  public mutating func clearOriginalRequest() {self._originalRequest = nil}
 
   /// What was asked for.
-  var messageResponse: Grpc_Reflection_V1_ServerReflectionResponse.OneOf_MessageResponse? = nil
+  public var messageResponse: Grpc_Reflection_V1_ServerReflectionResponse.OneOf_MessageResponse? = nil
 
   /// Files, and those that they import.
-  var fileDescriptorResponse: Grpc_Reflection_V1_FileDescriptorResponse {
+  public var fileDescriptorResponse: Grpc_Reflection_V1_FileDescriptorResponse {
     get {
       if case .fileDescriptorResponse(let v)? = messageResponse {return v}
       return Grpc_Reflection_V1_FileDescriptorResponse()
@@ -154,7 +154,7 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionResponse: Sendable {
   }
 
   /// Numbers of extensions.
-  var allExtensionNumbersResponse: Grpc_Reflection_V1_ExtensionNumberResponse {
+  public var allExtensionNumbersResponse: Grpc_Reflection_V1_ExtensionNumberResponse {
     get {
       if case .allExtensionNumbersResponse(let v)? = messageResponse {return v}
       return Grpc_Reflection_V1_ExtensionNumberResponse()
@@ -163,7 +163,7 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionResponse: Sendable {
   }
 
   /// All services.
-  var listServicesResponse: Grpc_Reflection_V1_ListServiceResponse {
+  public var listServicesResponse: Grpc_Reflection_V1_ListServiceResponse {
     get {
       if case .listServicesResponse(let v)? = messageResponse {return v}
       return Grpc_Reflection_V1_ListServiceResponse()
@@ -172,7 +172,7 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionResponse: Sendable {
   }
 
   /// Why there is no other answer.
-  var errorResponse: Grpc_Reflection_V1_ErrorResponse {
+  public var errorResponse: Grpc_Reflection_V1_ErrorResponse {
     get {
       if case .errorResponse(let v)? = messageResponse {return v}
       return Grpc_Reflection_V1_ErrorResponse()
@@ -180,10 +180,10 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionResponse: Sendable {
     set {messageResponse = .errorResponse(newValue)}
   }
 
-  var unknownFields = SwiftProtobuf.UnknownStorage()
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// What was asked for.
-  nonisolated enum OneOf_MessageResponse: Equatable, Sendable {
+  public nonisolated enum OneOf_MessageResponse: Equatable, Sendable {
     /// Files, and those that they import.
     case fileDescriptorResponse(Grpc_Reflection_V1_FileDescriptorResponse)
     /// Numbers of extensions.
@@ -195,85 +195,85 @@ nonisolated struct Grpc_Reflection_V1_ServerReflectionResponse: Sendable {
 
   }
 
-  init() {}
+  public init() {}
 
   fileprivate var _originalRequest: Grpc_Reflection_V1_ServerReflectionRequest? = nil
 }
 
 /// Files as protobuf's descriptors tell of them.
-nonisolated struct Grpc_Reflection_V1_FileDescriptorResponse: Sendable {
+public nonisolated struct Grpc_Reflection_V1_FileDescriptorResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Each a serialized google.protobuf.FileDescriptorProto.
-  var fileDescriptorProto: [Data] = []
+  public var fileDescriptorProto: [Data] = []
 
-  var unknownFields = SwiftProtobuf.UnknownStorage()
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
-  init() {}
+  public init() {}
 }
 
 /// Numbers of the extensions of a message.
-nonisolated struct Grpc_Reflection_V1_ExtensionNumberResponse: Sendable {
+public nonisolated struct Grpc_Reflection_V1_ExtensionNumberResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Full name of the message.
-  var baseTypeName: String = String()
+  public var baseTypeName: String = String()
 
   /// In no order.
-  var extensionNumber: [Int32] = []
+  public var extensionNumber: [Int32] = []
 
-  var unknownFields = SwiftProtobuf.UnknownStorage()
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
-  init() {}
+  public init() {}
 }
 
 /// Services there are.
-nonisolated struct Grpc_Reflection_V1_ListServiceResponse: Sendable {
+public nonisolated struct Grpc_Reflection_V1_ListServiceResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Each by its name.
-  var service: [Grpc_Reflection_V1_ServiceResponse] = []
+  public var service: [Grpc_Reflection_V1_ServiceResponse] = []
 
-  var unknownFields = SwiftProtobuf.UnknownStorage()
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
-  init() {}
+  public init() {}
 }
 
 /// One service.
-nonisolated struct Grpc_Reflection_V1_ServiceResponse: Sendable {
+public nonisolated struct Grpc_Reflection_V1_ServiceResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Its full name.
-  var name: String = String()
+  public var name: String = String()
 
-  var unknownFields = SwiftProtobuf.UnknownStorage()
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
-  init() {}
+  public init() {}
 }
 
 /// An answer that tells what is wrong with the question.
-nonisolated struct Grpc_Reflection_V1_ErrorResponse: Sendable {
+public nonisolated struct Grpc_Reflection_V1_ErrorResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// A status code of gRPC.
-  var errorCode: Int32 = 0
+  public var errorCode: Int32 = 0
 
   /// For people.
-  var errorMessage: String = String()
+  public var errorMessage: String = String()
 
-  var unknownFields = SwiftProtobuf.UnknownStorage()
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
-  init() {}
+  public init() {}
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -281,10 +281,10 @@ nonisolated struct Grpc_Reflection_V1_ErrorResponse: Sendable {
 fileprivate nonisolated let _protobuf_package = "grpc.reflection.v1"
 
 nonisolated extension Grpc_Reflection_V1_ServerReflectionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".ServerReflectionRequest"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{4}\u{2}file_by_filename\0\u{3}file_containing_symbol\0\u{3}file_containing_extension\0\u{3}all_extension_numbers_of_type\0\u{3}list_services\0")
+  public static let protoMessageName: String = _protobuf_package + ".ServerReflectionRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{4}\u{2}file_by_filename\0\u{3}file_containing_symbol\0\u{3}file_containing_extension\0\u{3}all_extension_numbers_of_type\0\u{3}list_services\0")
 
-  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
       // The use of inline closures is to circumvent an issue where the compiler
       // allocates stack space for every case branch when no optimizations are
@@ -341,7 +341,7 @@ nonisolated extension Grpc_Reflection_V1_ServerReflectionRequest: SwiftProtobuf.
     }
   }
 
-  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     // The use of inline closures is to circumvent an issue where the compiler
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
@@ -375,7 +375,7 @@ nonisolated extension Grpc_Reflection_V1_ServerReflectionRequest: SwiftProtobuf.
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: Grpc_Reflection_V1_ServerReflectionRequest, rhs: Grpc_Reflection_V1_ServerReflectionRequest) -> Bool {
+  public static func ==(lhs: Grpc_Reflection_V1_ServerReflectionRequest, rhs: Grpc_Reflection_V1_ServerReflectionRequest) -> Bool {
     if lhs.host != rhs.host {return false}
     if lhs.messageRequest != rhs.messageRequest {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -384,10 +384,10 @@ nonisolated extension Grpc_Reflection_V1_ServerReflectionRequest: SwiftProtobuf.
 }
 
 nonisolated extension Grpc_Reflection_V1_ExtensionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".ExtensionRequest"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}containing_type\0\u{3}extension_number\0")
+  public static let protoMessageName: String = _protobuf_package + ".ExtensionRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}containing_type\0\u{3}extension_number\0")
 
-  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
       // The use of inline closures is to circumvent an issue where the compiler
       // allocates stack space for every case branch when no optimizations are
@@ -400,7 +400,7 @@ nonisolated extension Grpc_Reflection_V1_ExtensionRequest: SwiftProtobuf.Message
     }
   }
 
-  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.containingType.isEmpty {
       try visitor.visitSingularStringField(value: self.containingType, fieldNumber: 1)
     }
@@ -410,7 +410,7 @@ nonisolated extension Grpc_Reflection_V1_ExtensionRequest: SwiftProtobuf.Message
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: Grpc_Reflection_V1_ExtensionRequest, rhs: Grpc_Reflection_V1_ExtensionRequest) -> Bool {
+  public static func ==(lhs: Grpc_Reflection_V1_ExtensionRequest, rhs: Grpc_Reflection_V1_ExtensionRequest) -> Bool {
     if lhs.containingType != rhs.containingType {return false}
     if lhs.extensionNumber != rhs.extensionNumber {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -419,10 +419,10 @@ nonisolated extension Grpc_Reflection_V1_ExtensionRequest: SwiftProtobuf.Message
 }
 
 nonisolated extension Grpc_Reflection_V1_ServerReflectionResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".ServerReflectionResponse"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}valid_host\0\u{3}original_request\0\u{4}\u{2}file_descriptor_response\0\u{3}all_extension_numbers_response\0\u{3}list_services_response\0\u{3}error_response\0")
+  public static let protoMessageName: String = _protobuf_package + ".ServerReflectionResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}valid_host\0\u{3}original_request\0\u{4}\u{2}file_descriptor_response\0\u{3}all_extension_numbers_response\0\u{3}list_services_response\0\u{3}error_response\0")
 
-  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
       // The use of inline closures is to circumvent an issue where the compiler
       // allocates stack space for every case branch when no optimizations are
@@ -487,7 +487,7 @@ nonisolated extension Grpc_Reflection_V1_ServerReflectionResponse: SwiftProtobuf
     }
   }
 
-  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     // The use of inline closures is to circumvent an issue where the compiler
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
@@ -520,7 +520,7 @@ nonisolated extension Grpc_Reflection_V1_ServerReflectionResponse: SwiftProtobuf
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: Grpc_Reflection_V1_ServerReflectionResponse, rhs: Grpc_Reflection_V1_ServerReflectionResponse) -> Bool {
+  public static func ==(lhs: Grpc_Reflection_V1_ServerReflectionResponse, rhs: Grpc_Reflection_V1_ServerReflectionResponse) -> Bool {
     if lhs.validHost != rhs.validHost {return false}
     if lhs._originalRequest != rhs._originalRequest {return false}
     if lhs.messageResponse != rhs.messageResponse {return false}
@@ -530,10 +530,10 @@ nonisolated extension Grpc_Reflection_V1_ServerReflectionResponse: SwiftProtobuf
 }
 
 nonisolated extension Grpc_Reflection_V1_FileDescriptorResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".FileDescriptorResponse"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}file_descriptor_proto\0")
+  public static let protoMessageName: String = _protobuf_package + ".FileDescriptorResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}file_descriptor_proto\0")
 
-  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
       // The use of inline closures is to circumvent an issue where the compiler
       // allocates stack space for every case branch when no optimizations are
@@ -545,14 +545,14 @@ nonisolated extension Grpc_Reflection_V1_FileDescriptorResponse: SwiftProtobuf.M
     }
   }
 
-  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.fileDescriptorProto.isEmpty {
       try visitor.visitRepeatedBytesField(value: self.fileDescriptorProto, fieldNumber: 1)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: Grpc_Reflection_V1_FileDescriptorResponse, rhs: Grpc_Reflection_V1_FileDescriptorResponse) -> Bool {
+  public static func ==(lhs: Grpc_Reflection_V1_FileDescriptorResponse, rhs: Grpc_Reflection_V1_FileDescriptorResponse) -> Bool {
     if lhs.fileDescriptorProto != rhs.fileDescriptorProto {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -560,10 +560,10 @@ nonisolated extension Grpc_Reflection_V1_FileDescriptorResponse: SwiftProtobuf.M
 }
 
 nonisolated extension Grpc_Reflection_V1_ExtensionNumberResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".ExtensionNumberResponse"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}base_type_name\0\u{3}extension_number\0")
+  public static let protoMessageName: String = _protobuf_package + ".ExtensionNumberResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}base_type_name\0\u{3}extension_number\0")
 
-  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
       // The use of inline closures is to circumvent an issue where the compiler
       // allocates stack space for every case branch when no optimizations are
@@ -576,7 +576,7 @@ nonisolated extension Grpc_Reflection_V1_ExtensionNumberResponse: SwiftProtobuf.
     }
   }
 
-  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.baseTypeName.isEmpty {
       try visitor.visitSingularStringField(value: self.baseTypeName, fieldNumber: 1)
     }
@@ -586,7 +586,7 @@ nonisolated extension Grpc_Reflection_V1_ExtensionNumberResponse: SwiftProtobuf.
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: Grpc_Reflection_V1_ExtensionNumberResponse, rhs: Grpc_Reflection_V1_ExtensionNumberResponse) -> Bool {
+  public static func ==(lhs: Grpc_Reflection_V1_ExtensionNumberResponse, rhs: Grpc_Reflection_V1_ExtensionNumberResponse) -> Bool {
     if lhs.baseTypeName != rhs.baseTypeName {return false}
     if lhs.extensionNumber != rhs.extensionNumber {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -595,10 +595,10 @@ nonisolated extension Grpc_Reflection_V1_ExtensionNumberResponse: SwiftProtobuf.
 }
 
 nonisolated extension Grpc_Reflection_V1_ListServiceResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".ListServiceResponse"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0")
+  public static let protoMessageName: String = _protobuf_package + ".ListServiceResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0")
 
-  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
       // The use of inline closures is to circumvent an issue where the compiler
       // allocates stack space for every case branch when no optimizations are
@@ -610,14 +610,14 @@ nonisolated extension Grpc_Reflection_V1_ListServiceResponse: SwiftProtobuf.Mess
     }
   }
 
-  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.service.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.service, fieldNumber: 1)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: Grpc_Reflection_V1_ListServiceResponse, rhs: Grpc_Reflection_V1_ListServiceResponse) -> Bool {
+  public static func ==(lhs: Grpc_Reflection_V1_ListServiceResponse, rhs: Grpc_Reflection_V1_ListServiceResponse) -> Bool {
     if lhs.service != rhs.service {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -625,10 +625,10 @@ nonisolated extension Grpc_Reflection_V1_ListServiceResponse: SwiftProtobuf.Mess
 }
 
 nonisolated extension Grpc_Reflection_V1_ServiceResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".ServiceResponse"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0")
+  public static let protoMessageName: String = _protobuf_package + ".ServiceResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0")
 
-  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
       // The use of inline closures is to circumvent an issue where the compiler
       // allocates stack space for every case branch when no optimizations are
@@ -640,14 +640,14 @@ nonisolated extension Grpc_Reflection_V1_ServiceResponse: SwiftProtobuf.Message,
     }
   }
 
-  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: Grpc_Reflection_V1_ServiceResponse, rhs: Grpc_Reflection_V1_ServiceResponse) -> Bool {
+  public static func ==(lhs: Grpc_Reflection_V1_ServiceResponse, rhs: Grpc_Reflection_V1_ServiceResponse) -> Bool {
     if lhs.name != rhs.name {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -655,10 +655,10 @@ nonisolated extension Grpc_Reflection_V1_ServiceResponse: SwiftProtobuf.Message,
 }
 
 nonisolated extension Grpc_Reflection_V1_ErrorResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".ErrorResponse"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}error_code\0\u{3}error_message\0")
+  public static let protoMessageName: String = _protobuf_package + ".ErrorResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}error_code\0\u{3}error_message\0")
 
-  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
       // The use of inline closures is to circumvent an issue where the compiler
       // allocates stack space for every case branch when no optimizations are
@@ -671,7 +671,7 @@ nonisolated extension Grpc_Reflection_V1_ErrorResponse: SwiftProtobuf.Message, S
     }
   }
 
-  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if self.errorCode != 0 {
       try visitor.visitSingularInt32Field(value: self.errorCode, fieldNumber: 1)
     }
@@ -681,7 +681,7 @@ nonisolated extension Grpc_Reflection_V1_ErrorResponse: SwiftProtobuf.Message, S
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: Grpc_Reflection_V1_ErrorResponse, rhs: Grpc_Reflection_V1_ErrorResponse) -> Bool {
+  public static func ==(lhs: Grpc_Reflection_V1_ErrorResponse, rhs: Grpc_Reflection_V1_ErrorResponse) -> Bool {
     if lhs.errorCode != rhs.errorCode {return false}
     if lhs.errorMessage != rhs.errorMessage {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}

@@ -18,26 +18,26 @@ import GRPCProtobuf
 
 /// Namespace containing generated types for the "grpc.reflection.v1alpha.ServerReflection" service.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
-internal enum Grpc_Reflection_V1alpha_ServerReflection: Sendable {
+public enum Grpc_Reflection_V1alpha_ServerReflection: Sendable {
     /// Service descriptor for the "grpc.reflection.v1alpha.ServerReflection" service.
-    internal static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "grpc.reflection.v1alpha.ServerReflection")
+    public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "grpc.reflection.v1alpha.ServerReflection")
     /// Namespace for method metadata.
-    internal enum Method: Sendable {
+    public enum Method: Sendable {
         /// Namespace for "ServerReflectionInfo" metadata.
-        internal enum ServerReflectionInfo: Sendable {
+        public enum ServerReflectionInfo: Sendable {
             /// Request type for "ServerReflectionInfo".
-            internal typealias Input = Grpc_Reflection_V1alpha_ServerReflectionRequest
+            public typealias Input = Grpc_Reflection_V1alpha_ServerReflectionRequest
             /// Response type for "ServerReflectionInfo".
-            internal typealias Output = Grpc_Reflection_V1alpha_ServerReflectionResponse
+            public typealias Output = Grpc_Reflection_V1alpha_ServerReflectionResponse
             /// Descriptor for "ServerReflectionInfo".
-            internal static let descriptor = GRPCCore.MethodDescriptor(
+            public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "grpc.reflection.v1alpha.ServerReflection"),
                 method: "ServerReflectionInfo",
                 type: .bidirectionalStreaming
             )
         }
         /// Descriptors for all methods in the "grpc.reflection.v1alpha.ServerReflection" service.
-        internal static let descriptors: [GRPCCore.MethodDescriptor] = [
+        public static let descriptors: [GRPCCore.MethodDescriptor] = [
             ServerReflectionInfo.descriptor
         ]
     }
@@ -46,7 +46,7 @@ internal enum Grpc_Reflection_V1alpha_ServerReflection: Sendable {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension GRPCCore.ServiceDescriptor {
     /// Service descriptor for the "grpc.reflection.v1alpha.ServerReflection" service.
-    internal static let grpc_reflection_v1Alpha_ServerReflection = GRPCCore.ServiceDescriptor(fullyQualifiedService: "grpc.reflection.v1alpha.ServerReflection")
+    public static let grpc_reflection_v1Alpha_ServerReflection = GRPCCore.ServiceDescriptor(fullyQualifiedService: "grpc.reflection.v1alpha.ServerReflection")
 }
 
 // MARK: grpc.reflection.v1alpha.ServerReflection (server)
@@ -68,7 +68,7 @@ extension Grpc_Reflection_V1alpha_ServerReflection {
     /// > Source IDL Documentation:
     /// >
     /// > Tools learn from it what services there are and what their messages look like.
-    internal protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+    public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "ServerReflectionInfo" method.
         ///
         /// > Source IDL Documentation:
@@ -99,7 +99,7 @@ extension Grpc_Reflection_V1alpha_ServerReflection {
     /// > Source IDL Documentation:
     /// >
     /// > Tools learn from it what services there are and what their messages look like.
-    internal protocol ServiceProtocol: Grpc_Reflection_V1alpha_ServerReflection.StreamingServiceProtocol {
+    public protocol ServiceProtocol: Grpc_Reflection_V1alpha_ServerReflection.StreamingServiceProtocol {
         /// Handle the "ServerReflectionInfo" method.
         ///
         /// > Source IDL Documentation:
@@ -128,7 +128,7 @@ extension Grpc_Reflection_V1alpha_ServerReflection {
     /// > Source IDL Documentation:
     /// >
     /// > Tools learn from it what services there are and what their messages look like.
-    internal protocol SimpleServiceProtocol: Grpc_Reflection_V1alpha_ServerReflection.ServiceProtocol {
+    public protocol SimpleServiceProtocol: Grpc_Reflection_V1alpha_ServerReflection.ServiceProtocol {
         /// Handle the "ServerReflectionInfo" method.
         ///
         /// > Source IDL Documentation:
@@ -153,7 +153,7 @@ extension Grpc_Reflection_V1alpha_ServerReflection {
 // Default implementation of 'registerMethods(with:)'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Grpc_Reflection_V1alpha_ServerReflection.StreamingServiceProtocol {
-    internal func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
+    public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: Grpc_Reflection_V1alpha_ServerReflection.Method.ServerReflectionInfo.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Grpc_Reflection_V1alpha_ServerReflectionRequest>(),
@@ -176,7 +176,7 @@ extension Grpc_Reflection_V1alpha_ServerReflection.ServiceProtocol {
 // Default implementation of methods from 'ServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Grpc_Reflection_V1alpha_ServerReflection.SimpleServiceProtocol {
-    internal func serverReflectionInfo(
+    public func serverReflectionInfo(
         request: GRPCCore.StreamingServerRequest<Grpc_Reflection_V1alpha_ServerReflectionRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Grpc_Reflection_V1alpha_ServerReflectionResponse> {
