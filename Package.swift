@@ -175,7 +175,7 @@ let package = Package(
             "TocsinConfigurationTests",
             ["TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinTriage", "TocsinResponse", "TocsinDomain"]),
         tests("TocsinSupervisionTests", ["TocsinSupervision"]),
-        tests("TocsinCommandTests", ["tocsin"]),
+        tests("TocsinCommandTests", ["tocsin", "TocsinProgram"]),
         // The executables are not linked; they are there so that they are built before they are run.
         tests(
             "EndToEndTests",

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Testing
+@testable import TocsinProgram
 import TocsinSystem
 
 /// A temporary folder and a free port, in which real `tocsin` processes run. Everything it started is gone after `end`.

@@ -1,5 +1,6 @@
 import Testing
 
+@testable import TocsinProgram
 @testable import tocsin
 
 @Suite("Output for people and for programs")
