@@ -1,10 +1,16 @@
 import GRPCCore
+import Synchronization
 
 /// Passes gRPC calls on, byte for byte: whatever services workers behind the hub serve, a client of the gateway reaches, also
 /// those the gateway knows nothing of.
 struct Forwarding<Upstream: ClientTransport>: Sendable {
     let upstream: Upstream
     let access: Access
+    /// Of one request message; larger ones end their call with RESOURCE_EXHAUSTED.
+    let maxMessageBytes: Int
+    let stopping: StopFlag
+    /// How long calls may go on when the gateway is stopped.
+    static var grace: Duration { .seconds(5) }
 
     /// Handles one call to its end. Never throws: what goes wrong is the call's status.
     func forward<Bytes: GRPCContiguousBytes & Sendable>(
@@ -49,17 +55,15 @@ struct Forwarding<Upstream: ClientTransport>: Sendable {
         return try await upstream.withStream(descriptor: context.descriptor, options: options) { call, _ in
             try await withThrowingTaskGroup(of: (Status, Metadata)?.self) { group in
                 group.addTask {
-                    try await call.outbound.write(.metadata(forwarded))
-                    while let part = try await requests.next() {
-                        guard case .message(let bytes) = part else { continue }
-                        try await call.outbound.write(.message(Self.copy(bytes)))
-                    }
-                    await call.outbound.finish()
+                    try await pass(&requests, forwarded, to: call.outbound)
                     return nil
                 }
                 group.addTask {
                     try await context.cancellation.cancelled
-                    throw CancellationError()
+                    // A server that stops tells so in the same way as a client that does not want the answer any more.
+                    guard stopping.isSet else { throw CancellationError() }
+                    try await Task.sleep(for: Self.grace)
+                    throw RPCError(code: .unavailable, message: "the gateway is being stopped; call again")
                 }
                 group.addTask {
                     for try await part in call.inbound {
@@ -72,13 +76,31 @@ struct Forwarding<Upstream: ClientTransport>: Sendable {
                     throw RPCError(code: .unavailable, message: "the call ended without a status")
                 }
                 defer { group.cancelAll() }
-                // The first to fail, or to have the status, decides; having passed on all requests does not.
+                // The first to fail, or to have the status, decides; that no more requests can be passed on does not.
                 while let ended = try await group.next() {
                     if let ended { return ended }
                 }
                 throw CancellationError()
             }
         }
+    }
+
+    /// Passes requests on until there are no more, or nobody takes them: then the call is over, and its status is on the way.
+    private func pass<Bytes: GRPCContiguousBytes & Sendable>(
+        _ requests: inout RPCAsyncSequence<RPCRequestPart<Bytes>, any Error>.AsyncIterator, _ metadata: Metadata,
+        to call: RPCWriter<RPCRequestPart<Upstream.Bytes>>.Closable
+    ) async throws {
+        do { try await call.write(.metadata(metadata)) } catch { return }
+        while let part = try await requests.next() {
+            guard case .message(let bytes) = part else { continue }
+            guard bytes.count <= maxMessageBytes else {
+                throw RPCError(
+                    code: .resourceExhausted,
+                    message: "a message of \(bytes.count) bytes; the gateway takes \(maxMessageBytes)")
+            }
+            do { try await call.write(.message(Self.copy(bytes))) } catch { return }
+        }
+        await call.finish()
     }
 
     private static func copy<From: GRPCContiguousBytes, To: GRPCContiguousBytes>(_ bytes: From) -> To {
@@ -105,4 +127,11 @@ struct Forwarding<Upstream: ClientTransport>: Sendable {
             throw RPCError(code: .invalidArgument, message: "grpc-timeout has the unit \(unit); it may be H, M, S, m, u or n")
         }
     }
+}
+
+/// Set once, from any thread.
+final class StopFlag: Sendable {
+    private let flag = Atomic<Bool>(false)
+    var isSet: Bool { flag.load(ordering: .acquiring) }
+    func set() { flag.store(true, ordering: .releasing) }
 }

@@ -15,6 +15,7 @@ public enum ServiceHealth: Sendable {
 public final class Gateway<Upstream: ClientTransport>: Sendable {
     private let server: GRPCServer<GatewayTransport<Upstream>>
     private let http: HTTP2ServerTransport.Posix
+    private let stopping = StopFlag()
 
     /// - Parameters:
     ///   - upstream: how calls reach the hub; connected by the caller for as long as the gateway runs.
@@ -26,12 +27,15 @@ public final class Gateway<Upstream: ClientTransport>: Sendable {
         let descriptors = try Descriptors.built()
         let access = Access(options.grants)
         var config = HTTP2ServerTransport.Posix.Config.defaults
-        config.rpc.maxRequestPayloadSize = options.maxMessageBytes
+        // The transport resets the stream of a larger message; a status says more.
+        config.rpc.maxRequestPayloadSize = 2 * options.maxMessageBytes
         config.http2.maxConcurrentStreams = options.maxStreams
         http = HTTP2ServerTransport.Posix(
             address: options.host.contains(":")
                 ? .ipv6(host: options.host, port: options.port) : .ipv4(host: options.host, port: options.port),
             transportSecurity: options.security, config: config)
+        let forwarding = Forwarding(
+            upstream: upstream, access: access, maxMessageBytes: options.maxMessageBytes, stopping: stopping)
         let reflection = Reflection(descriptors: descriptors)
         let health = HealthService(services: descriptors.services, source: health, interval: .seconds(1))
         let reflected = [
@@ -40,7 +44,7 @@ public final class Gateway<Upstream: ClientTransport>: Sendable {
         let own = reflected + [Grpc_Health_V1_Health.descriptor]
         server = GRPCServer(
             transport: GatewayTransport(
-                http: http, forwarding: Forwarding(upstream: upstream, access: access),
+                http: http, forwarding: forwarding,
                 own: Set(own.map(\.fullyQualifiedService))),
             services: [ReflectionService(reflection: reflection), OldReflectionService(reflection: reflection), health],
             // Health is for whoever can connect: a load balancer has no token.
@@ -52,8 +56,11 @@ public final class Gateway<Upstream: ClientTransport>: Sendable {
     /// - Throws: if the address cannot be bound or the certificate not be read.
     public func serve() async throws { try await server.serve() }
 
-    /// No new calls; those that are open go on.
-    public func beginGracefulShutdown() { server.beginGracefulShutdown() }
+    /// No new calls; those that are open go on, for 5 s at most.
+    public func beginGracefulShutdown() {
+        stopping.set()
+        server.beginGracefulShutdown()
+    }
 
     /// The port that is bound, once `serve` has bound it.
     public var port: Int {
