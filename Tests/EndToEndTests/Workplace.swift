@@ -1,8 +1,9 @@
 import Foundation
 import Glibc
 import Testing
-@testable import TocsinProgram
 import TocsinSystem
+
+@testable import TocsinProgram
 
 /// A temporary folder and a free port, in which real `tocsin` processes run. Everything it started is gone after `end`.
 final class Workplace: @unchecked Sendable {

@@ -16,7 +16,8 @@ private typealias HTTPClient = GRPCClient<HTTP2ClientTransport.Posix>
 
 /// A gateway before a hub whose worker serves `InteropService`, and a client over HTTP/2.
 private func withGateway(
-    _ options: GatewayOptions = GatewayOptions(host: "127.0.0.1", port: 0), _ security: HTTP2ClientTransport.Posix.TransportSecurity = .plaintext,
+    _ options: GatewayOptions = GatewayOptions(host: "127.0.0.1", port: 0),
+    _ security: HTTP2ClientTransport.Posix.TransportSecurity = .plaintext,
     _ body: @escaping @Sendable (HTTPClient) async throws -> Void
 ) async throws {
     let world = try await World()
