@@ -33,6 +33,15 @@ public struct PeerSnapshot: Sendable, Equatable {
 extension Core {
     public var poolNames: [String] { pools.map(\.definition.name) }
     public var peerIDs: [PeerID] { peerOrder }
+    /// Whether a peer has a session.
+    public func isWelcomed(_ peer: PeerID) -> Bool { peers[peer] != nil }
+    /// Whether a delivery is still the latest of its message, and its subscription open.
+    public func isOut(_ entry: DeliveryEntry, to peer: PeerID, _ subscription: UInt64) -> Bool {
+        guard let pool = peers[peer]?.subscriptions.first(where: { $0.id == subscription })?.pool,
+            let lease = pools[pool].leases.find(entry.token, sequence: entry.sequence)
+        else { return false }
+        return lease.peer == peer && lease.subscription == subscription
+    }
     public var callsInFlight: Int { calls.count }
     /// Deliveries that are not settled, of all pools.
     public var inFlight: Int { pools.reduce(0) { $0 + $1.leases.count } }

@@ -239,6 +239,7 @@ extension Engine {
                 }
             case .forgotten(let peer, _):
                 dropTaps(of: peer)
+                parked.removeAll { $0.peer == peer }
                 link.release(peer)
             }
         }
@@ -264,32 +265,8 @@ extension Engine {
         append(.messages, writer.finish(), offsets: places, now)
     }
 
-    private mutating func deliver(
-        _ peer: PeerID, _ subscription: UInt64, _ table: [DeliveryEntry], _ now: Moment
-    ) throws {
-        var start = 0
-        while start < table.count {
-            var body = ByteWriter(capacity: min(options.deliveryBytes, (table.count - start) * 320))
-            var end = start
-            while end < table.count, body.count < options.deliveryBytes {
-                guard let slice = try journal.message(table[end].sequence) else {
-                    throw JournalError(
-                        .corrupt, "message \(table[end].sequence) is queued, but the journal begins at \(journal.firstSequence)")
-                }
-                if body.count > 0, body.count + slice.count > Limits.bodyBytes { break }
-                body.append(slice.framed)
-                end += 1
-            }
-            var rows = ByteWriter(capacity: (end - start) * DeliveryEntry.size)
-            for entry in table[start..<end] { entry.write(to: rows.extend(by: DeliveryEntry.size)) }
-            let header = Header(.deliver, id: subscription, count: end - start)
-            guard link.send(peer, header, [rows.finish(), body.finish()]) == .sent else { return lose(peer, now) }
-            start = end
-        }
-    }
-
     /// A peer that is gone, or does not take what it asked for, is treated as lost: what it held goes to others.
-    private mutating func lose(_ peer: PeerID, _ now: Moment) {
+    mutating func lose(_ peer: PeerID, _ now: Moment) {
         dropTaps(of: peer)
         core.step(.lost(peer), at: now, into: &effects)
     }

@@ -59,6 +59,10 @@ extension Engine {
         var more = false
         var lost: [PeerID] = []
         for index in taps.indices where taps[index].credit > 0 && taps[index].next <= core.durableSequence {
+            guard !link.isBusy(taps[index].peer) else {
+                isWaitingForReader = true
+                continue
+            }
             guard try advance(index) else {
                 lost.append(taps[index].peer)
                 continue

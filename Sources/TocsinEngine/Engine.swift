@@ -23,6 +23,10 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     /// A message that waits for the next segment to be ready.
     private var held: Received?
     var taps: [TapState] = []
+    /// Deliveries kept back from peers that read too slowly, in order.
+    var parked: [ParkedDelivery] = []
+    /// Something is kept back until a peer has read: nobody tells when that is.
+    var isWaitingForReader = false
     /// Calls of the hub's own service whose request has not come yet: their methods. The core bounds and ends them.
     var adminCalls: [UInt64: String] = [:]
 
@@ -92,6 +96,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             try perform(now)
         }
         more = try catchUp(now) || more
+        isWaitingForReader = false
+        try deliverParked(now)
         // Settlements alone fill a segment too.
         if journal.room < reserve { _ = makeRoom(0, now) }
         // Nothing more is given out while what comes of it could not be written.
@@ -132,7 +138,9 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
 
     /// Milliseconds until `turn` is needed though nothing comes in.
     public var untilDue: UInt64 {
-        core.untilDue(clock.now(), atMost: min(100, options.markAfter, controlSince == nil ? .max : options.controlAfter))
+        core.untilDue(
+            clock.now(),
+            atMost: min(isWaitingForReader ? 2 : 100, options.markAfter, controlSince == nil ? .max : options.controlAfter))
     }
 
     private mutating func receive(_ now: Moment) throws -> Bool {
@@ -143,6 +151,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             bytes += received.parts.reduce(0) { $0 + $1.count }
             try handle(received, now)
             if held != nil { return false }
+            // A peer without a session has had its answer; nothing of it is remembered.
+            if !core.isWelcomed(received.peer) { link.release(received.peer) }
             if bytes >= options.receivedBytesPerTurn { break }
         }
         return true

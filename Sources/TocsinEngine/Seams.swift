@@ -10,6 +10,13 @@ public protocol Link {
     mutating func send(_ peer: PeerID, _ header: Header, _ body: [Bytes]) -> SendOutcome
     /// The peer has no session any more; what was kept of it may be dropped.
     mutating func release(_ peer: PeerID)
+    /// Whether so much waits for the peer already that deliveries and what taps see are kept back until it has read some of it.
+    func isBusy(_ peer: PeerID) -> Bool
+}
+
+extension Link {
+    /// A link that bounds what waits for a peer by refusing it alone.
+    public func isBusy(_ peer: PeerID) -> Bool { false }
 }
 
 /// One message from a peer.

@@ -9,6 +9,10 @@ import TocsinWire
 /// Peers of an engine, in memory: what they send, and what they were sent.
 final class TestPeers {
     var incoming: [Received] = []
+    /// Peers that do not read.
+    var busy: Set<PeerID> = []
+    /// Peers that the engine has forgotten.
+    var released: Set<PeerID> = []
     var sent: [(peer: PeerID, header: Header, body: [Bytes])] = []
 
     /// Messages of one kind that a peer got, and forgets them.
@@ -26,7 +30,8 @@ struct TestLink: Link {
         peers.sent.append((peer, header, body))
         return .sent
     }
-    mutating func release(_ peer: PeerID) {}
+    mutating func release(_ peer: PeerID) { peers.released.insert(peer) }
+    func isBusy(_ peer: PeerID) -> Bool { peers.busy.contains(peer) }
 }
 
 final class TestClock: TimeSource {
