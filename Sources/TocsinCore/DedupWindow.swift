@@ -46,11 +46,12 @@ private final class FingerprintTable {
         var b: UInt32
         var c: UInt32
     }
-    private var slots: UnsafeMutablePointer<Slot>
-    private var capacity: Int
-    private(set) var count = 0
+    // Unchecked: one thread has the table, and no access to a variable of it calls anything that could lead to another.
+    @exclusivity(unchecked) private var slots: UnsafeMutablePointer<Slot>
+    @exclusivity(unchecked) private var capacity: Int
+    @exclusivity(unchecked) private(set) var count = 0
     /// Keeps the reads of `prefetch` from being optimised away.
-    private var fetched: UInt32 = 0
+    @exclusivity(unchecked) private var fetched: UInt32 = 0
 
     init(capacity: Int) {
         self.capacity = capacity

@@ -68,13 +68,14 @@ final class EntrySlab {
     static let none = UInt32.max
     private static let chunkBits: UInt32 = 15
 
-    private var chunks: [UnsafeMutablePointer<Entry>] = []
-    private var free = EntrySlab.none
-    private var used: UInt32 = 0
+    // Unchecked: one thread has the slab, and no access to a variable of it calls anything that could lead to another.
+    @exclusivity(unchecked) private var chunks: [UnsafeMutablePointer<Entry>] = []
+    @exclusivity(unchecked) private var free = EntrySlab.none
+    @exclusivity(unchecked) private var used: UInt32 = 0
     /// Entries.
-    private(set) var count = 0
+    @exclusivity(unchecked) private(set) var count = 0
     /// Messages in them: more, where there are runs.
-    fileprivate(set) var messages = 0
+    @exclusivity(unchecked) fileprivate(set) var messages = 0
 
     deinit { for chunk in chunks { chunk.deallocate() } }
 

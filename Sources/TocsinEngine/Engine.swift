@@ -90,21 +90,14 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     public mutating func turn() throws -> Bool {
         let now = clock.now()
         var more = try receive(now)
-        if now.steady != lastTick {
-            lastTick = now.steady
-            core.step(.tick, at: now, into: &effects)
-            try perform(now)
-        }
+        try tick(now)
         more = try catchUp(now) || more
         isWaitingForReader = false
         try deliverParked(now)
         // Settlements alone fill a segment too.
         if journal.room < reserve { _ = makeRoom(0, now) }
-        // Nothing more is given out while what comes of it could not be written.
-        if journal.room >= reserve / 2, !isDraining {
-            if !core.deliver(at: now, atMost: options.deliveredPerTurn, into: &effects) { more = true }
-            try perform(now)
-        }
+        if !deliver(now) { more = true }
+        try perform(now)
         more = try advanceTaps(now) || more
         more = try compact(now) || more
         if isControlDue(now) { _ = flushControl(now) }
@@ -121,6 +114,21 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             release(now)
         }
         return more
+    }
+
+    /// What is due by now.
+    private mutating func tick(_ now: Moment) throws {
+        guard now.steady != lastTick else { return }
+        lastTick = now.steady
+        core.step(.tick, at: now, into: &effects)
+        try perform(now)
+    }
+
+    /// Gives out what is ready; false if more could go.
+    private mutating func deliver(_ now: Moment) -> Bool {
+        // Nothing more is given out while what comes of it could not be written.
+        guard journal.room >= reserve / 2, !isDraining else { return true }
+        return core.deliver(at: now, atMost: options.deliveredPerTurn, into: &effects)
     }
 
     /// Whether settlements are to be appended in this turn: with messages that are about to be written anyway, and otherwise a
@@ -269,7 +277,12 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         journal.written(ordinal)
         let now = clock.now()
         releaseDurable(now)
-        core.step(.durable(ordinal), at: now, into: &effects)
+        try tick(now)
+        var answers: [Effect] = []
+        core.step(.durable(ordinal), at: now, into: &answers)
+        // First what somebody is to work on, then the answers; both before anything else is received.
+        _ = deliver(now)
+        effects.append(contentsOf: answers)
         try perform(now)
     }
 

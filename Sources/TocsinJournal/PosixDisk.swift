@@ -46,14 +46,13 @@ public final class PosixDisk: Disk {
     private func path(_ name: String) -> String { "\(directory)/\(name)" }
 
     private func descriptor(_ name: String) throws(DiskError) -> Int32 {
-        let path = path(name)
         let result: Int32 = open.withLock { open in
             if let known = open[name] { return known }
-            let descriptor = Glibc.open(path, O_RDWR | O_CLOEXEC)
+            let descriptor = Glibc.open(path(name), O_RDWR | O_CLOEXEC)
             if descriptor >= 0 { open[name] = descriptor }
             return descriptor
         }
-        guard result >= 0 else { throw Self.error("open", path) }
+        guard result >= 0 else { throw Self.error("open", path(name)) }
         return result
     }
 
