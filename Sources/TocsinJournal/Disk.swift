@@ -1,6 +1,8 @@
 /// The file operations the journal is made of, in one folder: the seam behind which the simulator puts its faults. Names are
 /// file names in that folder. Every call may block; the loop calls only `read`, the journal's own threads the rest.
 public protocol Disk: Sendable {
+    /// Whether a second thread may read a file while the first is at work.
+    static var readsAhead: Bool { get }
     /// Names of all files, in no order.
     func list() throws(DiskError) -> [String]
     /// Bytes of a file.
@@ -22,6 +24,8 @@ public protocol Disk: Sendable {
 }
 
 extension Disk {
+    public static var readsAhead: Bool { false }
+
     /// Makes a file of `size` bytes, `start` and then zeros, or replaces the one of that name, durably: whatever happens, it is the
     /// old one or the new one, whole. Blocking.
     func replace(_ name: String, size: Int, start: UnsafeRawBufferPointer) throws(DiskError) {

@@ -3,6 +3,7 @@ import Synchronization
 
 /// The real disk: one folder, locked, so that one process at a time has it. Thread-safe.
 public final class PosixDisk: Disk {
+    public static var readsAhead: Bool { true }
     public let directory: String
     private let lock: Int32
     /// Open files by name; closed when removed or renamed, and at the end.
