@@ -82,7 +82,7 @@ private struct ActiveArchiver: Sendable {
 
     func run() async throws {
         let (signal, hint) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        let server = IncidentServer(store: store, now: ArchiveWorker.now, changed: { hint.yield() })
+        let server = IncidentServer(store: store, hub: client, now: ArchiveWorker.now, changed: { hint.yield() })
         let publisher = OutboxPublisher(store: store, logger: logger) { try await client.publish($0) }
         let consumer = ArchiveConsumer(store: store, batchMax: configuration.batchMax, logger: logger) { hint.yield() }
         try await withThrowingTaskGroup(of: Void.self) { group in

@@ -1,12 +1,17 @@
 import GRPCCore
+import TocsinDomain
+import TocsinKit
 import TocsinProto
 import TocsinServices
+import TocsinWire
 
 /// `tocsin.v1.IncidentService`, answered from a store. Thread-safe.
 struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
     static let service = "tocsin.v1.IncidentService"
 
     let store: ArchiveStore
+    /// For what is not in the store: reports go to the hub, changes come from it.
+    let hub: any IncidentHub
     /// Milliseconds since 1970.
     let now: @Sendable () -> UInt64
     /// Called after a command was done.
@@ -40,10 +45,55 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
         try await answer { try await store.trace(request) }
     }
 
+    func report(request: Tocsin_V1_ReportRequest, context: ServerContext) async throws -> Tocsin_V1_ReportResponse {
+        try await answer {
+            var event = request.event
+            try check(event)
+            if event.id.isEmpty {
+                event.id = MessageID.random().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+            }
+            if event.source.isEmpty { event.source = "grpc" }
+            if event.observedAt == 0 { event.observedAt = now() }
+            let id = event.id
+            let isDuplicate = try await hub.report(event)
+            return .with {
+                $0.eventID = id
+                $0.duplicate = isDuplicate
+            }
+        }
+    }
+
+    private func check(_ event: Tocsin_V1_Event) throws(RPCError) {
+        func refuse(_ message: String) -> RPCError { RPCError(code: .invalidArgument, message: message) }
+        if event.service.allSatisfy(\.isWhitespace) { throw refuse("event.service is empty; say what it is about") }
+        if event.summary.allSatisfy(\.isWhitespace) { throw refuse("event.summary is empty; say in one line what is wrong") }
+        if event.id.utf8.count > 64 { throw refuse("event.id has \(event.id.utf8.count) bytes; at most 64 are possible") }
+        if !event.severityHint.isEmpty, Severity(parsing: event.severityHint) == nil {
+            throw refuse("event.severity_hint \"\(event.severityHint.prefix(64))\" is none of critical, major, minor, info")
+        }
+    }
+
+    func watch(
+        request: Tocsin_V1_WatchRequest, response: RPCWriter<Tocsin_V1_WatchResponse>, context: ServerContext
+    ) async throws {
+        try await answer {
+            try await hub.changes(since: request.since) { item in
+                if case .change(let change)? = item.what {
+                    guard request.number == 0 || change.incident.number == request.number,
+                        request.service.isEmpty || change.incident.services.contains(request.service)
+                    else { return }
+                }
+                try await response.write(item)
+            }
+        }
+    }
+
     /// What went wrong, with its gRPC code and a sentence.
     private func answer<Response>(_ body: () async throws -> Response) async throws(RPCError) -> Response {
         do {
             return try await body()
+        } catch let error as RPCError {
+            throw error
         } catch let refusal as CommandRefusal {
             throw RPCError(code: refusal.code.status, message: refusal.message)
         } catch let error as ArchiveError {
@@ -55,6 +105,63 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
         } catch {
             throw RPCError(code: .unknown, message: "\(error)")
         }
+    }
+}
+
+/// The hub as the incident service needs it.
+protocol IncidentHub: Sendable {
+    /// Returns when the event is on disk: whether it was there before. Throws `RPCError`.
+    func report(_ event: Tocsin_V1_Event) async throws -> Bool
+
+    /// Calls `each` with every change from a time on, milliseconds since 1970, or from now on (0), until the task is cancelled.
+    func changes(since: UInt64, _ each: (Tocsin_V1_WatchResponse) async throws -> Void) async throws
+}
+
+extension Client: IncidentHub {
+    func report(_ event: Tocsin_V1_Event) async throws -> Bool {
+        do {
+            let message = try Message(
+                event, id: Array(event.id.utf8), subject: "event.grpc.report", severity: .init(event.severityHint),
+                key: event.service)
+            return try await publish([message]).duplicates > 0
+        } catch let error as ClientError {
+            throw RPCError(code: .unavailable, message: "the hub has not taken the event: \(error); report it again")
+        }
+    }
+
+    func changes(since: UInt64, _ each: (Tocsin_V1_WatchResponse) async throws -> Void) async throws {
+        let tap: Tap
+        do { tap = try await self.tap(["incident.>"], from: since == 0 ? .live : .time(since)) } catch {
+            throw RPCError(code: .unavailable, message: "the hub cannot be watched now: \(error)")
+        }
+        try await withTaskCancellationHandler {
+            for try await item in tap {
+                switch item {
+                case .message(let message, _):
+                    let change = try message.decode(Tocsin_V1_IncidentChange.self)
+                    try await each(.with { $0.change = change })
+                case .gap(let first, let last, let reason):
+                    try await each(
+                        .with {
+                            $0.missed = .with {
+                                $0.first = first
+                                $0.last = last
+                                $0.reason = reason
+                            }
+                        })
+                }
+            }
+        } onCancel: {
+            Task { await tap.close() }
+        }
+        await tap.close()
+    }
+}
+
+extension WireSeverity {
+    /// Of an event; one that says nothing is taken for major.
+    fileprivate init(_ hint: String) {
+        self = Severity(parsing: hint).flatMap { WireSeverity(rawValue: $0.rawValue) } ?? .major
     }
 }
 

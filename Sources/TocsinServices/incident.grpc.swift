@@ -86,13 +86,41 @@ public enum Tocsin_V1_IncidentService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Report" metadata.
+        public enum Report: Sendable {
+            /// Request type for "Report".
+            public typealias Input = Tocsin_V1_ReportRequest
+            /// Response type for "Report".
+            public typealias Output = Tocsin_V1_ReportResponse
+            /// Descriptor for "Report".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "Report",
+                type: .unary
+            )
+        }
+        /// Namespace for "Watch" metadata.
+        public enum Watch: Sendable {
+            /// Request type for "Watch".
+            public typealias Input = Tocsin_V1_WatchRequest
+            /// Response type for "Watch".
+            public typealias Output = Tocsin_V1_WatchResponse
+            /// Descriptor for "Watch".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "Watch",
+                type: .serverStreaming
+            )
+        }
         /// Descriptors for all methods in the "tocsin.v1.IncidentService" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             List.descriptor,
             Get.descriptor,
             Apply.descriptor,
             GetAccounting.descriptor,
-            Trace.descriptor
+            Trace.descriptor,
+            Report.descriptor,
+            Watch.descriptor
         ]
     }
 }
@@ -188,6 +216,42 @@ extension Tocsin_V1_IncidentService {
             request: GRPCCore.StreamingServerRequest<Tocsin_V1_TraceRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_TraceResponse>
+
+        /// Handle the "Report" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_ReportRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_ReportResponse` messages.
+        func report(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ReportRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ReportResponse>
+
+        /// Handle the "Watch" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Every change of every incident as it happens, until the caller has enough.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_WatchRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_WatchResponse` messages.
+        func watch(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_WatchRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchResponse>
     }
 
     /// Service protocol for the "tocsin.v1.IncidentService" service.
@@ -267,6 +331,42 @@ extension Tocsin_V1_IncidentService {
             request: GRPCCore.ServerRequest<Tocsin_V1_TraceRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_TraceResponse>
+
+        /// Handle the "Report" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ReportRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_ReportResponse` message.
+        func report(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ReportRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ReportResponse>
+
+        /// Handle the "Watch" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Every change of every incident as it happens, until the caller has enough.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_WatchRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_WatchResponse` messages.
+        func watch(
+            request: GRPCCore.ServerRequest<Tocsin_V1_WatchRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchResponse>
     }
 
     /// Simple service protocol for the "tocsin.v1.IncidentService" service.
@@ -344,6 +444,43 @@ extension Tocsin_V1_IncidentService {
             request: Tocsin_V1_TraceRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Tocsin_V1_TraceResponse
+
+        /// Handle the "Report" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_ReportRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_ReportResponse` to respond with.
+        func report(
+            request: Tocsin_V1_ReportRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_ReportResponse
+
+        /// Handle the "Watch" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Every change of every incident as it happens, until the caller has enough.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_WatchRequest` message.
+        ///   - response: A response stream of `Tocsin_V1_WatchResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func watch(
+            request: Tocsin_V1_WatchRequest,
+            response: GRPCCore.RPCWriter<Tocsin_V1_WatchResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
     }
 }
 
@@ -401,6 +538,28 @@ extension Tocsin_V1_IncidentService.StreamingServiceProtocol {
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_TraceResponse>(),
             handler: { request, context in
                 try await self.trace(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.Report.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ReportRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ReportResponse>(),
+            handler: { request, context in
+                try await self.report(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.Watch.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_WatchRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_WatchResponse>(),
+            handler: { request, context in
+                try await self.watch(
                     request: request,
                     context: context
                 )
@@ -465,6 +624,28 @@ extension Tocsin_V1_IncidentService.ServiceProtocol {
             context: context
         )
         return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func report(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ReportRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ReportResponse> {
+        let response = try await self.report(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func watch(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_WatchRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchResponse> {
+        let response = try await self.watch(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
     }
 }
 
@@ -533,6 +714,36 @@ extension Tocsin_V1_IncidentService.SimpleServiceProtocol {
                 context: context
             ),
             metadata: [:]
+        )
+    }
+
+    public func report(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ReportRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ReportResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ReportResponse>(
+            message: try await self.report(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func watch(
+        request: GRPCCore.ServerRequest<Tocsin_V1_WatchRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchResponse> {
+        return GRPCCore.StreamingServerResponse<Tocsin_V1_WatchResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.watch(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
         )
     }
 }
@@ -639,6 +850,52 @@ extension Tocsin_V1_IncidentService {
             deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_TraceResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_TraceResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Report" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ReportRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ReportRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ReportResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func report<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ReportRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ReportRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ReportResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Watch" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Every change of every incident as it happens, until the caller has enough.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_WatchRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_WatchRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_WatchResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func watch<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_WatchRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_WatchRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_WatchResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -807,6 +1064,72 @@ extension Tocsin_V1_IncidentService {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Report" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ReportRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ReportRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ReportResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func report<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ReportRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ReportRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ReportResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.Report.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Watch" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Every change of every incident as it happens, until the caller has enough.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_WatchRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_WatchRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_WatchResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func watch<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_WatchRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_WatchRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_WatchResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.Watch.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -933,6 +1256,62 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_TraceRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_TraceResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Report" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_ReportRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func report<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ReportRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.report(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ReportRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ReportResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Watch" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Every change of every incident as it happens, until the caller has enough.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_WatchRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func watch<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_WatchRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.watch(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_WatchRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_WatchResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1081,6 +1460,70 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             metadata: metadata
         )
         return try await self.trace(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Report" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func report<Result>(
+        _ message: Tocsin_V1_ReportRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ReportRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.report(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Watch" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Every change of every incident as it happens, until the caller has enough.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func watch<Result>(
+        _ message: Tocsin_V1_WatchRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_WatchRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.watch(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -195,7 +195,7 @@ struct CommandTests {
     @Test("the service answers by method, and failures with their gRPC code")
     func service() async throws {
         let archive = try await Self.archive()
-        let server = IncidentServer(store: archive.store, now: { Self.later }, changed: {})
+        let server = IncidentServer(store: archive.store, hub: NoHub(), now: { Self.later }, changed: {})
         let context = ServerContext(
             descriptor: Tocsin_V1_IncidentService.Method.Get.descriptor, remotePeer: "", localPeer: "", cancellation: .init())
         func code(_ call: () async throws -> Void) async throws -> RPCError.Code? {
@@ -219,4 +219,9 @@ struct CommandTests {
             try await code { _ = try await server.apply(request: command("2", .close), context: context) } == .failedPrecondition)
         #expect(try await code { _ = try await server.apply(request: .init(), context: context) } == .invalidArgument)
     }
+}
+
+private struct NoHub: IncidentHub {
+    func report(_ event: Tocsin_V1_Event) async throws -> Bool { false }
+    func changes(since: UInt64, _ each: (Tocsin_V1_WatchResponse) async throws -> Void) async throws {}
 }
