@@ -300,36 +300,33 @@ package final class CallStream: Sendable {
         }
     }
 
-    /// Takes in what the hub has brought; false if it is more than was allowed.
-    func receive(_ incoming: Incoming, isLast: Bool = false) -> Bool {
-        let (isAllowed, reader) = state.withLock { state -> (Bool, CheckedContinuation<Incoming?, any Error>?) in
-            if state.isRead { return (true, nil) }
-            switch incoming {
-            case .messages(let frame):
-                guard state.allowed > 0 else { return (false, nil) }
-                state.allowed -= frame.count + Limits.callFrameOverhead
-            case .headers: break
-            case .tail:
-                state.isOver = true
-                state.isRead = true
+    /// Takes in what the hub has brought; false if it is more than was allowed. All of a frame at once: its reader is woken once.
+    func receive(
+        headers: [Tocsin_V1_MetadataEntry]? = nil, messages: Bytes? = nil, tail: Tocsin_V1_CallTail? = nil, isLast: Bool = false
+    ) -> Bool {
+        let (isAllowed, reader, first) = state.withLock {
+            state -> (Bool, CheckedContinuation<Incoming?, any Error>?, Incoming?) in
+            if state.isRead { return (true, nil, nil) }
+            if let messages {
+                guard state.allowed > 0 else { return (false, nil, nil) }
+                state.allowed -= messages.count + Limits.callFrameOverhead
             }
-            if isLast { state.isRead = true }
-            if let reader = state.reader.take() { return (true, reader) }
-            state.inbox.append(incoming)
-            return (true, nil)
+            if let headers { state.inbox.append(.headers(headers)) }
+            if let messages { state.inbox.append(.messages(messages)) }
+            if let tail {
+                state.inbox.append(.tail(tail))
+                state.isOver = true
+            }
+            if tail != nil || isLast { state.isRead = true }
+            guard state.reader != nil else { return (true, nil, nil) }
+            guard let first = state.inbox.popFirst() else {
+                return (true, state.isRead ? state.reader.take() : nil, nil)
+            }
+            return (true, state.reader.take(), first)
         }
-        reader?.resume(returning: incoming)
-        if case .tail = incoming { releaseWriter() }
+        reader?.resume(returning: first)
+        if tail != nil { releaseWriter() }
         return isAllowed
-    }
-
-    /// The caller has sent its last request, and nothing with it.
-    func receiveEnd() {
-        let reader = state.withLock { state in
-            state.isRead = true
-            return state.reader.take()
-        }
-        reader?.resume(returning: nil)
     }
 
     // MARK: The end
@@ -337,7 +334,7 @@ package final class CallStream: Sendable {
     /// A caller's call has ended without an answer of its server.
     func end(_ error: CallEnd) {
         if isServed { return cancelled() }
-        _ = receive(.tail(error.tail))
+        _ = receive(tail: error.tail)
     }
 
     /// At the server's end: the caller no longer waits.

@@ -120,7 +120,7 @@ extension Connection {
             deadline: head.timeoutMs == 0 ? .max : now + Int64(head.timeoutMs),
             holdsBack: service?.singleResponses.contains(head.method) ?? true, mailbox: mailbox)
         table.streams[id] = stream
-        receive(stream, messages, isLast: isLast, now: now)
+        receive(stream, stream.receive(messages: messages, isLast: isLast), now: now)
         guard let service else {
             // It was on its way while the offer was taken back.
             return stream.finish(CallEnd(code: 14, message: "\(head.method) is no longer served here").tail)
@@ -132,11 +132,11 @@ extension Connection {
         guard let stream = table.streams[id] else { return }
         switch action {
         case .begin: if stream.isReady { flushCall(stream, now: now) }
-        case .headers(let metadata): _ = stream.receive(.headers(metadata))
-        case .messages(let messages, let isLast): receive(stream, messages, isLast: isLast, now: now)
-        case .tail(let tail):
-            table.streams[id] = nil
-            _ = stream.receive(.tail(tail))
+        case .response(let headers, let messages, let tail):
+            if tail != nil { table.streams[id] = nil }
+            receive(stream, stream.receive(headers: headers, messages: messages, tail: tail), now: now)
+        case .requests(let messages, let isLast):
+            receive(stream, stream.receive(messages: messages, isLast: isLast), now: now)
         case .window(let bytes): stream.addRoom(bytes)
         case .end(let end):
             table.streams[id] = nil
@@ -147,13 +147,7 @@ extension Connection {
         }
     }
 
-    private func receive(_ stream: CallStream, _ messages: Bytes?, isLast: Bool, now: Int64) {
-        if let messages {
-            if !stream.receive(.messages(messages), isLast: isLast) {
-                session.violation("more of call \(stream.id) than its window", now: now)
-            }
-        } else if isLast {
-            stream.receiveEnd()
-        }
+    private func receive(_ stream: CallStream, _ isAllowed: Bool, now: Int64) {
+        if !isAllowed { session.violation("more of call \(stream.id) than its window", now: now) }
     }
 }

@@ -5,9 +5,10 @@ import TocsinWire
 enum CallAction {
     /// It may send now.
     case begin
-    case headers([Tocsin_V1_MetadataEntry])
-    case messages(Bytes?, isLast: Bool)
-    case tail(Tocsin_V1_CallTail)
+    /// To a caller: what came in one frame.
+    case response(headers: [Tocsin_V1_MetadataEntry]?, Bytes?, Tocsin_V1_CallTail?)
+    /// To a server.
+    case requests(Bytes?, isLast: Bool)
     /// The other end takes so many bytes more.
     case window(Int)
     /// A call this client made has ended without an answer of its server.
@@ -85,36 +86,33 @@ extension Session {
         do {
             if id >= Limits.servedCallID {
                 guard served.contains(id), header.kind == .message else { return }
-                act(.call(id, .messages(body.first, isLast: header.flags & Header.halfClose != 0)))
+                act(.call(id, .requests(body.first, isLast: header.flags & Header.halfClose != 0)))
                 return
             }
             guard let call = calls[id] else { return }
             switch header.kind {
             case .headers:
                 let start = try Tocsin_V1_CallStart(serializedBytes: body.first?.array ?? [])
-                begin(id, call, start.metadata)
-                if let messages = body.dropFirst().first { act(.call(id, .messages(messages, isLast: false))) }
+                respond(id, call, start.metadata, body.dropFirst().first)
             case .reply:
                 let tail = try Tocsin_V1_CallTail(serializedBytes: body.first?.array ?? [])
                 let messages = body.dropFirst().first
                 // A failure alone is no response that has begun.
-                if messages != nil || tail.code == 0 || !tail.initial.isEmpty { begin(id, call, tail.initial) }
-                if let messages { act(.call(id, .messages(messages, isLast: false))) }
-                calls[id] = nil
-                act(.call(id, .tail(tail)))
-            default:
-                begin(id, call, [])
-                if let messages = body.first { act(.call(id, .messages(messages, isLast: false))) }
+                let begins = messages != nil || tail.code == 0 || !tail.initial.isEmpty
+                respond(id, call, begins ? tail.initial : nil, messages, tail)
+            default: respond(id, call, [], body.first)
             }
         } catch {
             violation("\(header.kind): \(error)", now: now)
         }
     }
 
-    private mutating func begin(_ id: UInt64, _ call: Call, _ metadata: [Tocsin_V1_MetadataEntry]) {
-        guard !call.hasHeaders else { return }
-        calls[id]?.hasHeaders = true
-        act(.call(id, .headers(metadata)))
+    /// `headers` are told the first time only: whatever comes first begins the response.
+    private mutating func respond(
+        _ id: UInt64, _ call: Call, _ headers: [Tocsin_V1_MetadataEntry]?, _ messages: Bytes?, _ tail: Tocsin_V1_CallTail? = nil
+    ) {
+        if tail != nil { calls[id] = nil } else { calls[id]?.hasHeaders = true }
+        act(.call(id, .response(headers: call.hasHeaders ? nil : headers, messages, tail)))
     }
 
     mutating func window(_ header: Header) {

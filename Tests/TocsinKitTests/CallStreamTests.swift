@@ -71,10 +71,8 @@ import TocsinWire
     @Test("a reader gets headers, messages and the tail in order, then nothing; more than the window is refused")
     func incoming() async throws {
         let stream = try caller()
-        #expect(stream.receive(.headers([.with { $0.key = "a" }])))
-        #expect(stream.receive(.messages(frame([1, 2]))))
-        #expect(stream.receive(.tail(.with { $0.code = 5 })))
-        #expect(stream.receive(.messages(frame([9]))), "what comes after the end is dropped")
+        #expect(stream.receive(headers: [.with { $0.key = "a" }], messages: frame([1, 2]), tail: .with { $0.code = 5 }))
+        #expect(stream.receive(messages: frame([9])), "what comes after the end is dropped")
         guard case .headers(let headers)? = try await stream.next() else { throw Missing(what: "no headers") }
         #expect(headers.map(\.key) == ["a"])
         guard case .messages(let bytes)? = try await stream.next() else { throw Missing(what: "no messages") }
@@ -84,8 +82,8 @@ import TocsinWire
         #expect(tail.code == 5)
         #expect(try await stream.next() == nil)
         let flooded = try caller()
-        #expect(flooded.receive(.messages(frame([Limits.callWindow]))))
-        #expect(!flooded.receive(.messages(frame([1]))))
+        #expect(flooded.receive(messages: frame([Limits.callWindow])))
+        #expect(!flooded.receive(messages: frame([1])))
     }
 
     @Test("a task that waits to read or to write ends when it is cancelled, and the stream can still be used")
@@ -94,7 +92,7 @@ import TocsinWire
         let reading = Task { try await stream.next() }
         reading.cancel()
         await #expect(throws: CancellationError.self) { try await reading.value }
-        #expect(stream.receive(.headers([])))
+        #expect(stream.receive(headers: []))
         guard case .headers? = try await stream.next() else { throw Missing(what: "no headers") }
         let cancelled = Task { try await stream.next() }
         stream.cancel()
@@ -105,7 +103,7 @@ import TocsinWire
     @Test("a server reads until the half-close; when its caller is gone, reading, writing and its task hear of it")
     func server() async throws {
         let stream = try served()
-        #expect(stream.receive(.messages(frame([1])), isLast: true))
+        #expect(stream.receive(messages: frame([1]), isLast: true))
         guard case .messages? = try await stream.next() else { throw Missing(what: "no messages") }
         #expect(try await stream.next() == nil)
         try stream.write(headers: [])
