@@ -143,9 +143,10 @@ extension Core {
 
     /// Takes back a message that was published for later and is not due yet, from every pool. False if no pool holds it: it is
     /// due, was cancelled before, or was never stored.
-    public mutating func cancelDelayed(id: UnsafeRawBufferPointer) -> Bool {
+    public mutating func cancelDelayed(id: UnsafeRawBufferPointer, at now: Moment) -> Bool {
         let fingerprint = DelayedMessages.ID(high: hash.hash(id, lane: 1), low: hash.hash(id, lane: 2))
-        guard let message = delayedMessages[fingerprint] else { return false }
+        // One that is due may still be held, or lie in the past that a pool has yet to read: it is due all the same.
+        guard let message = delayedMessages[fingerprint], message.due > now.wall else { return false }
         var isHeld = false
         var mask = message.route
         while mask != 0 {

@@ -97,7 +97,7 @@ extension Engine {
             }
             try checkRoom()
             var response = Tocsin_V1_CancelDelayedResponse()
-            response.cancelled = request.ids.filter { id in id.withUnsafeBytes { core.cancelDelayed(id: $0) } }
+            response.cancelled = request.ids.filter { id in id.withUnsafeBytes { core.cancelDelayed(id: $0, at: now) } }
             core.answerWhenDurable(call: id, try Self.frame(response))
         case "RetryDeadLetters":
             let request: Tocsin_V1_RetryDeadLettersRequest = try Self.decode(Bytes(copying: request))

@@ -57,9 +57,8 @@ struct ResolveCommand: ActionCommand {
     @OptionGroup var options: ClientOptionGroup
     var action: Tocsin_V1_Action { .resolve }
     var text: String { cause }
-
-    func validate() {
-        if cause == "unknown" { Terminal.say("the cause is given as \"unknown\"; say it with --cause if you know it") }
+    var remark: String? {
+        cause == "unknown" ? "the cause is given as \"unknown\"; say it with --cause if you know it" : nil
     }
 }
 

@@ -149,13 +149,17 @@ protocol ActionCommand: AsyncParsableCommand {
     /// Note, cause, reason or assignee.
     var text: String { get }
     var waivesPostmortem: Bool { get }
+    /// Said before it is done. Not in `validate`, which runs before all arguments are known to be good.
+    var remark: String? { get }
 }
 
 extension ActionCommand {
     var text: String { "" }
     var waivesPostmortem: Bool { false }
+    var remark: String? { nil }
 
     func run() async throws {
+        if let remark { Terminal.say(remark) }
         var request = Tocsin_V1_CommandRequest()
         request.id = hexadecimal(MessageID.random())
         request.number = number.value

@@ -169,6 +169,22 @@ struct PoolOptionTests {
         #expect(again.counters("late").cancelled == 1)
     }
 
+    @Test("a message that is due is not taken back from a pool that has yet to come to it")
+    func cancelDueAhead() throws {
+        var hub = try TestHub.withWorker()
+        try hub.publishSynced([TestMessage(id: "0", subject: "unrouted.x")])
+        hub.step(.declare(1, request: 5, try PoolDefinition(name: "late", filters: ["unrouted.>"], fromStart: true)))
+        hub.flush()
+        try hub.publish(1, [TestMessage(id: "due", subject: "unrouted.x", notBefore: hub.now.wall + 5_000)])
+        hub.step(.durable(hub.lastOrdinal))
+        hub.now.wall += 5_000
+        hub.expectCancel("due", false)
+        try hub.sync()
+        #expect(hub.counters("late").cancelled == 0)
+        #expect(hub.pool("late").waiting == 2 && hub.pool("late").delayed == 0)
+        hub.checkInvariants()
+    }
+
     @Test("a dead letter that is discarded is gone for good and holds nothing back")
     func discard() throws {
         var hub = try TestHub.withWorker(maxAttempts: 1)

@@ -171,7 +171,7 @@ struct TestHub {
         step(.settle(delivered.peer, subscription: delivered.subscription, [row], reasons: reason.map { [$0] } ?? []))
     }
 
-    mutating func cancel(_ id: String) -> Bool { Array(id.utf8).withUnsafeBytes { core.cancelDelayed(id: $0) } }
+    mutating func cancel(_ id: String) -> Bool { Array(id.utf8).withUnsafeBytes { core.cancelDelayed(id: $0, at: now) } }
 
     mutating func expectCancel(_ id: String, _ expected: Bool, _ comment: Comment? = nil) {
         let isCancelled = cancel(id)
