@@ -285,6 +285,8 @@ final class Checker {
 
     /// The writer has told the engine that everything up to this batch is on disk.
     func durable(_ ordinal: UInt64) {
+        // What is due by now comes before what is new.
+        tick()
         let now = clock.moment
         while durableOrdinal < ordinal, durableOrdinal < UInt64(records.count) {
             let record = records[Int(durableOrdinal)]
