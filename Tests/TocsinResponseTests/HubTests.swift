@@ -91,7 +91,10 @@ struct HubTests {
 
     private func pools(_ client: Client) async throws -> [Tocsin_V1_PoolStatus] {
         let broker = Tocsin_V1_BrokerAdmin.Client(wrapping: GRPCClient(transport: HubClientTransport(client)))
-        return try await broker.getStatus(.init()).pools
+        // A hub that is being restarted has none, for those who wait for it.
+        do { return try await broker.getStatus(.init()).pools } catch let error as RPCError where error.code == .unavailable {
+            return []
+        }
     }
 
     @Test("a change runs its runbook and tells its receiver, and what cannot be read becomes a dead letter")
