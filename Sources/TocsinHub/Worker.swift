@@ -1,5 +1,5 @@
 import Glibc
-import Synchronization
+import TocsinJournal
 
 /// A thread that does one thing after another and tells what came of each; the loop hands it work and never waits for it.
 final class WorkerThread<Work: Sendable, Outcome: Sendable>: @unchecked Sendable {
@@ -9,7 +9,7 @@ final class WorkerThread<Work: Sendable, Outcome: Sendable>: @unchecked Sendable
     private var pending: [Work] = []
     private var outcomes: [Outcome] = []
     private var stopping = false
-    private var thread = pthread_t()
+    private var thread: SystemThread?
     private let perform: @Sendable (Work) -> Outcome
     private let done: @Sendable () -> Void
 
@@ -21,7 +21,9 @@ final class WorkerThread<Work: Sendable, Outcome: Sendable>: @unchecked Sendable
         wakeup = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(wakeup, nil)
-        thread = try startThread(name) { [self] in work() }
+        do { thread = try SystemThread { [self] in work() } } catch {
+            throw HubError(code: .other, description: "cannot start the thread \(name): \(error)")
+        }
     }
 
     deinit {
@@ -53,7 +55,7 @@ final class WorkerThread<Work: Sendable, Outcome: Sendable>: @unchecked Sendable
         stopping = true
         pthread_cond_signal(wakeup)
         pthread_mutex_unlock(mutex)
-        pthread_join(thread, nil)
+        thread?.join()
     }
 
     private func work() {
@@ -72,31 +74,4 @@ final class WorkerThread<Work: Sendable, Outcome: Sendable>: @unchecked Sendable
         while pending.isEmpty, !stopping { pthread_cond_wait(wakeup, mutex) }
         return pending.isEmpty ? nil : pending.removeFirst()
     }
-}
-
-/// Starts a joinable thread on which every signal is blocked: they are handled in one place, by the executable.
-func startThread(_ name: String, _ body: @escaping @Sendable () -> Void) throws(HubError) -> pthread_t {
-    final class Box: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var all = sigset_t()
-    var before = sigset_t()
-    sigfillset(&all)
-    pthread_sigmask(SIG_BLOCK, &all, &before)
-    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-    var thread = pthread_t()
-    let context = Unmanaged.passRetained(Box(body))
-    let code = pthread_create(
-        &thread, nil,
-        { context in
-            guard let context else { return nil }
-            Unmanaged<Box>.fromOpaque(context).takeRetainedValue().body()
-            return nil
-        }, context.toOpaque())
-    guard code == 0 else {
-        context.release()
-        throw HubError(code: .other, description: "cannot start the thread \(name): \(String(cString: strerror(code)))")
-    }
-    return thread
 }

@@ -1,5 +1,3 @@
-import Glibc
-
 /// One segment at a time, whole, in memory that is used again for the next: memory that is new to the process costs more than
 /// reading into it.
 ///
@@ -10,7 +8,7 @@ final class SegmentBuffer<D: Disk>: @unchecked Sendable {
     private var bytes: UnsafeMutableRawBufferPointer
     private var number: UInt32 = 0
     private var outcome: Result<UnsafeRawBufferPointer, any Error>?
-    private var thread: pthread_t?
+    private var thread: SystemThread?
 
     init(_ disk: D, bytes: Int) {
         self.disk = disk
@@ -29,7 +27,7 @@ final class SegmentBuffer<D: Disk>: @unchecked Sendable {
         outcome = nil
         // Unsafe is sound: `deinit` joins the thread, so it never outlives the object; and a reference of its own could make it the
         // one that ends the object, and joins itself.
-        thread = startThread(ThreadBody { [unowned(unsafe) self] in read() })
+        do { thread = try SystemThread { [unowned(unsafe) self] in read() } } catch { thread = nil }
     }
 
     /// The segment, read before (`begin`) or now; valid until the next `begin` or `take`.
@@ -50,32 +48,7 @@ final class SegmentBuffer<D: Disk>: @unchecked Sendable {
     }
 
     private func join() {
-        guard let thread else { return }
-        pthread_join(thread, nil)
-        self.thread = nil
+        thread?.join()
+        thread = nil
     }
-}
-
-private final class ThreadBody {
-    let run: () -> Void
-    init(_ run: @escaping () -> Void) { self.run = run }
-}
-
-/// Starts a thread on which every signal is blocked: they are handled in one place, by the executable. Nil if none can be started.
-private func startThread(_ body: ThreadBody) -> pthread_t? {
-    var all = sigset_t()
-    var before = sigset_t()
-    sigfillset(&all)
-    pthread_sigmask(SIG_BLOCK, &all, &before)
-    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-    let kept = Unmanaged.passRetained(body)
-    var thread = pthread_t()
-    let code = pthread_create(
-        &thread, nil,
-        { body in
-            if let body { Unmanaged<ThreadBody>.fromOpaque(body).takeRetainedValue().run() }
-            return nil
-        }, kept.toOpaque())
-    if code != 0 { kept.release() }
-    return code == 0 ? thread : nil
 }

@@ -1,4 +1,5 @@
 import Glibc
+import TocsinJournal
 
 /// Milliseconds of a clock that never goes back.
 func steadyNow() -> Int64 {
@@ -27,30 +28,7 @@ extension Duration {
 ///
 /// - Throws: `ClientError.badOption` if the limit of threads is reached.
 func startThread(_ body: @escaping @Sendable () -> Void) throws(ClientError) {
-    final class Box {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var all = sigset_t()
-    var before = sigset_t()
-    sigfillset(&all)
-    pthread_sigmask(SIG_SETMASK, &all, &before)
-    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    defer { pthread_attr_destroy(&attributes) }
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    var thread = pthread_t()
-    let box = Unmanaged.passRetained(Box(body))
-    let code = pthread_create(
-        &thread, &attributes,
-        { argument in
-            if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
-            return nil
-        }, box.toOpaque())
-    guard code == 0 else {
-        box.release()
-        throw .badOption("cannot start a thread: \(String(cString: strerror(code))); raise the limit of threads")
+    do { try SystemThread(body).detach() } catch {
+        throw .badOption("cannot start a thread: \(error); raise the limit of threads")
     }
 }
