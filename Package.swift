@@ -115,7 +115,7 @@ let package = Package(
             name: "tocsin-gateway",
             dependencies: [
                 "TocsinProgram", "TocsinConfiguration", "TocsinGateway", "TocsinServices", "GRPCZeroMQTransport", "TocsinKit",
-                "TocsinProto", "TocsinSupervision", arguments, crypto, grpc,
+                "TocsinProto", "TocsinSupervision", "TocsinWire", arguments, crypto, grpc,
             ], swiftSettings: strict),
         .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
         .executableTarget(name: "tocsin-fuzz", dependencies: ["TocsinSimulator"], swiftSettings: strict),

@@ -50,7 +50,7 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
             var event = request.event
             try check(event)
             if event.id.isEmpty {
-                event.id = MessageID.random().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+                event.id = MessageID.random().hexadecimal
             }
             if event.source.isEmpty { event.source = "grpc" }
             if event.observedAt == 0 { event.observedAt = now() }

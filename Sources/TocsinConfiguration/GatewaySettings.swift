@@ -1,3 +1,5 @@
+import TocsinWire
+
 /// Where the gateway listens, and who may call.
 public struct GatewaySettings: Sendable, Equatable {
     /// Paths of files in PEM.
@@ -92,6 +94,6 @@ extension Scalar where Value == [UInt8] {
                 guard text.count == 64, digits.count == 64 else { return nil }
                 return stride(from: 0, to: 64, by: 2).map { UInt8(digits[$0] * 16 + digits[$0 + 1]) }
             },
-            format: { bytes in bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() })
+            format: \.hexadecimal)
     }
 }

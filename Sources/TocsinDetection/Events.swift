@@ -120,7 +120,7 @@ struct EventMaker: Sendable {
 
     /// The dedup key, or, where that is longer than a key may be, its SHA-256.
     static func routingKey(_ dedupKey: String) -> String {
-        dedupKey.utf8.count <= Limits.keyBytes ? dedupKey : hexadecimal(SHA256.hash(data: Array(dedupKey.utf8)))
+        dedupKey.utf8.count <= Limits.keyBytes ? dedupKey : SHA256.hash(data: Array(dedupKey.utf8)).hexadecimal
     }
 }
 
@@ -146,17 +146,7 @@ func wallClockMs() -> UInt64 {
 }
 
 /// 16 random bytes in hexadecimal digits.
-func randomID() -> String { hexadecimal(MessageID.random()) }
-
-func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    var text: [UInt8] = []
-    for byte in bytes {
-        text.append(digits[Int(byte >> 4)])
-        text.append(digits[Int(byte & 15)])
-    }
-    return String(decoding: text, as: UTF8.self)
-}
+func randomID() -> String { MessageID.random().hexadecimal }
 
 /// The first `limit` bytes of `bytes` as text, not cut within a character; bytes that are not UTF-8 become U+FFFD.
 func text(_ bytes: UnsafeRawBufferPointer, limit: Int) -> String {

@@ -1,6 +1,7 @@
 import Crypto
 import Glibc
 import TocsinSystem
+import TocsinWire
 
 /// One file that is or was followed, and how far.
 struct FilePosition: Codable, Sendable, Equatable {
@@ -256,7 +257,7 @@ struct LogTail: ~Copyable {
         saidMissing = false
         // Not of the inode: a copy made before the truncation has the same lines at the same offsets.
         let identity = "\(path)\u{0}\(position.generation)"
-        contentID = hexadecimal(SHA256.hash(data: Array(identity.utf8)).prefix(12))
+        contentID = SHA256.hash(data: Array(identity.utf8)).prefix(12).hexadecimal
     }
 
     /// Where the last line that is complete ends, looking back at most one chunk.

@@ -38,7 +38,7 @@ struct TriageBatch: Sendable {
             do {
                 var event = try delivery.message.decode(Tocsin_V1_Event.self)
                 // The archive tells events apart by id, so one without must not be taken for another.
-                if event.id.isEmpty { event.id = Self.text(ofID: delivery.message.id) }
+                if event.id.isEmpty { event.id = delivery.message.id.idText }
                 inputs.append(
                     TriageInput(event: event, subject: delivery.message.subject, size: delivery.message.payload.count))
                 places.append(index)
@@ -138,9 +138,4 @@ struct TriageBatch: Sendable {
 
     /// 1 s, doubled with each attempt up to a minute.
     private static func delay(_ attempt: Int) -> Duration { .seconds(min(60, 1 << max(0, min(attempt - 1, 6)))) }
-
-    private static func text(ofID id: [UInt8]) -> String {
-        if id.allSatisfy({ (0x21...0x7E).contains($0) }) { return String(decoding: id, as: UTF8.self) }
-        return id.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    }
 }

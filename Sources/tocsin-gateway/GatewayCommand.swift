@@ -8,6 +8,7 @@ import TocsinGateway
 import TocsinKit
 import TocsinProgram
 import TocsinSupervision
+import TocsinWire
 
 /// The gateway's command line.
 struct GatewayCommand: AsyncParsableCommand {
@@ -21,20 +22,10 @@ struct GatewayCommand: AsyncParsableCommand {
             """,
         subcommands: [RunCommand.self, TokenCommand.self], defaultSubcommand: RunCommand.self)
 
-    /// Runs what the arguments say and ends the process with the exit code that belongs to how it went.
-    static func runToEnd() async {
-        do {
-            var command = try parseAsRoot()
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
-            } else {
-                try command.run()
-            }
-            Glibc.exit(ExitCodes.success.rawValue)
-        } catch let error as ConfigurationError {
-            Terminal.say("tocsin-gateway: the configuration has problems:\n\(error.description)")
-            Glibc.exit(ExitCodes.configuration.rawValue)
-        } catch { exit(withError: error) }
+    /// Nil for what ArgumentParser reports itself.
+    static func explain(_ error: any Error) -> (code: ExitCodes, message: String)? {
+        guard let error = error as? ConfigurationError else { return nil }
+        return (.configuration, "the configuration has problems:\n\(error.description)")
     }
 }
 
@@ -112,11 +103,9 @@ struct TokenCommand: ParsableCommand {
     func run() {
         var random = SystemRandomNumberGenerator()
         let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
-        let token = "tocsin_" + bytes.map { Self.hex($0) }.joined()
-        let hash = SHA256.hash(data: Array(token.utf8)).map { Self.hex($0) }.joined()
+        let token = "tocsin_" + bytes.hexadecimal
+        let hash = SHA256.hash(data: Array(token.utf8)).hexadecimal
         Terminal.say("gateway:\n  clients:\n    - name: \(client.printable)\n      token_sha256: \(hash)\n      methods: [\"*\"]")
         Terminal.print(token)
     }
-
-    private static func hex(_ byte: UInt8) -> String { String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }
 }

@@ -3,6 +3,7 @@ import GRPCCore
 import TocsinProgram
 import TocsinProto
 import TocsinServices
+import TocsinWire
 
 struct DeadLettersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -160,7 +161,7 @@ extension Tocsin_V1_DeadLetter {
     }
 
     fileprivate var message: JSON {
-        guard let content else { return ["unreadable": .string(hexadecimal(Array(envelope.prefix(256))))] }
+        guard let content else { return ["unreadable": .string(envelope.prefix(256).hexadecimal)] }
         return [
             "subject": .string(content.subject), "severity": .string(content.severity.name), "key": .text(content.key),
             "type": .text(content.type), "published_at": TimeText.json(content.publishedAt),

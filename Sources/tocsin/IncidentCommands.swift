@@ -4,6 +4,7 @@ import TocsinKit
 import TocsinProgram
 import TocsinProto
 import TocsinServices
+import TocsinWire
 
 struct ListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -161,7 +162,7 @@ extension ActionCommand {
     func run() async throws {
         if let remark { Terminal.say(remark) }
         var request = Tocsin_V1_CommandRequest()
-        request.id = hexadecimal(MessageID.random())
+        request.id = MessageID.random().hexadecimal
         request.number = number.value
         request.actor = actor.name
         request.action = action
@@ -181,8 +182,4 @@ extension ActionCommand {
                     + "\(incident.title.printable) (\(incident.state.name))")
         }
     }
-}
-
-func hexadecimal(_ bytes: [UInt8]) -> String {
-    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
 }

@@ -180,13 +180,13 @@ struct JournalListing {
         let severity = "\(view.severity)"
         var words = ["\(severity) \(text(view.subject))"]
         if !view.key.isEmpty { words.append("key \(text(view.key))") }
-        words.append("id \(Self.shown(view.id))")
+        words.append("id \(view.id.idText)")
         if view.notBefore > 0 { words.append("not before \(TimeText.local(view.notBefore))") }
         words.append("\(bytes.count) bytes")
         var pairs: [(String, JSON)] = [
             ("kind", .string(what)), ("sequence", .unsigned(sequence)), ("time", TimeText.json(time)),
             ("subject", .string(text(view.subject))), ("severity", .string(severity)), ("key", .text(text(view.key))),
-            ("id", .string(Self.shown(view.id))), ("not_before", TimeText.json(view.notBefore)),
+            ("id", .string(view.id.idText)), ("not_before", TimeText.json(view.notBefore)),
             ("bytes", .unsigned(UInt64(bytes.count))),
         ]
         var payload: JSON?
@@ -199,12 +199,6 @@ struct JournalListing {
         return Row(
             sequence: sequence, time: time, what: what, text: words.joined(separator: ", "), json: .object(pairs),
             payload: payload)
-    }
-
-    /// Ids may be any bytes: where they are no plain text, in hexadecimal.
-    private static func shown(_ id: UnsafeRawBufferPointer) -> String {
-        if id.allSatisfy({ (0x21...0x7E).contains($0) }) { return String(decoding: id, as: UTF8.self) }
-        return id.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     }
 
     private mutating func takeRecords(_ batch: RecoveredBatch) throws {

@@ -58,7 +58,7 @@ struct ReportCommand: AsyncParsableCommand {
 
     private func event() -> Tocsin_V1_Event {
         var event = Tocsin_V1_Event()
-        event.id = hexadecimal(MessageID.random())
+        event.id = MessageID.random().hexadecimal
         event.kind = resolve ? .resolve : .trigger
         event.source = source ?? "cli:\(actor.name)"
         event.service = service

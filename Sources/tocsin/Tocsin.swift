@@ -39,21 +39,4 @@ struct Tocsin: AsyncParsableCommand {
                     ArchiverCommand.self,
                 ]),
         ])
-
-    /// Runs what the arguments say and ends the process with the exit code that belongs to how it went.
-    static func runToEnd() async {
-        do {
-            var command = try parseAsRoot()
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
-            } else {
-                try command.run()
-            }
-            Glibc.exit(ExitCodes.success.rawValue)
-        } catch {
-            guard let failure = Failure(error) else { exit(withError: error) }
-            Terminal.say("tocsin: \(failure.message)")
-            Glibc.exit(failure.code.rawValue)
-        }
-    }
 }

@@ -38,7 +38,7 @@ import TocsinWire
             var writer = ControlWriter()
             write(&writer)
             write(&all)
-            let written = writer.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+            let written = writer.bytes.hexadecimal
             #expect(written == hex, "\(fact)")
         }
         var read: [ControlFact] = []

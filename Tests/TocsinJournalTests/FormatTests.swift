@@ -34,12 +34,6 @@ import TocsinWire
         6565000000000000
         """
 
-    private func hex(_ bytes: some Sequence<UInt8>) -> String {
-        bytes.map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
-    }
     private func joined(_ parts: String...) -> String { parts.joined().filter { $0 != "\n" } }
 
     @Test("the files of a journal are these bytes")
@@ -50,10 +44,10 @@ import TocsinWire
         try journal.write()
         journal.publish(["one", "three"], time: 1_700_000_000_001)
         try journal.write()
-        #expect(hex(try #require(disk["identity"])) == joined(Self.identity))
+        #expect(try #require(disk["identity"]).hexadecimal == joined(Self.identity))
         let written = try #require(disk["segment-00000001.log"])
         let expected = joined(Self.segment, Self.control, Self.messages)
-        #expect(hex(written.prefix(expected.count / 2)) == expected)
+        #expect(written.prefix(expected.count / 2).hexadecimal == expected)
         #expect(written.count == 4096 && written.dropFirst(expected.count / 2).allSatisfy { $0 == 0 })
     }
 
@@ -88,7 +82,7 @@ import TocsinWire
             header.write(to: try #require(target.baseAddress), body: body)
             #expect(BatchHeader(intact: UnsafeRawBufferPointer(target), at: 0, seed: header.seed, segment: 1) == header)
         }
-        #expect(hex(bytes) == expected)
+        #expect(bytes.hexadecimal == expected)
         // It reads as more than one batch only where it stands for more than one.
         #expect(header.lastOrdinal == (header.kind == .lost ? 5 : header.ordinal))
     }
