@@ -45,12 +45,12 @@ extension Engine {
         switch method {
         case "GetStatus": answer(id, try Self.frame(status(now)), now)
         case "ListDeadLetters":
-            let request: Tocsin_V1_DeadLettersRequest = try Self.decode(Bytes(copying: request))
+            let request: Tocsin_V1_ListDeadLettersRequest = try Self.decode(Bytes(copying: request))
             let pools = request.pool.isEmpty ? core.poolNames : [request.pool]
             // Bounded so that the answer is a message of a call: with one letter more than that it still is.
             var limit = request.limit == 0 ? 100 : min(Int(request.limit), 1000)
             var bytes = 0
-            var response = Tocsin_V1_DeadLettersResponse()
+            var response = Tocsin_V1_ListDeadLettersResponse()
             for pool in pools {
                 guard let letters = core.deadLetters(pool: pool, from: request.fromSequence, atMost: limit) else {
                     throw WireError(.unknownPool, "there is no pool \"\(pool.prefix(64))\"")
@@ -132,8 +132,8 @@ extension Engine {
         }
     }
 
-    private func status(_ now: Moment) -> Tocsin_V1_HubStatus {
-        var status = Tocsin_V1_HubStatus()
+    private func status(_ now: Moment) -> Tocsin_V1_GetStatusResponse {
+        var status = Tocsin_V1_GetStatusResponse()
         status.hub = options.software
         status.epoch = journal.identity.epoch
         status.uptimeMs = now.steady - started.steady

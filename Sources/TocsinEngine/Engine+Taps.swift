@@ -15,7 +15,7 @@ struct TapState {
 
 extension Engine {
     mutating func tap(_ header: Header, _ body: Bytes, _ peer: PeerID, _ now: Moment) throws {
-        let request: Tocsin_V1_TapRequest = try Self.decode(body)
+        let request: Tocsin_V1_Tap = try Self.decode(body)
         guard core.welcomed(peer, id: header.id, now, &effects) else { return try perform(now) }
         guard !request.filters.isEmpty, request.filters.count <= Limits.filters else {
             throw WireError(.badBody, "a tap has 1 to \(Limits.filters) filters")

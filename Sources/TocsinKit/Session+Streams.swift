@@ -98,7 +98,7 @@ extension Session {
             case .tap(var progress):
                 // A consumer that holds all it may still gets one more: a credit of nothing is refused.
                 progress.granted = max(1, stream.credit - progress.held)
-                let body = Tocsin_V1_TapRequest.with {
+                let body = Tocsin_V1_Tap.with {
                     $0.filters = progress.filters
                     $0.credit = UInt32(clamping: progress.granted)
                     if let last = progress.last {

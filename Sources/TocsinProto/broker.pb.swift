@@ -28,10 +28,20 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
 /// How bad what happened is. The hub delivers the most severe first; 0 on the wire is treated as INFO.
 public nonisolated enum Tocsin_V1_Severity: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
+
+  /// Not said.
   case unspecified // = 0
+
+  /// Good to know; no harm done.
   case info // = 1
+
+  /// A nuisance, or a first sign.
   case minor // = 2
+
+  /// Something does not work as it should.
   case major // = 3
+
+  /// Users are harmed now.
   case critical // = 4
   case UNRECOGNIZED(Int)
 
@@ -79,28 +89,31 @@ public nonisolated struct Tocsin_V1_Envelope: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// 1 to 64 bytes, unique for one message; the hub drops an id it has seen in the dedup window
+  /// 1 to 64 bytes, unique for one message; the hub drops an id it has seen in the dedup window.
   public var id: Data = Data()
 
-  /// dotted name, 1 to 255 bytes: tokens of [A-Za-z0-9_-] joined by '.'
+  /// Dotted name, 1 to 255 bytes: tokens of [A-Za-z0-9_-] joined by '.'.
   public var subject: String = String()
 
+  /// How urgent it is to whoever handles it.
   public var severity: Tocsin_V1_Severity = .unspecified
 
-  /// at most 255 bytes; messages of one key are handled one after another; empty: no order
+  /// At most 255 bytes; messages of one key are handled one after another; empty: no order.
   public var key: String = String()
 
-  /// milliseconds since 1970-01-01 UTC; 0: at once
+  /// Milliseconds since 1970-01-01 UTC; 0: at once.
   public var notBefore: UInt64 = 0
 
-  /// full name of the protobuf message in payload, or empty
+  /// Full name of the protobuf message in payload, or empty.
   public var type: String = String()
 
-  /// milliseconds since 1970-01-01 UTC, by the publisher's clock
+  /// Milliseconds since 1970-01-01 UTC, by the publisher's clock.
   public var publishedAt: UInt64 = 0
 
+  /// For workers and taps; the hub does not look at them.
   public var headers: Dictionary<String,String> = [:]
 
+  /// What the message says, as `type` has it; any bytes.
   public var payload: Data = Data()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -114,16 +127,16 @@ public nonisolated struct Tocsin_V1_Hello: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// who: "triage-1"; shown in status and log
+  /// Who: "triage-1"; shown in status and log.
   public var name: String = String()
 
-  /// what: detector, triage, responder, archiver, client
+  /// What: detector, triage, responder, archiver, client.
   public var role: String = String()
 
-  /// "tocsin 0.1.0", "my-script"
+  /// "tocsin 0.1.0", "my-script".
   public var software: String = String()
 
-  /// the longest silence the peer promises; 0: the hub's default
+  /// The longest silence the peer promises; 0: the hub's default.
   public var heartbeatMs: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -131,27 +144,31 @@ public nonisolated struct Tocsin_V1_Hello: Sendable {
   public init() {}
 }
 
+/// The hub takes the session, and tells its bounds.
 public nonisolated struct Tocsin_V1_Welcome: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// software and version
+  /// Software and version.
   public var hub: String = String()
 
-  /// changes when the journal is a different one
+  /// Changes when the journal is a different one.
   public var hubID: Data = Data()
 
-  /// grows with each start of the hub
+  /// Grows with each start of the hub.
   public var epoch: UInt64 = 0
 
-  /// send something at least this often; three times this without a word is a lost peer
+  /// Send something at least this often; three times this without a word is a lost peer.
   public var heartbeatMs: UInt32 = 0
 
+  /// The largest envelope it takes.
   public var maxMessageBytes: UInt32 = 0
 
+  /// The largest body frame it takes.
   public var maxBodyBytes: UInt32 = 0
 
+  /// The most messages it takes in one frame.
   public var maxBatch: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -165,14 +182,16 @@ public nonisolated struct Tocsin_V1_Status: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// gRPC status code.
   public var code: UInt32 = 0
 
+  /// Name in PROTOCOL.md, "Errors".
   public var reason: String = String()
 
-  /// one sentence for a person: what, where, what to do
+  /// One sentence for a person: what, where, what to do.
   public var message: String = String()
 
-  /// which message of a batch, counted from 0, where that applies
+  /// Which message of a batch, counted from 0, where that applies.
   public var index: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -186,11 +205,13 @@ public nonisolated struct Tocsin_V1_Accepted: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// of the messages that were stored; 0 if all were duplicates
+  /// Of the messages that were stored; 0 if all were duplicates.
   public var firstSequence: UInt64 = 0
 
+  /// Messages that are new.
   public var stored: UInt32 = 0
 
+  /// Messages that were stored before.
   public var duplicates: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -204,25 +225,25 @@ public nonisolated struct Tocsin_V1_PoolSpec: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// 1 to 64 bytes of [A-Za-z0-9_-]
+  /// 1 to 64 bytes of [A-Za-z0-9_-].
   public var name: String = String()
 
-  /// subjects; '*' one token, '>' the rest
+  /// Subjects; '*' one token, '>' the rest.
   public var filters: [String] = []
 
-  /// unsettled for this long: redelivered; 0: 30,000
+  /// Unsettled for this long: redelivered; 0: 30,000.
   public var visibilityMs: UInt32 = 0
 
-  /// then dead-lettered; 0: 5
+  /// Then dead-lettered; 0: 5.
   public var maxAttempts: UInt32 = 0
 
-  /// a new pool gets what the journal still holds, not only what comes
+  /// A new pool gets what the journal still holds, not only what comes.
   public var fromStart: Bool = false
 
-  /// wait after a failed attempt, doubled with each, at most 64 times; 0: none; at most 1 h
+  /// Wait after a failed attempt, doubled with each, at most 64 times; 0: none; at most 1 h.
   public var backoffMs: UInt32 = 0
 
-  /// one active worker, the first that joined; the others stand by
+  /// One active worker, the first that joined; the others stand by.
   public var exclusive: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -230,14 +251,16 @@ public nonisolated struct Tocsin_V1_PoolSpec: Sendable {
   public init() {}
 }
 
+/// Joins a pool.
 public nonisolated struct Tocsin_V1_Subscribe: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// A pool that is declared.
   public var pool: String = String()
 
-  /// messages the worker may hold unsettled, 1 to 65,536
+  /// Messages the worker may hold unsettled, 1 to 65,536.
   public var credit: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -245,16 +268,19 @@ public nonisolated struct Tocsin_V1_Subscribe: Sendable {
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_TapRequest: Sendable {
+/// Opens a view of the stream that takes nothing away from pools.
+public nonisolated struct Tocsin_V1_Tap: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Subjects; '*' one token, '>' the rest.
   public var filters: [String] = []
 
-  public var start: Tocsin_V1_TapRequest.OneOf_Start? = nil
+  /// Where it begins.
+  public var start: Tocsin_V1_Tap.OneOf_Start? = nil
 
-  /// replay from this sequence
+  /// Replay from this sequence.
   public var sequence: UInt64 {
     get {
       if case .sequence(let v)? = start {return v}
@@ -263,7 +289,7 @@ public nonisolated struct Tocsin_V1_TapRequest: Sendable {
     set {start = .sequence(newValue)}
   }
 
-  /// replay from this time, milliseconds since 1970
+  /// Replay from this time, milliseconds since 1970.
   public var time: UInt64 {
     get {
       if case .time(let v)? = start {return v}
@@ -272,14 +298,16 @@ public nonisolated struct Tocsin_V1_TapRequest: Sendable {
     set {start = .time(newValue)}
   }
 
+  /// Messages the hub may send before it is given more, 1 to 65,536.
   public var credit: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// Where it begins.
   public nonisolated enum OneOf_Start: Equatable, Sendable {
-    /// replay from this sequence
+    /// Replay from this sequence.
     case sequence(UInt64)
-    /// replay from this time, milliseconds since 1970
+    /// Replay from this time, milliseconds since 1970.
     case time(UInt64)
 
   }
@@ -293,10 +321,13 @@ public nonisolated struct Tocsin_V1_Gap: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// First sequence that is missing.
   public var first: UInt64 = 0
 
+  /// Last sequence that is missing.
   public var last: UInt64 = 0
 
+  /// Why, in a sentence.
   public var reason: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -304,18 +335,19 @@ public nonisolated struct Tocsin_V1_Gap: Sendable {
   public init() {}
 }
 
+/// Offers a service to callers.
 public nonisolated struct Tocsin_V1_Serve: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// "package.Service"
+  /// "package.Service".
   public var service: String = String()
 
-  /// one active server; the others stand by
+  /// One active server; the others stand by.
   public var exclusive: Bool = false
 
-  /// takes the offer back: no new calls, those that have begun go on
+  /// Takes the offer back: no new calls, those that have begun go on.
   public var withdraw: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -329,9 +361,10 @@ public nonisolated struct Tocsin_V1_MetadataEntry: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Lower case letters, digits, '_', '.' and '-'.
   public var key: String = String()
 
-  /// ASCII text; any bytes where the key ends with "-bin"
+  /// ASCII text; any bytes where the key ends with "-bin".
   public var value: Data = Data()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -345,12 +378,13 @@ public nonisolated struct Tocsin_V1_CallHead: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// "package.Service/Method"
+  /// "package.Service/Method".
   public var method: String = String()
 
-  /// 0: no deadline
+  /// 0: no deadline.
   public var timeoutMs: UInt32 = 0
 
+  /// Of the request, in order.
   public var metadata: [Tocsin_V1_MetadataEntry] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -364,6 +398,7 @@ public nonisolated struct Tocsin_V1_CallStart: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Initial metadata, in order.
   public var metadata: [Tocsin_V1_MetadataEntry] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -377,15 +412,16 @@ public nonisolated struct Tocsin_V1_CallTail: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// gRPC status code
+  /// GRPC status code.
   public var code: UInt32 = 0
 
+  /// Why, where it is not OK.
   public var message: String = String()
 
-  /// trailing
+  /// Trailing.
   public var metadata: [Tocsin_V1_MetadataEntry] = []
 
-  /// where no CallStart was sent
+  /// Where no CallStart was sent.
   public var initial: [Tocsin_V1_MetadataEntry] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -394,7 +430,7 @@ public nonisolated struct Tocsin_V1_CallTail: Sendable {
 }
 
 /// The hub's own service, tocsin.v1.BrokerAdmin, called like any other.
-public nonisolated struct Tocsin_V1_HubStatusRequest: Sendable {
+public nonisolated struct Tocsin_V1_GetStatusRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -404,76 +440,85 @@ public nonisolated struct Tocsin_V1_HubStatusRequest: Sendable {
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_HubStatus: @unchecked Sendable {
+/// How the hub is.
+public nonisolated struct Tocsin_V1_GetStatusResponse: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Software and version.
   public var hub: String {
     get {_storage._hub}
     set {_uniqueStorage()._hub = newValue}
   }
 
+  /// Grows with each start.
   public var epoch: UInt64 {
     get {_storage._epoch}
     set {_uniqueStorage()._epoch = newValue}
   }
 
+  /// Since this start.
   public var uptimeMs: UInt64 {
     get {_storage._uptimeMs}
     set {_uniqueStorage()._uptimeMs = newValue}
   }
 
-  /// oldest kept
+  /// Oldest kept.
   public var firstSequence: UInt64 {
     get {_storage._firstSequence}
     set {_uniqueStorage()._firstSequence = newValue}
   }
 
-  /// newest durable
+  /// Newest durable.
   public var lastSequence: UInt64 {
     get {_storage._lastSequence}
     set {_uniqueStorage()._lastSequence = newValue}
   }
 
+  /// On disk.
   public var journalBytes: UInt64 {
     get {_storage._journalBytes}
     set {_uniqueStorage()._journalBytes = newValue}
   }
 
-  /// messages since the journal began
+  /// Messages since the journal began.
   public var accepted: UInt64 {
     get {_storage._accepted}
     set {_uniqueStorage()._accepted = newValue}
   }
 
+  /// By name.
   public var pools: [Tocsin_V1_PoolStatus] {
     get {_storage._pools}
     set {_uniqueStorage()._pools = newValue}
   }
 
+  /// By name.
   public var peers: [Tocsin_V1_PeerStatus] {
     get {_storage._peers}
     set {_uniqueStorage()._peers = newValue}
   }
 
-  /// by reason, since start
+  /// By reason, since start.
   public var refused: Dictionary<String,UInt64> {
     get {_storage._refused}
     set {_uniqueStorage()._refused = newValue}
   }
 
-  /// since start
+  /// Since start.
   public var duplicates: UInt64 {
     get {_storage._duplicates}
     set {_uniqueStorage()._duplicates = newValue}
   }
 
+  /// Of all callers.
   public var callsInFlight: UInt32 {
     get {_storage._callsInFlight}
     set {_uniqueStorage()._callsInFlight = newValue}
   }
 
+  /// How long its disk takes.
   public var syncs: Tocsin_V1_SyncStatus {
     get {_storage._syncs ?? Tocsin_V1_SyncStatus()}
     set {_uniqueStorage()._syncs = newValue}
@@ -483,18 +528,19 @@ public nonisolated struct Tocsin_V1_HubStatus: @unchecked Sendable {
   /// Clears the value of `syncs`. Subsequent reads from it will return its default value.
   public mutating func clearSyncs() {_uniqueStorage()._syncs = nil}
 
+  /// Open now.
   public var taps: UInt32 {
     get {_storage._taps}
     set {_uniqueStorage()._taps = newValue}
   }
 
-  /// since start; peers that did not take what they were sent
+  /// Since start; peers that did not take what they were sent.
   public var droppedAnswers: UInt64 {
     get {_storage._droppedAnswers}
     set {_uniqueStorage()._droppedAnswers = newValue}
   }
 
-  /// beyond what fits into the answer
+  /// Beyond what fits into the answer.
   public var peersOmitted: UInt32 {
     get {_storage._peersOmitted}
     set {_uniqueStorage()._peersOmitted = newValue}
@@ -513,12 +559,13 @@ public nonisolated struct Tocsin_V1_SyncStatus: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Syncs.
   public var count: UInt64 = 0
 
-  /// of all together
+  /// Of all together.
   public var nanoseconds: UInt64 = 0
 
-  /// ascending
+  /// Ascending.
   public var buckets: [Tocsin_V1_SyncBucket] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -526,15 +573,16 @@ public nonisolated struct Tocsin_V1_SyncStatus: Sendable {
   public init() {}
 }
 
+/// One step of a histogram.
 public nonisolated struct Tocsin_V1_SyncBucket: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// upper bound
+  /// Upper bound.
   public var microseconds: UInt64 = 0
 
-  /// within it and above the bound before
+  /// Within it and above the bound before.
   public var count: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -542,32 +590,37 @@ public nonisolated struct Tocsin_V1_SyncBucket: Sendable {
   public init() {}
 }
 
+/// What waits for a pool's workers, and what became of the rest. Counted since the journal began, unless said otherwise.
 public nonisolated struct Tocsin_V1_PoolStatus: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Of the pool.
   public var name: String {
     get {_storage._name}
     set {_uniqueStorage()._name = newValue}
   }
 
+  /// Subjects it takes.
   public var filters: [String] {
     get {_storage._filters}
     set {_uniqueStorage()._filters = newValue}
   }
 
-  /// waiting, delayed ones included
+  /// Waiting, delayed ones included.
   public var queued: UInt64 {
     get {_storage._queued}
     set {_uniqueStorage()._queued = newValue}
   }
 
+  /// Not due yet.
   public var delayed: UInt64 {
     get {_storage._delayed}
     set {_uniqueStorage()._delayed = newValue}
   }
 
+  /// Given to workers and not settled.
   public var inFlight: UInt64 {
     get {_storage._inFlight}
     set {_uniqueStorage()._inFlight = newValue}
@@ -579,64 +632,67 @@ public nonisolated struct Tocsin_V1_PoolStatus: @unchecked Sendable {
     set {_uniqueStorage()._matched = newValue}
   }
 
+  /// Handled.
   public var acked: UInt64 {
     get {_storage._acked}
     set {_uniqueStorage()._acked = newValue}
   }
 
-  /// dead letters held now
+  /// Dead letters held now.
   public var dead: UInt64 {
     get {_storage._dead}
     set {_uniqueStorage()._dead = newValue}
   }
 
-  /// since start
+  /// Since start.
   public var redelivered: UInt64 {
     get {_storage._redelivered}
     set {_uniqueStorage()._redelivered = newValue}
   }
 
+  /// Subscriptions that are open.
   public var workers: UInt32 {
     get {_storage._workers}
     set {_uniqueStorage()._workers = newValue}
   }
 
-  /// age of the oldest waiting message
+  /// Age of the oldest waiting message.
   public var oldestMs: UInt64 {
     get {_storage._oldestMs}
     set {_uniqueStorage()._oldestMs = newValue}
   }
 
+  /// Those that wait, by the name of their severity in lower case.
   public var queuedBySeverity: Dictionary<String,UInt64> {
     get {_storage._queuedBySeverity}
     set {_uniqueStorage()._queuedBySeverity = newValue}
   }
 
-  /// delayed messages taken back
+  /// Delayed messages taken back.
   public var cancelled: UInt64 {
     get {_storage._cancelled}
     set {_uniqueStorage()._cancelled = newValue}
   }
 
-  /// dead letters given up for good
+  /// Dead letters given up for good.
   public var discarded: UInt64 {
     get {_storage._discarded}
     set {_uniqueStorage()._discarded = newValue}
   }
 
-  /// since start; came too late and were ignored
+  /// Since start; came too late and were ignored.
   public var staleSettlements: UInt64 {
     get {_storage._staleSettlements}
     set {_uniqueStorage()._staleSettlements = newValue}
   }
 
-  /// since the journal began, revived ones included
+  /// Since the journal began, revived ones included.
   public var deadLettered: UInt64 {
     get {_storage._deadLettered}
     set {_uniqueStorage()._deadLettered = newValue}
   }
 
-  /// since the journal began
+  /// Since the journal began.
   public var revived: UInt64 {
     get {_storage._revived}
     set {_uniqueStorage()._revived = newValue}
@@ -649,25 +705,34 @@ public nonisolated struct Tocsin_V1_PoolStatus: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
+/// One who is connected.
 public nonisolated struct Tocsin_V1_PeerStatus: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// As it called itself.
   public var name: String = String()
 
+  /// As it called itself: detector, triage, client.
   public var role: String = String()
 
+  /// Software and version.
   public var software: String = String()
 
+  /// How long it has been there.
   public var connectedMs: UInt64 = 0
 
+  /// How long it has said nothing.
   public var silentMs: UInt64 = 0
 
+  /// That it works for.
   public var pools: [String] = []
 
+  /// That it serves.
   public var services: [String] = []
 
+  /// Messages it holds and has not settled.
   public var inFlight: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -675,18 +740,19 @@ public nonisolated struct Tocsin_V1_PeerStatus: Sendable {
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_DeadLettersRequest: Sendable {
+/// Asks for messages that were given up.
+public nonisolated struct Tocsin_V1_ListDeadLettersRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// empty: every pool
+  /// Empty: every pool.
   public var pool: String = String()
 
-  /// 0: 100; at most 1,000
+  /// 0: 100; at most 1,000.
   public var limit: UInt32 = 0
 
-  /// those from here on
+  /// Those from here on.
   public var fromSequence: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -694,25 +760,31 @@ public nonisolated struct Tocsin_V1_DeadLettersRequest: Sendable {
   public init() {}
 }
 
+/// A message that was given up.
 public nonisolated struct Tocsin_V1_DeadLetter: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// That gave it up.
   public var pool: String = String()
 
+  /// Its place in the stream.
   public var sequence: UInt64 = 0
 
+  /// Deliveries made.
   public var attempts: UInt32 = 0
 
+  /// Why the last attempt failed.
   public var reason: String = String()
 
-  /// milliseconds since 1970, when it was given up
+  /// Milliseconds since 1970, when it was given up.
   public var time: UInt64 = 0
 
+  /// An Envelope.
   public var envelope: Data = Data()
 
-  /// the attempts before the last, oldest first; the latest 8 at most
+  /// The attempts before the last, oldest first; the latest 8 at most.
   public var history: [Tocsin_V1_FailedAttempt] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -726,13 +798,13 @@ public nonisolated struct Tocsin_V1_FailedAttempt: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// 1 for the first
+  /// 1 for the first.
   public var attempt: UInt32 = 0
 
-  /// milliseconds since 1970
+  /// Milliseconds since 1970.
   public var time: UInt64 = 0
 
-  /// at most 256 bytes
+  /// At most 256 bytes.
   public var reason: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -740,11 +812,13 @@ public nonisolated struct Tocsin_V1_FailedAttempt: Sendable {
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_DeadLettersResponse: Sendable {
+/// By pool and sequence.
+public nonisolated struct Tocsin_V1_ListDeadLettersResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// At most as many as were asked for.
   public var letters: [Tocsin_V1_DeadLetter] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -752,14 +826,16 @@ public nonisolated struct Tocsin_V1_DeadLettersResponse: Sendable {
   public init() {}
 }
 
+/// Asks to have dead letters tried again.
 public nonisolated struct Tocsin_V1_RetryDeadLettersRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Whose they are.
   public var pool: String = String()
 
-  /// empty: all of the pool
+  /// Empty: all of the pool.
   public var sequences: [UInt64] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -767,11 +843,13 @@ public nonisolated struct Tocsin_V1_RetryDeadLettersRequest: Sendable {
   public init() {}
 }
 
+/// What was done.
 public nonisolated struct Tocsin_V1_RetryDeadLettersResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Dead letters that were there.
   public var retried: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -779,14 +857,16 @@ public nonisolated struct Tocsin_V1_RetryDeadLettersResponse: Sendable {
   public init() {}
 }
 
+/// Asks to let go of dead letters.
 public nonisolated struct Tocsin_V1_DiscardDeadLettersRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Whose they are.
   public var pool: String = String()
 
-  /// 1 to 4,096; those that are no dead letters are passed over
+  /// 1 to 4,096; those that are no dead letters are passed over.
   public var sequences: [UInt64] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -794,11 +874,13 @@ public nonisolated struct Tocsin_V1_DiscardDeadLettersRequest: Sendable {
   public init() {}
 }
 
+/// What was done.
 public nonisolated struct Tocsin_V1_DiscardDeadLettersResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Dead letters that were there.
   public var discarded: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -806,12 +888,13 @@ public nonisolated struct Tocsin_V1_DiscardDeadLettersResponse: Sendable {
   public init() {}
 }
 
+/// Asks to take back messages that were published for later.
 public nonisolated struct Tocsin_V1_CancelDelayedRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// 1 to 4,096 ids of messages that were published with not_before
+  /// 1 to 4,096 ids of messages that were published with not_before.
   public var ids: [Data] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -819,12 +902,13 @@ public nonisolated struct Tocsin_V1_CancelDelayedRequest: Sendable {
   public init() {}
 }
 
+/// What was done.
 public nonisolated struct Tocsin_V1_CancelDelayedResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// never to be delivered; the others are due, were cancelled before, or are not known
+  /// Never to be delivered; the others are due, were cancelled before, or are not known.
   public var cancelled: [Data] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1195,8 +1279,8 @@ nonisolated extension Tocsin_V1_Subscribe: SwiftProtobuf.Message, SwiftProtobuf.
   }
 }
 
-nonisolated extension Tocsin_V1_TapRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".TapRequest"
+nonisolated extension Tocsin_V1_Tap: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Tap"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}filters\0\u{1}sequence\0\u{1}time\0\u{1}credit\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -1253,7 +1337,7 @@ nonisolated extension Tocsin_V1_TapRequest: SwiftProtobuf.Message, SwiftProtobuf
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_TapRequest, rhs: Tocsin_V1_TapRequest) -> Bool {
+  public static func ==(lhs: Tocsin_V1_Tap, rhs: Tocsin_V1_Tap) -> Bool {
     if lhs.filters != rhs.filters {return false}
     if lhs.start != rhs.start {return false}
     if lhs.credit != rhs.credit {return false}
@@ -1492,8 +1576,8 @@ nonisolated extension Tocsin_V1_CallTail: SwiftProtobuf.Message, SwiftProtobuf._
   }
 }
 
-nonisolated extension Tocsin_V1_HubStatusRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".HubStatusRequest"
+nonisolated extension Tocsin_V1_GetStatusRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetStatusRequest"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -1505,14 +1589,14 @@ nonisolated extension Tocsin_V1_HubStatusRequest: SwiftProtobuf.Message, SwiftPr
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_HubStatusRequest, rhs: Tocsin_V1_HubStatusRequest) -> Bool {
+  public static func ==(lhs: Tocsin_V1_GetStatusRequest, rhs: Tocsin_V1_GetStatusRequest) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension Tocsin_V1_HubStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".HubStatus"
+nonisolated extension Tocsin_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetStatusResponse"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hub\0\u{1}epoch\0\u{3}uptime_ms\0\u{3}first_sequence\0\u{3}last_sequence\0\u{3}journal_bytes\0\u{1}accepted\0\u{1}pools\0\u{1}peers\0\u{1}refused\0\u{1}duplicates\0\u{3}calls_in_flight\0\u{1}syncs\0\u{1}taps\0\u{3}dropped_answers\0\u{3}peers_omitted\0")
 
   fileprivate class _StorageClass {
@@ -1656,7 +1740,7 @@ nonisolated extension Tocsin_V1_HubStatus: SwiftProtobuf.Message, SwiftProtobuf.
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_HubStatus, rhs: Tocsin_V1_HubStatus) -> Bool {
+  public static func ==(lhs: Tocsin_V1_GetStatusResponse, rhs: Tocsin_V1_GetStatusResponse) -> Bool {
     if lhs._storage !== rhs._storage {
       let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
         let _storage = _args.0
@@ -2004,8 +2088,8 @@ nonisolated extension Tocsin_V1_PeerStatus: SwiftProtobuf.Message, SwiftProtobuf
   }
 }
 
-nonisolated extension Tocsin_V1_DeadLettersRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".DeadLettersRequest"
+nonisolated extension Tocsin_V1_ListDeadLettersRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListDeadLettersRequest"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pool\0\u{1}limit\0\u{3}from_sequence\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -2035,7 +2119,7 @@ nonisolated extension Tocsin_V1_DeadLettersRequest: SwiftProtobuf.Message, Swift
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_DeadLettersRequest, rhs: Tocsin_V1_DeadLettersRequest) -> Bool {
+  public static func ==(lhs: Tocsin_V1_ListDeadLettersRequest, rhs: Tocsin_V1_ListDeadLettersRequest) -> Bool {
     if lhs.pool != rhs.pool {return false}
     if lhs.limit != rhs.limit {return false}
     if lhs.fromSequence != rhs.fromSequence {return false}
@@ -2144,8 +2228,8 @@ nonisolated extension Tocsin_V1_FailedAttempt: SwiftProtobuf.Message, SwiftProto
   }
 }
 
-nonisolated extension Tocsin_V1_DeadLettersResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".DeadLettersResponse"
+nonisolated extension Tocsin_V1_ListDeadLettersResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListDeadLettersResponse"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}letters\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -2167,7 +2251,7 @@ nonisolated extension Tocsin_V1_DeadLettersResponse: SwiftProtobuf.Message, Swif
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_DeadLettersResponse, rhs: Tocsin_V1_DeadLettersResponse) -> Bool {
+  public static func ==(lhs: Tocsin_V1_ListDeadLettersResponse, rhs: Tocsin_V1_ListDeadLettersResponse) -> Bool {
     if lhs.letters != rhs.letters {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -24,9 +24,9 @@ public enum Tocsin_V1_BrokerAdmin: Sendable {
         /// Namespace for "GetStatus" metadata.
         public enum GetStatus: Sendable {
             /// Request type for "GetStatus".
-            public typealias Input = Tocsin_V1_HubStatusRequest
+            public typealias Input = Tocsin_V1_GetStatusRequest
             /// Response type for "GetStatus".
-            public typealias Output = Tocsin_V1_HubStatus
+            public typealias Output = Tocsin_V1_GetStatusResponse
             /// Descriptor for "GetStatus".
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.BrokerAdmin"),
@@ -37,9 +37,9 @@ public enum Tocsin_V1_BrokerAdmin: Sendable {
         /// Namespace for "ListDeadLetters" metadata.
         public enum ListDeadLetters: Sendable {
             /// Request type for "ListDeadLetters".
-            public typealias Input = Tocsin_V1_DeadLettersRequest
+            public typealias Input = Tocsin_V1_ListDeadLettersRequest
             /// Response type for "ListDeadLetters".
-            public typealias Output = Tocsin_V1_DeadLettersResponse
+            public typealias Output = Tocsin_V1_ListDeadLettersResponse
             /// Descriptor for "ListDeadLetters".
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.BrokerAdmin"),
@@ -118,34 +118,46 @@ extension Tocsin_V1_BrokerAdmin {
     ///
     /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
     /// or ``SimpleServiceProtocol`` instead.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The hub's own service: how it is, and what only it can do.
     public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "GetStatus" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > How the hub, its pools and its peers are.
+        ///
         /// - Parameters:
-        ///   - request: A streaming request of `Tocsin_V1_HubStatusRequest` messages.
+        ///   - request: A streaming request of `Tocsin_V1_GetStatusRequest` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A streaming response of `Tocsin_V1_HubStatus` messages.
+        /// - Returns: A streaming response of `Tocsin_V1_GetStatusResponse` messages.
         func getStatus(
-            request: GRPCCore.StreamingServerRequest<Tocsin_V1_HubStatusRequest>,
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_GetStatusRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_HubStatus>
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_GetStatusResponse>
 
         /// Handle the "ListDeadLetters" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was given up, and why.
+        ///
         /// - Parameters:
-        ///   - request: A streaming request of `Tocsin_V1_DeadLettersRequest` messages.
+        ///   - request: A streaming request of `Tocsin_V1_ListDeadLettersRequest` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A streaming response of `Tocsin_V1_DeadLettersResponse` messages.
+        /// - Returns: A streaming response of `Tocsin_V1_ListDeadLettersResponse` messages.
         func listDeadLetters(
-            request: GRPCCore.StreamingServerRequest<Tocsin_V1_DeadLettersRequest>,
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListDeadLettersRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_DeadLettersResponse>
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListDeadLettersResponse>
 
         /// Handle the "RetryDeadLetters" method.
         ///
@@ -209,34 +221,46 @@ extension Tocsin_V1_BrokerAdmin {
     /// trailing response metadata. If you don't need these then consider using
     /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
     /// use ``StreamingServiceProtocol``.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The hub's own service: how it is, and what only it can do.
     public protocol ServiceProtocol: Tocsin_V1_BrokerAdmin.StreamingServiceProtocol {
         /// Handle the "GetStatus" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > How the hub, its pools and its peers are.
+        ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_HubStatusRequest` message.
+        ///   - request: A request containing a single `Tocsin_V1_GetStatusRequest` message.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A response containing a single `Tocsin_V1_HubStatus` message.
+        /// - Returns: A response containing a single `Tocsin_V1_GetStatusResponse` message.
         func getStatus(
-            request: GRPCCore.ServerRequest<Tocsin_V1_HubStatusRequest>,
+            request: GRPCCore.ServerRequest<Tocsin_V1_GetStatusRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_HubStatus>
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_GetStatusResponse>
 
         /// Handle the "ListDeadLetters" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was given up, and why.
+        ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_DeadLettersRequest` message.
+        ///   - request: A request containing a single `Tocsin_V1_ListDeadLettersRequest` message.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A response containing a single `Tocsin_V1_DeadLettersResponse` message.
+        /// - Returns: A response containing a single `Tocsin_V1_ListDeadLettersResponse` message.
         func listDeadLetters(
-            request: GRPCCore.ServerRequest<Tocsin_V1_DeadLettersRequest>,
+            request: GRPCCore.ServerRequest<Tocsin_V1_ListDeadLettersRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_DeadLettersResponse>
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListDeadLettersResponse>
 
         /// Handle the "RetryDeadLetters" method.
         ///
@@ -298,34 +322,46 @@ extension Tocsin_V1_BrokerAdmin {
     /// This is the highest level protocol for the service. The API is the easiest to use but
     /// doesn't provide access to request or response metadata. If you need access to these
     /// then use ``ServiceProtocol`` instead.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The hub's own service: how it is, and what only it can do.
     public protocol SimpleServiceProtocol: Tocsin_V1_BrokerAdmin.ServiceProtocol {
         /// Handle the "GetStatus" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > How the hub, its pools and its peers are.
+        ///
         /// - Parameters:
-        ///   - request: A `Tocsin_V1_HubStatusRequest` message.
+        ///   - request: A `Tocsin_V1_GetStatusRequest` message.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A `Tocsin_V1_HubStatus` to respond with.
+        /// - Returns: A `Tocsin_V1_GetStatusResponse` to respond with.
         func getStatus(
-            request: Tocsin_V1_HubStatusRequest,
+            request: Tocsin_V1_GetStatusRequest,
             context: GRPCCore.ServerContext
-        ) async throws -> Tocsin_V1_HubStatus
+        ) async throws -> Tocsin_V1_GetStatusResponse
 
         /// Handle the "ListDeadLetters" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was given up, and why.
+        ///
         /// - Parameters:
-        ///   - request: A `Tocsin_V1_DeadLettersRequest` message.
+        ///   - request: A `Tocsin_V1_ListDeadLettersRequest` message.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A `Tocsin_V1_DeadLettersResponse` to respond with.
+        /// - Returns: A `Tocsin_V1_ListDeadLettersResponse` to respond with.
         func listDeadLetters(
-            request: Tocsin_V1_DeadLettersRequest,
+            request: Tocsin_V1_ListDeadLettersRequest,
             context: GRPCCore.ServerContext
-        ) async throws -> Tocsin_V1_DeadLettersResponse
+        ) async throws -> Tocsin_V1_ListDeadLettersResponse
 
         /// Handle the "RetryDeadLetters" method.
         ///
@@ -389,8 +425,8 @@ extension Tocsin_V1_BrokerAdmin.StreamingServiceProtocol {
     public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: Tocsin_V1_BrokerAdmin.Method.GetStatus.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_HubStatusRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_HubStatus>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_GetStatusRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_GetStatusResponse>(),
             handler: { request, context in
                 try await self.getStatus(
                     request: request,
@@ -400,8 +436,8 @@ extension Tocsin_V1_BrokerAdmin.StreamingServiceProtocol {
         )
         router.registerHandler(
             forMethod: Tocsin_V1_BrokerAdmin.Method.ListDeadLetters.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_DeadLettersRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_DeadLettersResponse>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ListDeadLettersRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListDeadLettersResponse>(),
             handler: { request, context in
                 try await self.listDeadLetters(
                     request: request,
@@ -449,9 +485,9 @@ extension Tocsin_V1_BrokerAdmin.StreamingServiceProtocol {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Tocsin_V1_BrokerAdmin.ServiceProtocol {
     public func getStatus(
-        request: GRPCCore.StreamingServerRequest<Tocsin_V1_HubStatusRequest>,
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_GetStatusRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_HubStatus> {
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_GetStatusResponse> {
         let response = try await self.getStatus(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
@@ -460,9 +496,9 @@ extension Tocsin_V1_BrokerAdmin.ServiceProtocol {
     }
 
     public func listDeadLetters(
-        request: GRPCCore.StreamingServerRequest<Tocsin_V1_DeadLettersRequest>,
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListDeadLettersRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_DeadLettersResponse> {
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListDeadLettersResponse> {
         let response = try await self.listDeadLetters(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
@@ -508,10 +544,10 @@ extension Tocsin_V1_BrokerAdmin.ServiceProtocol {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Tocsin_V1_BrokerAdmin.SimpleServiceProtocol {
     public func getStatus(
-        request: GRPCCore.ServerRequest<Tocsin_V1_HubStatusRequest>,
+        request: GRPCCore.ServerRequest<Tocsin_V1_GetStatusRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_HubStatus> {
-        return GRPCCore.ServerResponse<Tocsin_V1_HubStatus>(
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_GetStatusResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_GetStatusResponse>(
             message: try await self.getStatus(
                 request: request.message,
                 context: context
@@ -521,10 +557,10 @@ extension Tocsin_V1_BrokerAdmin.SimpleServiceProtocol {
     }
 
     public func listDeadLetters(
-        request: GRPCCore.ServerRequest<Tocsin_V1_DeadLettersRequest>,
+        request: GRPCCore.ServerRequest<Tocsin_V1_ListDeadLettersRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_DeadLettersResponse> {
-        return GRPCCore.ServerResponse<Tocsin_V1_DeadLettersResponse>(
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListDeadLettersResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ListDeadLettersResponse>(
             message: try await self.listDeadLetters(
                 request: request.message,
                 context: context
@@ -581,43 +617,55 @@ extension Tocsin_V1_BrokerAdmin {
     ///
     /// You don't need to implement this protocol directly, use the generated
     /// implementation, ``Client``.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The hub's own service: how it is, and what only it can do.
     public protocol ClientProtocol: Sendable {
         /// Call the "GetStatus" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > How the hub, its pools and its peers are.
+        ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_HubStatusRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_HubStatusRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_HubStatus` messages.
+        ///   - request: A request containing a single `Tocsin_V1_GetStatusRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_GetStatusRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_GetStatusResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
         func getStatus<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_HubStatusRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_HubStatusRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_HubStatus>,
+            request: GRPCCore.ClientRequest<Tocsin_V1_GetStatusRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_GetStatusRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_GetStatusResponse>,
             options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_HubStatus>) async throws -> Result
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_GetStatusResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "ListDeadLetters" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was given up, and why.
+        ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_DeadLettersRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_DeadLettersRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_DeadLettersResponse` messages.
+        ///   - request: A request containing a single `Tocsin_V1_ListDeadLettersRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ListDeadLettersRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ListDeadLettersResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
         func listDeadLetters<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_DeadLettersRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_DeadLettersRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_DeadLettersResponse>,
+            request: GRPCCore.ClientRequest<Tocsin_V1_ListDeadLettersRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListDeadLettersRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListDeadLettersResponse>,
             options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_DeadLettersResponse>) async throws -> Result
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListDeadLettersResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "RetryDeadLetters" method.
@@ -695,6 +743,10 @@ extension Tocsin_V1_BrokerAdmin {
     /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
     /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
     /// means of communication with the remote peer.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The hub's own service: how it is, and what only it can do.
     public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
@@ -708,21 +760,25 @@ extension Tocsin_V1_BrokerAdmin {
 
         /// Call the "GetStatus" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > How the hub, its pools and its peers are.
+        ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_HubStatusRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_HubStatusRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_HubStatus` messages.
+        ///   - request: A request containing a single `Tocsin_V1_GetStatusRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_GetStatusRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_GetStatusResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
         public func getStatus<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_HubStatusRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_HubStatusRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_HubStatus>,
+            request: GRPCCore.ClientRequest<Tocsin_V1_GetStatusRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_GetStatusRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_GetStatusResponse>,
             options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_HubStatus>) async throws -> Result = { response in
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_GetStatusResponse>) async throws -> Result = { response in
                 try response.message
             }
         ) async throws -> Result where Result: Sendable {
@@ -738,21 +794,25 @@ extension Tocsin_V1_BrokerAdmin {
 
         /// Call the "ListDeadLetters" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was given up, and why.
+        ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_DeadLettersRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_DeadLettersRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_DeadLettersResponse` messages.
+        ///   - request: A request containing a single `Tocsin_V1_ListDeadLettersRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ListDeadLettersRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ListDeadLettersResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
         public func listDeadLetters<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_DeadLettersRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_DeadLettersRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_DeadLettersResponse>,
+            request: GRPCCore.ClientRequest<Tocsin_V1_ListDeadLettersRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListDeadLettersRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListDeadLettersResponse>,
             options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_DeadLettersResponse>) async throws -> Result = { response in
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListDeadLettersResponse>) async throws -> Result = { response in
                 try response.message
             }
         ) async throws -> Result where Result: Sendable {
@@ -875,24 +935,28 @@ extension Tocsin_V1_BrokerAdmin {
 extension Tocsin_V1_BrokerAdmin.ClientProtocol {
     /// Call the "GetStatus" method.
     ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > How the hub, its pools and its peers are.
+    ///
     /// - Parameters:
-    ///   - request: A request containing a single `Tocsin_V1_HubStatusRequest` message.
+    ///   - request: A request containing a single `Tocsin_V1_GetStatusRequest` message.
     ///   - options: Options to apply to this RPC.
     ///   - handleResponse: A closure which handles the response and returns its result to
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
     public func getStatus<Result>(
-        request: GRPCCore.ClientRequest<Tocsin_V1_HubStatusRequest>,
+        request: GRPCCore.ClientRequest<Tocsin_V1_GetStatusRequest>,
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_HubStatus>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_GetStatusResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
         try await self.getStatus(
             request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_HubStatusRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_HubStatus>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_GetStatusRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_GetStatusResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -900,24 +964,28 @@ extension Tocsin_V1_BrokerAdmin.ClientProtocol {
 
     /// Call the "ListDeadLetters" method.
     ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What was given up, and why.
+    ///
     /// - Parameters:
-    ///   - request: A request containing a single `Tocsin_V1_DeadLettersRequest` message.
+    ///   - request: A request containing a single `Tocsin_V1_ListDeadLettersRequest` message.
     ///   - options: Options to apply to this RPC.
     ///   - handleResponse: A closure which handles the response and returns its result to
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
     public func listDeadLetters<Result>(
-        request: GRPCCore.ClientRequest<Tocsin_V1_DeadLettersRequest>,
+        request: GRPCCore.ClientRequest<Tocsin_V1_ListDeadLettersRequest>,
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_DeadLettersResponse>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListDeadLettersResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
         try await self.listDeadLetters(
             request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_DeadLettersRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_DeadLettersResponse>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListDeadLettersRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ListDeadLettersResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1016,6 +1084,10 @@ extension Tocsin_V1_BrokerAdmin.ClientProtocol {
 extension Tocsin_V1_BrokerAdmin.ClientProtocol {
     /// Call the "GetStatus" method.
     ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > How the hub, its pools and its peers are.
+    ///
     /// - Parameters:
     ///   - message: request message to send.
     ///   - metadata: Additional metadata to send, defaults to empty.
@@ -1025,14 +1097,14 @@ extension Tocsin_V1_BrokerAdmin.ClientProtocol {
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
     public func getStatus<Result>(
-        _ message: Tocsin_V1_HubStatusRequest,
+        _ message: Tocsin_V1_GetStatusRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_HubStatus>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_GetStatusResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Tocsin_V1_HubStatusRequest>(
+        let request = GRPCCore.ClientRequest<Tocsin_V1_GetStatusRequest>(
             message: message,
             metadata: metadata
         )
@@ -1045,6 +1117,10 @@ extension Tocsin_V1_BrokerAdmin.ClientProtocol {
 
     /// Call the "ListDeadLetters" method.
     ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What was given up, and why.
+    ///
     /// - Parameters:
     ///   - message: request message to send.
     ///   - metadata: Additional metadata to send, defaults to empty.
@@ -1054,14 +1130,14 @@ extension Tocsin_V1_BrokerAdmin.ClientProtocol {
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
     public func listDeadLetters<Result>(
-        _ message: Tocsin_V1_DeadLettersRequest,
+        _ message: Tocsin_V1_ListDeadLettersRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_DeadLettersResponse>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListDeadLettersResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Tocsin_V1_DeadLettersRequest>(
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ListDeadLettersRequest>(
             message: message,
             metadata: metadata
         )

@@ -346,7 +346,7 @@ final class Checker {
             let subscribe = try Tocsin_V1_Subscribe(serializedBytes: parts[1].array)
             sessions[peer]?.note(.subscribe(Subscription(pool: subscribe.pool, credit: Int(subscribe.credit))), header.id)
         case .tap:
-            let request = try Tocsin_V1_TapRequest(serializedBytes: parts[1].array)
+            let request = try Tocsin_V1_Tap(serializedBytes: parts[1].array)
             let next: UInt64?
             switch request.start {
             case .sequence(let sequence): next = max(1, sequence)

@@ -110,7 +110,7 @@ struct FuzzedHub {
         join.pool = "honest"
         join.credit = 1000
         subscription = send(.subscribe, [try Self.encode(join)])
-        var request = Tocsin_V1_TapRequest()
+        var request = Tocsin_V1_Tap()
         request.filters = ["honest.>"]
         request.credit = 10_000
         tap = send(.tap, [try Self.encode(request)])

@@ -34,7 +34,7 @@ final class Tap: Client {
 
     override func began() {
         id = newID()
-        var request = Tocsin_V1_TapRequest()
+        var request = Tocsin_V1_Tap()
         request.filters = filters.map(\.description)
         request.credit = UInt32(credit)
         if let next {

@@ -203,7 +203,7 @@ extension WireFuzz {
         let subscription = try program.subscribe("jobs", credit: 10)
         try program.publish(["job.a:k", "job.b", "job.c"])
         program.settle(subscription, try program.deliveries(), reasons: ["bad", "worse", "worst"]) { _ in (.reject, 0) }
-        var list = Tocsin_V1_DeadLettersRequest()
+        var list = Tocsin_V1_ListDeadLettersRequest()
         list.pool = "jobs"
         _ = try program.call(admin + "ListDeadLetters", list)
         var retry = Tocsin_V1_RetryDeadLettersRequest()
@@ -214,7 +214,7 @@ extension WireFuzz {
         discard.pool = "jobs"
         discard.sequences = [2]
         _ = try program.call(admin + "DiscardDeadLetters", discard)
-        _ = try program.call(admin + "GetStatus", Tocsin_V1_HubStatusRequest())
+        _ = try program.call(admin + "GetStatus", Tocsin_V1_GetStatusRequest())
         for _ in 0..<8 { program.turn() }
     }
 
@@ -234,7 +234,7 @@ extension WireFuzz {
         try program.hello()
         try program.declare("jobs", ">")
         try program.publish(["job.a", "job.b"])
-        var request = Tocsin_V1_TapRequest()
+        var request = Tocsin_V1_Tap()
         request.filters = ["job.*", "honest.>"]
         request.sequence = 1
         request.credit = 2
@@ -255,7 +255,7 @@ extension WireFuzz {
         serve.service = "a.B"
         try program.send(.serve, peer: 1, serve)
         program.turn()
-        let call = try program.call("a.B/C", Tocsin_V1_HubStatusRequest(), timeout: 500, isOpen: true)
+        let call = try program.call("a.B/C", Tocsin_V1_GetStatusRequest(), timeout: 500, isOpen: true)
         var body: [UInt8] = []
         LengthPrefixed.append([1, 2, 3], to: &body)
         _ = program.message(.message, id: call, count: 1, [body])
@@ -271,7 +271,7 @@ extension WireFuzz {
         program.turn()
         _ = program.message(.window, id: call, count: 10)
         _ = program.message(.cancel, id: call)
-        _ = try program.call("a.B/C", Tocsin_V1_HubStatusRequest(), timeout: 100)
+        _ = try program.call("a.B/C", Tocsin_V1_GetStatusRequest(), timeout: 100)
         program.wait(300)
     }
 

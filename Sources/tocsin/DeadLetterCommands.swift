@@ -131,7 +131,7 @@ struct DeadLetterDiscard: AsyncParsableCommand {
 
 extension HubSession {
     fileprivate func deadLetters(pool: String, from sequence: UInt64 = 0, limit: UInt32) async throws -> [Tocsin_V1_DeadLetter] {
-        var request = Tocsin_V1_DeadLettersRequest()
+        var request = Tocsin_V1_ListDeadLettersRequest()
         request.pool = pool
         request.fromSequence = sequence
         request.limit = limit

@@ -4,13 +4,13 @@ import TocsinProto
 struct HubExposition {
     private(set) var text = ""
 
-    init(_ status: Tocsin_V1_HubStatus) {
+    init(_ status: Tocsin_V1_GetStatusResponse) {
         stream(status)
         syncs(status.syncs)
         pools(status.pools)
     }
 
-    private mutating func stream(_ status: Tocsin_V1_HubStatus) {
+    private mutating func stream(_ status: Tocsin_V1_GetStatusResponse) {
         metric("tocsin_hub_uptime_seconds", "gauge", "Time since the hub's start.", seconds(status.uptimeMs))
         metric("tocsin_hub_epoch", "counter", "Starts of the hub on this journal.", "\(status.epoch)")
         metric("tocsin_stream_accepted_total", "counter", "Messages stored since the journal began.", "\(status.accepted)")

@@ -124,12 +124,12 @@ struct HubMetrics: AsyncParsableCommand {
 }
 
 extension HubSession {
-    func hubStatus() async throws -> Tocsin_V1_HubStatus {
+    func hubStatus() async throws -> Tocsin_V1_GetStatusResponse {
         try await call(.broker) { try await $0.broker.getStatus(.init(), options: $1) }
     }
 
     /// Two looks, a second apart, and the milliseconds between them.
-    fileprivate func hubStatusTwice() async throws -> (Tocsin_V1_HubStatus, Tocsin_V1_HubStatus, elapsed: UInt64) {
+    fileprivate func hubStatusTwice() async throws -> (Tocsin_V1_GetStatusResponse, Tocsin_V1_GetStatusResponse, elapsed: UInt64) {
         let first = try await hubStatus()
         try await Task.sleep(for: .seconds(1))
         let second = try await hubStatus()

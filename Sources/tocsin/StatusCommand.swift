@@ -27,7 +27,7 @@ struct StatusCommand: AsyncParsableCommand {
         }
     }
 
-    private static func show(_ status: Tocsin_V1_HubStatus, _ accounting: Tocsin_V1_AccountingResponse?) {
+    private static func show(_ status: Tocsin_V1_GetStatusResponse, _ accounting: Tocsin_V1_AccountingResponse?) {
         Terminal.print(status.summary)
         if let accounting {
             Terminal.print(
@@ -44,7 +44,7 @@ struct StatusCommand: AsyncParsableCommand {
     }
 }
 
-extension Tocsin_V1_HubStatus {
+extension Tocsin_V1_GetStatusResponse {
     var fields: [(String, JSON)] {
         [
             ("software", .string(hub)), ("epoch", .unsigned(epoch)), ("uptime_ms", .unsigned(uptimeMs)),
@@ -67,7 +67,7 @@ extension Tocsin_V1_HubStatus {
     }
 }
 
-extension Tocsin_V1_HubStatus {
+extension Tocsin_V1_GetStatusResponse {
     /// One paragraph.
     var summary: String {
         var lines = [

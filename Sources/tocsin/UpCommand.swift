@@ -199,7 +199,7 @@ private final class LocalSystem: Sendable {
         var hasComplained = false
         while !waiting.isEmpty {
             try await Task.sleep(for: .milliseconds(100))
-            let status: Tocsin_V1_HubStatus
+            let status: Tocsin_V1_GetStatusResponse
             do {
                 status = try await broker.getStatus(.init(), options: options)
             } catch is RPCError {

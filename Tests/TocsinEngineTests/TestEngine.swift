@@ -138,7 +138,7 @@ struct TestEngine<D: Disk> {
 
     /// Everything from `sequence` on.
     mutating func tap(_ peer: PeerID, from sequence: UInt64) throws {
-        var request = Tocsin_V1_TapRequest()
+        var request = Tocsin_V1_Tap()
         request.filters = [">"]
         request.sequence = sequence
         request.credit = 65_536

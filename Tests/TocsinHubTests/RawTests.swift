@@ -119,7 +119,7 @@ private func envelope(_ id: String, _ subject: String) throws -> [UInt8] {
             (
                 "filter of a tap", header(.tap),
                 [
-                    try Tocsin_V1_TapRequest.with {
+                    try Tocsin_V1_Tap.with {
                         $0.filters = ["a..b"]
                         $0.credit = 1
                     }.serializedBytes()

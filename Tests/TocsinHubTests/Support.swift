@@ -115,7 +115,7 @@ extension Client {
         .init(wrapping: GRPCClient(transport: HubClientTransport(self)))
     }
 
-    func status() async throws -> Tocsin_V1_HubStatus { try await admin.getStatus(.init()) }
+    func status() async throws -> Tocsin_V1_GetStatusResponse { try await admin.getStatus(.init()) }
     func status(of pool: String) async throws -> Tocsin_V1_PoolStatus {
         try #require(try await status().pools.first { $0.name == pool })
     }

@@ -78,7 +78,7 @@ def until(condition, timeout=10.0):
 
 
 def hub_status(peer):
-    return peer.call("tocsin.v1.BrokerAdmin/GetStatus", message("HubStatusRequest")(), message("HubStatus"))
+    return peer.call("tocsin.v1.BrokerAdmin/GetStatus", message("GetStatusRequest")(), message("GetStatusResponse"))
 
 
 def pool_status(peer, name):

@@ -298,7 +298,7 @@ class Client:
 
     def tap(self, filters, sequence=None, time=None, credit=1024, timeout=10.0):
         """Reads along: live, or from a sequence or a time (ms). Returns the id of the tap."""
-        request = message("TapRequest")(filters=filters, credit=credit)
+        request = message("Tap")(filters=filters, credit=credit)
         if sequence is not None:
             request.sequence = sequence
         elif time is not None:
