@@ -183,14 +183,14 @@ import TocsinWire
         Golden("unsubscribe", Header(.unsubscribe, id: 8)),
         Golden(
             "tap", Header(.tap, id: 9),
-            body { (tap: inout Tocsin_V1_TapRequest) in
+            body { (tap: inout Tocsin_V1_Tap) in
                 tap.filters = ["event.>", "alert.*"]
                 tap.sequence = 300
                 tap.credit = 1000
             }),
         Golden(
             "tap-time", Header(.tap, id: 9),
-            body { (tap: inout Tocsin_V1_TapRequest) in
+            body { (tap: inout Tocsin_V1_Tap) in
                 tap.filters = [">"]
                 tap.time = 1_700_000_000_000
                 tap.credit = 1
