@@ -5,86 +5,106 @@ import TocsinWire
 @testable import TocsinJournal
 
 /// Goal: the bytes on disk are those that the doc comments of Format.swift and Identity.swift describe, also next year. Method:
-/// a small journal's files against bytes that another program made from those tables.
+/// a small journal's files against those of Tests/Golden/journal, which another program made from those tables.
 @Suite("Journal format") struct FormatTests {
     private static let seed: UInt64 = 0x1122_3344_5566_7788
-    private static let identity = """
-        5443534e4a494431c1eed5ff00000001
-        11223344556677880000000000000001
-        """
-    private static let segment = """
-        5443534e4a524e314116373300000001
-        11223344556677880000000000001000
-        00000000000000000000000000000000
-        00000000000000000000000000000000
-        """
-    private static let control = """
-        54435342d7b2da090000000202000000
-        00000000000000010000000000000001
-        00000000000000010000018bcfe56800
-        00000000000000001122334455667788
-        dead000000000000
-        """
-    private static let messages = """
-        54435342675f2e4f0000001201000000
-        00000000000000020000000000000001
-        00000002000000010000018bcfe56801
-        00000000000000011122334455667788
-        00000000036f6e650000000005746872
-        6565000000000000
-        """
+    private static let time: UInt64 = 1_700_000_000_000
+    private static let fileBytes = 4096
+    /// In the order in which they follow each other in one segment. A hub writes no `lost`.
+    private static let written = ["batch-checkpoint", "batch-messages", "batch-control", "batch-carried", "batch-mark"]
+    private static let rows = [
+        CarriedBody.Row(sequence: 1, time: time + 1, pools: 1 << 1),
+        CarriedBody.Row(sequence: 2, time: time + 1, pools: 1 << 63 | 1),
+    ]
+    private static let headers: [(kind: BatchKind, ordinal: UInt64, firstSequence: UInt64, count: Int, durable: UInt64)] = [
+        (.checkpoint, 1, 1, 0, 0), (.messages, 2, 1, 2, 1), (.control, 3, 3, 0, 2), (.carried, 4, 3, 0, 3), (.mark, 5, 3, 0, 4),
+        (.lost, 6, 3, 2, 7),
+    ]
 
-    private func joined(_ parts: String...) -> String { parts.joined().filter { $0 != "\n" } }
-
-    @Test("the files of a journal are these bytes")
-    func files() throws {
-        let disk = MemoryDisk()
-        var journal = try Opened(disk, newSeed: Self.seed).journal
-        _ = journal.append(.control, Bytes([0xDE, 0xAD]), time: 1_700_000_000_000)
-        try journal.write()
-        journal.publish(["one", "three"], time: 1_700_000_000_001)
-        try journal.write()
-        #expect(try #require(disk["identity"]).hexadecimal == joined(Self.identity))
-        let written = try #require(disk["segment-00000001.log"])
-        let expected = joined(Self.segment, Self.control, Self.messages)
-        #expect(written.prefix(expected.count / 2).hexadecimal == expected)
-        #expect(written.count == 4096 && written.dropFirst(expected.count / 2).allSatisfy { $0 == 0 })
+    private func golden(_ names: String...) throws -> [UInt8] { try names.flatMap { try GoldenFiles.bytes("journal", $0) } }
+    private func records(_ names: String...) throws -> [UInt8] { try names.flatMap { try golden("record-" + $0) } }
+    private func bodies() throws -> [[UInt8]] {
+        let messages = lengthPrefixed(["one", "three"])
+        let attempt = try records("attempt")
+        let slices = zip(messages.offsets, [8, 10]).map { MessageSlice(bytes: messages.body, offset: Int($0), count: $1) }
+        let dead = try records("dead")
+        return [
+            try records("pool", "counters"), messages.body.array, try records("acked"),
+            CarriedBody.bytes(Self.rows, records: Bytes(attempt), slices).array, [],
+            dead + [UInt8](repeating: 0, count: 16 - dead.count),
+        ]
     }
 
-    /// The kinds that `files` does not write; the bytes are made by another program too.
-    @Test(
-        "a checkpoint, a mark and a batch that stands for what is lost are these bytes",
-        arguments: [
-            (
-                BatchHeader(
-                    kind: .checkpoint, bodyBytes: 1, ordinal: 1, firstSequence: 1, count: 0, segment: 1, time: 1_700_000_000_003,
-                    durable: 0, seed: 0x1122_3344_5566_7788), [1],
-                "544353426a77939900000001030000000000000000000001000000000000000100000000000000010000018bcfe56803000000000000000011223344556677880100000000000000"
-            ),
-            (
-                BatchHeader(
-                    kind: .mark, bodyBytes: 0, ordinal: 2, firstSequence: 1, count: 0, segment: 1, time: 1_700_000_000_004,
-                    durable: 1, seed: 0x1122_3344_5566_7788), [],
-                "54435342dd61845300000000040000000000000000000002000000000000000100000000000000010000018bcfe5680400000000000000011122334455667788"
-            ),
-            (
-                BatchHeader(
-                    kind: .lost, bodyBytes: 8, ordinal: 3, firstSequence: 4, count: 2, segment: 1, time: 1_700_000_000_002,
-                    durable: 5, seed: 0x1122_3344_5566_7788), [UInt8](repeating: 0, count: 8),
-                "54435342ee59d42800000008050000000000000000000003000000000000000400000002000000010000018bcfe56802000000000000000511223344556677880000000000000000"
-            ),
-        ] as [(BatchHeader, [UInt8], String)])
-    func kinds(header: BatchHeader, body: [UInt8], expected: String) throws {
-        let padding = [UInt8](repeating: 0, count: padded(body.count) - body.count)
-        var bytes = [UInt8](repeating: 0, count: BatchHeader.size) + body + padding
-        try bytes.withUnsafeMutableBytes { target in
-            let body = UnsafeRawBufferPointer(target).part(BatchHeader.size, header.bodyBytes)
-            header.write(to: try #require(target.baseAddress), body: body)
-            #expect(BatchHeader(intact: UnsafeRawBufferPointer(target), at: 0, seed: header.seed, segment: 1) == header)
+    @Test("what a journal writes are these bytes")
+    func writing() throws {
+        let disk = MemoryDisk()
+        var journal = try Opened(disk, newSeed: Self.seed).journal
+        _ = journal.append(.checkpoint, Bytes(try records("pool", "counters")), time: Self.time)
+        try journal.write()
+        journal.publish(["one", "three"], time: Self.time + 1)
+        try journal.write()
+        _ = journal.append(.control, Bytes(try records("acked")), time: Self.time + 2)
+        try journal.write()
+        let messages = try (1...2).map { try #require(try journal.message($0)) }
+        _ = journal.carry(Self.rows, records: Bytes(try records("attempt")), messages, time: Self.time + 3)
+        try journal.write()
+        _ = journal.append(.mark, Bytes([]), time: Self.time + 4)
+        try journal.write()
+        #expect(try #require(disk["identity"]).hexadecimal == golden("identity").hexadecimal)
+        var expected = try golden("segment")
+        for name in Self.written { expected += try golden(name) }
+        let written = try #require(disk["segment-00000001.log"])
+        #expect(written.prefix(expected.count).hexadecimal == expected.hexadecimal)
+        #expect(written.count == Self.fileBytes && written.dropFirst(expected.count).allSatisfy { $0 == 0 })
+    }
+
+    @Test("each batch is written as these bytes")
+    func batches() throws {
+        for ((name, header), body) in zip(zip(Self.written + ["batch-lost"], Self.headers), try bodies()) {
+            let header = BatchHeader(
+                kind: header.kind, bodyBytes: body.count, ordinal: header.ordinal, firstSequence: header.firstSequence,
+                count: header.count, segment: 1, time: Self.time + header.ordinal - 1, durable: header.durable, seed: Self.seed)
+            let padding = [UInt8](repeating: 0, count: padded(body.count) - body.count)
+            var bytes = [UInt8](repeating: 0xFF, count: BatchHeader.size) + body + padding
+            try bytes.withUnsafeMutableBytes { target in
+                let body = UnsafeRawBufferPointer(target).part(BatchHeader.size, header.bodyBytes)
+                header.write(to: try #require(target.baseAddress), body: body)
+                #expect(BatchHeader(intact: UnsafeRawBufferPointer(target), at: 0, seed: Self.seed, segment: 1) == header)
+            }
+            #expect(bytes.hexadecimal == (try golden(name)).hexadecimal, "\(name)")
+            // It reads as more than one batch only where it stands for more than one.
+            #expect(header.lastOrdinal == (header.kind == .lost ? 7 : header.ordinal))
         }
-        #expect(bytes.hexadecimal == expected)
-        // It reads as more than one batch only where it stands for more than one.
-        #expect(header.lastOrdinal == (header.kind == .lost ? 5 : header.ordinal))
+    }
+
+    @Test("a journal of these bytes is taken up, and has what they mean")
+    func reading() throws {
+        var segment = try golden("segment")
+        for name in Self.written + ["batch-lost"] { segment += try golden(name) }
+        segment += [UInt8](repeating: 0, count: Self.fileBytes - segment.count)
+        let disk = MemoryDisk()
+        disk["identity"] = try golden("identity")
+        disk["segment-00000001.log"] = segment
+        var opened = try Opened(disk)
+        #expect(opened.journal.identity == JournalIdentity(seed: Self.seed, epoch: 2, newestSegment: 1))
+        let expected = zip(Self.headers, try bodies()).map {
+            Opened<MemoryDisk>.Batch(ordinal: $0.ordinal, kind: $0.kind, firstSequence: $0.firstSequence, body: $1)
+        }
+        #expect(opened.batches == expected)
+        try opened.batches[3].body.withUnsafeBytes { bytes in
+            let carried = try CarriedBody(bytes)
+            #expect((0..<carried.count).map { carried[$0] } == Self.rows)
+            #expect(try Array(carried.records) == records("attempt"))
+        }
+        #expect(try opened.journal.text(2) == "three")
+        #expect(opened.journal.lost == [3...4] && opened.journal.nextSequence == 5)
+    }
+
+    @Test("a file for every kind of batch, and no other")
+    func complete() throws {
+        let names = try GoldenFiles.names(in: "journal").filter { !$0.hasPrefix("record-") }
+        #expect(names == Set(["identity", "segment", "batch-lost"] + Self.written))
+        #expect((0...UInt8.max).compactMap(BatchKind.init).count == Self.headers.count)
     }
 
     @Test("a header is read as it was written, and is of no other segment, journal or kind")
