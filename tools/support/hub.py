@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 import time
 
-import tocsin
-from tocsin import Client, message
+from tocsin import Connection, Lost
+from tocsin.v1 import broker_pb2 as pb
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXECUTABLE = os.environ.get("TOCSIN", os.path.join(ROOT, ".build", "debug", "tocsin"))
@@ -55,11 +55,11 @@ class Hub:
 
     @contextlib.contextmanager
     def client(self, name, **options):
-        peer = Client(self.endpoint, name=name, **options)
+        peer = Connection(self.endpoint, name=name, **options)
         try:
             yield peer
         finally:
-            with contextlib.suppress(tocsin.Lost):
+            with contextlib.suppress(Lost):
                 peer.close()
 
 
@@ -78,7 +78,7 @@ def until(condition, timeout=10.0):
 
 
 def hub_status(peer):
-    return peer.call("tocsin.v1.BrokerAdmin/GetStatus", message("GetStatusRequest")(), message("GetStatusResponse"))
+    return peer.call("tocsin.v1.BrokerAdmin/GetStatus", pb.GetStatusRequest(), pb.GetStatusResponse)
 
 
 def pool_status(peer, name):

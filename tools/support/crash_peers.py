@@ -23,8 +23,11 @@ import time
 import zlib
 
 sys.dont_write_bytecode = True
-import tocsin
-from tocsin import ACK, REJECT, RETRY, Client, Lost, Refused, TimedOut, envelope
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "python"))
+from tocsin import Connection, Kind, Lost, Refused, TimedOut, envelope
+from tocsin.connection import raise_if_status
+from tocsin.v1 import broker_pb2 as pb
+from tocsin.wire import ACK, REJECT, RETRY
 
 POOLS = ("alpha", "beta")
 ATTEMPTS = {"alpha": 255, "beta": 30}
@@ -70,7 +73,7 @@ class Peer:
         self.drop()
         while True:
             try:
-                self.client = Client(self.endpoint, self.name, self.role, timeout=1.0)
+                self.client = Connection(self.endpoint, self.name, self.role, timeout=1.0)
                 self.begin()
                 return
             except (Lost, Refused, TimedOut):
@@ -130,9 +133,9 @@ class Producer(Peer):
         received = self.client.receive(timeout)
         if received is None:
             return
-        Client.raise_if_status(received)
-        if received.kind == tocsin.ACCEPTED and received.id in self.unanswered:
-            self.accepted(received.id, tocsin.message("Accepted").FromString(received.frames[0]))
+        raise_if_status(received)
+        if received.kind == Kind.ACCEPTED and received.id in self.unanswered:
+            self.accepted(received.id, pb.Accepted.FromString(received.frames[0]))
 
     def run(self, stopping):
         self.connect()
@@ -169,11 +172,11 @@ class Worker(Peer):
         """Handles one message of the hub. True: settled something. Raises Lost or Refused for a session that is over."""
         received = self.client.inbox.popleft() if self.client.inbox else self.client.receive(timeout)
         if received is not None:
-            Client.raise_if_status(received)
-        if received is not None and received.kind == tocsin.ACCEPTED and received.id == self.mark:
+            raise_if_status(received)
+        if received is not None and received.kind == Kind.ACCEPTED and received.id == self.mark:
             self.log.write(f"M {time.monotonic_ns()} {self.marked}")
             self.mark = None
-        did = received is not None and received.kind == tocsin.DELIVER and self.handle(received)
+        did = received is not None and received.kind == Kind.DELIVER and self.handle(received)
         if self.mark is None and self.marked < self.settled and time.monotonic() >= self.mark_due:
             self.marked, self.mark_due = self.settled, time.monotonic() + 0.05
             self.mark = self.client.begin_publish([envelope("mark.x")])

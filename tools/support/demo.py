@@ -32,7 +32,7 @@ sys.dont_write_bytecode = True
 from processes import ROOT, Failed, free_port, say, until, workplace
 
 TOCSIN = os.path.join(ROOT, ".build", "release", "tocsin")
-SHOP = os.path.join(ROOT, "tools", "python", "shop.py")
+SHOP = os.path.join(ROOT, "tools", "support", "shop.py")
 LINES = 24_000
 LINES_PER_SECOND = 1_500
 

@@ -1,0 +1,427 @@
+from tocsin.v1 import broker_pb2 as _broker_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+ACTION_ACKNOWLEDGE: Action
+ACTION_ASSIGN: Action
+ACTION_CLOSE: Action
+ACTION_DISMISS: Action
+ACTION_INVESTIGATE: Action
+ACTION_MITIGATE: Action
+ACTION_NOTE: Action
+ACTION_REOPEN: Action
+ACTION_RESOLVE: Action
+ACTION_UNSPECIFIED: Action
+DESCRIPTOR: _descriptor.FileDescriptor
+DISPOSITION_ALERT: Disposition
+DISPOSITION_SUPPRESSED: Disposition
+DISPOSITION_UNSPECIFIED: Disposition
+EVENT_FATE_HANDLED: EventFate
+EVENT_FATE_SUPPRESSED: EventFate
+EVENT_FATE_UNSPECIFIED: EventFate
+EVENT_KIND_RESOLVE: EventKind
+EVENT_KIND_TRIGGER: EventKind
+EVENT_KIND_UNSPECIFIED: EventKind
+INCIDENT_STATE_ACKNOWLEDGED: IncidentState
+INCIDENT_STATE_CLOSED: IncidentState
+INCIDENT_STATE_DETECTED: IncidentState
+INCIDENT_STATE_DISMISSED: IncidentState
+INCIDENT_STATE_INVESTIGATING: IncidentState
+INCIDENT_STATE_MERGED: IncidentState
+INCIDENT_STATE_MITIGATED: IncidentState
+INCIDENT_STATE_RESOLVED: IncidentState
+INCIDENT_STATE_TRIAGED: IncidentState
+INCIDENT_STATE_UNSPECIFIED: IncidentState
+LEVEL_HIGH: Level
+LEVEL_LOW: Level
+LEVEL_MEDIUM: Level
+LEVEL_UNSPECIFIED: Level
+PRIORITY_P1: Priority
+PRIORITY_P2: Priority
+PRIORITY_P3: Priority
+PRIORITY_P4: Priority
+PRIORITY_P5: Priority
+PRIORITY_UNSPECIFIED: Priority
+
+class AccountingRequest(_message.Message):
+    __slots__ = []
+    def __init__(self) -> None: ...
+
+class AccountingResponse(_message.Message):
+    __slots__ = ["applied", "handled", "outbox", "position", "redelivered", "suppressed"]
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    HANDLED_FIELD_NUMBER: _ClassVar[int]
+    OUTBOX_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    REDELIVERED_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
+    applied: int
+    handled: int
+    outbox: int
+    position: int
+    redelivered: int
+    suppressed: int
+    def __init__(self, handled: _Optional[int] = ..., suppressed: _Optional[int] = ..., applied: _Optional[int] = ..., redelivered: _Optional[int] = ..., position: _Optional[int] = ..., outbox: _Optional[int] = ...) -> None: ...
+
+class Alert(_message.Message):
+    __slots__ = ["episode", "events", "fingerprint", "first_at", "labels", "last_at", "rule", "service", "severity", "state", "summary"]
+    class LabelsEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    EPISODE_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_AT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    LAST_AT_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    episode: int
+    events: int
+    fingerprint: str
+    first_at: int
+    labels: _containers.ScalarMap[str, str]
+    last_at: int
+    rule: str
+    service: str
+    severity: _broker_pb2.Severity
+    state: str
+    summary: str
+    def __init__(self, fingerprint: _Optional[str] = ..., state: _Optional[str] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., first_at: _Optional[int] = ..., last_at: _Optional[int] = ..., events: _Optional[int] = ..., episode: _Optional[int] = ..., rule: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class AlertUpdate(_message.Message):
+    __slots__ = ["disposition", "drill", "events", "fingerprint", "id", "impact", "kind", "labels", "priority", "rule", "runbook", "service", "severity", "summary", "triaged_at", "urgency"]
+    class LabelsEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    DISPOSITION_FIELD_NUMBER: _ClassVar[int]
+    DRILL_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    IMPACT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    RUNBOOK_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    TRIAGED_AT_FIELD_NUMBER: _ClassVar[int]
+    URGENCY_FIELD_NUMBER: _ClassVar[int]
+    disposition: Disposition
+    drill: bool
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    fingerprint: str
+    id: str
+    impact: Level
+    kind: EventKind
+    labels: _containers.ScalarMap[str, str]
+    priority: Priority
+    rule: str
+    runbook: str
+    service: str
+    severity: _broker_pb2.Severity
+    summary: str
+    triaged_at: int
+    urgency: Level
+    def __init__(self, id: _Optional[str] = ..., fingerprint: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., disposition: _Optional[_Union[Disposition, str]] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., impact: _Optional[_Union[Level, str]] = ..., urgency: _Optional[_Union[Level, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., rule: _Optional[str] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., runbook: _Optional[str] = ..., triaged_at: _Optional[int] = ..., drill: bool = ...) -> None: ...
+
+class CommandRequest(_message.Message):
+    __slots__ = ["action", "actor", "id", "number", "text", "waive_postmortem"]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    WAIVE_POSTMORTEM_FIELD_NUMBER: _ClassVar[int]
+    action: Action
+    actor: str
+    id: str
+    number: int
+    text: str
+    waive_postmortem: bool
+    def __init__(self, id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., text: _Optional[str] = ..., waive_postmortem: bool = ...) -> None: ...
+
+class CommandResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ["dedup_key", "details", "drill", "id", "kind", "labels", "observed_at", "service", "severity_hint", "source", "summary"]
+    class DetailsEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class LabelsEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    DEDUP_KEY_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    DRILL_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_AT_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_HINT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    dedup_key: str
+    details: _containers.ScalarMap[str, str]
+    drill: bool
+    id: str
+    kind: EventKind
+    labels: _containers.ScalarMap[str, str]
+    observed_at: int
+    service: str
+    severity_hint: str
+    source: str
+    summary: str
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., source: _Optional[str] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity_hint: _Optional[str] = ..., dedup_key: _Optional[str] = ..., observed_at: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., details: _Optional[_Mapping[str, str]] = ..., drill: bool = ...) -> None: ...
+
+class GetIncidentRequest(_message.Message):
+    __slots__ = ["number"]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    def __init__(self, number: _Optional[int] = ...) -> None: ...
+
+class GetIncidentResponse(_message.Message):
+    __slots__ = ["alerts", "incident", "timeline"]
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    TIMELINE_FIELD_NUMBER: _ClassVar[int]
+    alerts: _containers.RepeatedCompositeFieldContainer[Alert]
+    incident: Incident
+    timeline: _containers.RepeatedCompositeFieldContainer[TimelineEntry]
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., timeline: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ...) -> None: ...
+
+class Incident(_message.Message):
+    __slots__ = ["acknowledged_at", "alerts_firing", "alerts_total", "assignee", "cause", "closed_at", "detected_at", "drill", "events", "mitigated_at", "number", "priority", "reopened", "resolved_at", "runbook", "services", "severity", "state", "title", "triaged_at", "updated_at", "version"]
+    ACKNOWLEDGED_AT_FIELD_NUMBER: _ClassVar[int]
+    ALERTS_FIRING_FIELD_NUMBER: _ClassVar[int]
+    ALERTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNEE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_AT_FIELD_NUMBER: _ClassVar[int]
+    DETECTED_AT_FIELD_NUMBER: _ClassVar[int]
+    DRILL_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    MITIGATED_AT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    REOPENED_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_AT_FIELD_NUMBER: _ClassVar[int]
+    RUNBOOK_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    TRIAGED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    acknowledged_at: int
+    alerts_firing: int
+    alerts_total: int
+    assignee: str
+    cause: str
+    closed_at: int
+    detected_at: int
+    drill: bool
+    events: int
+    mitigated_at: int
+    number: int
+    priority: Priority
+    reopened: int
+    resolved_at: int
+    runbook: str
+    services: _containers.RepeatedScalarFieldContainer[str]
+    severity: _broker_pb2.Severity
+    state: IncidentState
+    title: str
+    triaged_at: int
+    updated_at: int
+    version: int
+    def __init__(self, number: _Optional[int] = ..., state: _Optional[_Union[IncidentState, str]] = ..., title: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., assignee: _Optional[str] = ..., detected_at: _Optional[int] = ..., triaged_at: _Optional[int] = ..., acknowledged_at: _Optional[int] = ..., mitigated_at: _Optional[int] = ..., resolved_at: _Optional[int] = ..., closed_at: _Optional[int] = ..., alerts_firing: _Optional[int] = ..., alerts_total: _Optional[int] = ..., events: _Optional[int] = ..., cause: _Optional[str] = ..., runbook: _Optional[str] = ..., reopened: _Optional[int] = ..., drill: bool = ..., updated_at: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
+
+class IncidentChange(_message.Message):
+    __slots__ = ["entry", "id", "incident", "labels", "verb"]
+    class LabelsEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    VERB_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    id: str
+    incident: Incident
+    labels: _containers.ScalarMap[str, str]
+    verb: str
+    def __init__(self, id: _Optional[str] = ..., verb: _Optional[str] = ..., incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class ListIncidentsRequest(_message.Message):
+    __slots__ = ["all", "limit", "minimum", "service"]
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    all: bool
+    limit: int
+    minimum: _broker_pb2.Severity
+    service: str
+    def __init__(self, all: bool = ..., service: _Optional[str] = ..., minimum: _Optional[_Union[_broker_pb2.Severity, str]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListIncidentsResponse(_message.Message):
+    __slots__ = ["incidents", "total"]
+    INCIDENTS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    incidents: _containers.RepeatedCompositeFieldContainer[Incident]
+    total: int
+    def __init__(self, incidents: _Optional[_Iterable[_Union[Incident, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
+
+class MissedChanges(_message.Message):
+    __slots__ = ["first", "last", "reason"]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    last: int
+    reason: str
+    def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ReportRequest(_message.Message):
+    __slots__ = ["event"]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    event: Event
+    def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
+
+class ReportResponse(_message.Message):
+    __slots__ = ["duplicate", "event_id"]
+    DUPLICATE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    duplicate: bool
+    event_id: str
+    def __init__(self, event_id: _Optional[str] = ..., duplicate: bool = ...) -> None: ...
+
+class ResponseReport(_message.Message):
+    __slots__ = ["actor", "id", "incident", "mitigated", "text", "time", "verb"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    MITIGATED_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    VERB_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    id: str
+    incident: int
+    mitigated: bool
+    text: str
+    time: int
+    verb: str
+    def __init__(self, id: _Optional[str] = ..., incident: _Optional[int] = ..., actor: _Optional[str] = ..., verb: _Optional[str] = ..., text: _Optional[str] = ..., time: _Optional[int] = ..., mitigated: bool = ...) -> None: ...
+
+class TimelineEntry(_message.Message):
+    __slots__ = ["actor", "after", "before", "sequence", "text", "time", "verb"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    VERB_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    after: str
+    before: str
+    sequence: int
+    text: str
+    time: int
+    verb: str
+    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[int] = ..., actor: _Optional[str] = ..., verb: _Optional[str] = ..., text: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+
+class TraceRequest(_message.Message):
+    __slots__ = ["event_id", "fingerprint"]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    fingerprint: str
+    def __init__(self, event_id: _Optional[str] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+
+class TraceResponse(_message.Message):
+    __slots__ = ["fate", "incident"]
+    FATE_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    fate: EventFate
+    incident: Incident
+    def __init__(self, fate: _Optional[_Union[EventFate, str]] = ..., incident: _Optional[_Union[Incident, _Mapping]] = ...) -> None: ...
+
+class WatchRequest(_message.Message):
+    __slots__ = ["number", "service", "since"]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    service: str
+    since: int
+    def __init__(self, since: _Optional[int] = ..., service: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+
+class WatchResponse(_message.Message):
+    __slots__ = ["change", "missed"]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    MISSED_FIELD_NUMBER: _ClassVar[int]
+    change: IncidentChange
+    missed: MissedChanges
+    def __init__(self, change: _Optional[_Union[IncidentChange, _Mapping]] = ..., missed: _Optional[_Union[MissedChanges, _Mapping]] = ...) -> None: ...
+
+class EventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Level(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Disposition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class IncidentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class EventFate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
