@@ -70,6 +70,8 @@ let package = Package(
         .target(name: "TocsinServices", dependencies: ["TocsinProto", grpc, grpcProtobuf]),
         // gRPC over the hub: transports for grpc-swift-2.
         ours("GRPCZeroMQTransport", ["TocsinKit", "TocsinProto", "TocsinWire", grpc, logging]),
+        // Publishing and consuming for gRPC clients.
+        ours("TocsinMessaging", ["TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinProto", "TocsinWire", grpc]),
         // gRPC over HTTP/2: apart from all else, because NIO and TLS are most of what it links.
         ours("TocsinGateway", [grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto]),
 
@@ -114,7 +116,9 @@ let package = Package(
         .executableTarget(
             name: "tocsin-gateway",
             dependencies: [
-                "TocsinProgram", "TocsinConfiguration", "TocsinGateway", "TocsinServices", "GRPCZeroMQTransport", "TocsinKit",
+                "TocsinProgram", "TocsinConfiguration", "TocsinGateway", "TocsinMessaging", "TocsinServices",
+                "GRPCZeroMQTransport",
+                "TocsinKit",
                 "TocsinProto", "TocsinSupervision", "TocsinWire", arguments, crypto, grpc,
             ], swiftSettings: strict),
         .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
@@ -147,9 +151,8 @@ let package = Package(
         tests(
             "GRPCZeroMQTransportTests",
             [
-                "GRPCZeroMQTransport", "TocsinGateway", "InteropSuite", "TocsinHub", "TocsinKit", "TocsinProto", "TocsinWire",
-                grpc,
-                grpcHTTP2, certificates, crypto, logging,
+                "GRPCZeroMQTransport", "TocsinGateway", "TocsinMessaging", "TocsinServices", "InteropSuite", "TocsinHub",
+                "TocsinKit", "TocsinProto", "TocsinWire", grpc, grpcHTTP2, certificates, crypto, logging,
             ]),
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
         tests("TocsinSystemTests", ["TocsinSystem"]),

@@ -79,7 +79,7 @@ extension CallMessages {
 
 extension RPCError {
     /// What the client library says of a call, in gRPC's words.
-    init(callFailure error: any Error) {
+    package init(callFailure error: any Error) {
         switch error {
         case let error as RPCError: self = error
         case is CancellationError, is CallStream.Ended: self.init(code: .cancelled, message: "the call is over")

@@ -39,12 +39,16 @@ public struct Access: Sendable {
     /// Without grants everybody may call everything: for an address that only this machine reaches.
     public init(_ grants: [Grant]) { self.grants = grants }
 
-    /// Who calls.
+    /// The metadata of a call that may be made, for whoever serves it: with who calls, without the token.
     ///
     /// - Throws: UNAUTHENTICATED without a token or certificate that is known, PERMISSION_DENIED for a method it may not call.
-    func authorize(_ metadata: Metadata, _ context: ServerContext) throws(RPCError) -> String {
+    func admit(_ metadata: Metadata, _ context: ServerContext) throws(RPCError) -> Metadata {
         let certificate = (context.transportSpecific as? HTTP2ServerTransport.Posix.Context)?.peerCertificate
-        return try authorize(metadata, commonName: certificate.flatMap(Self.commonName), context.descriptor)
+        let caller = try authorize(metadata, commonName: certificate.flatMap(Self.commonName), context.descriptor)
+        var metadata = metadata
+        metadata.removeAllValues(forKey: "authorization")
+        metadata.replaceOrAddString(caller, forKey: Self.callerKey)
+        return metadata
     }
 
     func authorize(_ metadata: Metadata, commonName: String?, _ method: MethodDescriptor) throws(RPCError) -> String {

@@ -41,12 +41,10 @@ struct Forwarding<Upstream: ClientTransport>: Sendable {
         _ context: ServerContext
     ) async throws -> (Status, Metadata) {
         var parts = stream.inbound.makeAsyncIterator()
-        guard case .metadata(var metadata)? = try await parts.next() else {
+        guard case .metadata(let received)? = try await parts.next() else {
             throw RPCError(code: .internalError, message: "the call did not begin with metadata")
         }
-        let caller = try access.authorize(metadata, context)
-        metadata.removeAllValues(forKey: "authorization")
-        metadata.replaceOrAddString(caller, forKey: Access.callerKey)
+        var metadata = try access.admit(received, context)
         var options = CallOptions.defaults
         options.timeout = try Self.timeout(&metadata)
         // Sound: from here on only the task that passes requests on uses it.

@@ -19,10 +19,13 @@ public final class Gateway<Upstream: ClientTransport>: Sendable {
 
     /// - Parameters:
     ///   - upstream: how calls reach the hub; connected by the caller for as long as the gateway runs.
+    ///   - services: answered here, beside reflection and health; they find their caller's name in the metadata
+    ///     `tocsin-caller`.
     ///   - health: of a service by its full name; "" is the gateway itself.
     /// - Throws: if the descriptors this version was built with cannot be read.
     public init(
-        _ options: GatewayOptions, upstream: Upstream, health: @escaping @Sendable (String) async -> ServiceHealth
+        _ options: GatewayOptions, upstream: Upstream, services: [any RegistrableRPCService] = [],
+        health: @escaping @Sendable (String) async -> ServiceHealth
     ) throws {
         let descriptors = try Descriptors.built()
         let access = Access(options.grants)
@@ -38,17 +41,17 @@ public final class Gateway<Upstream: ClientTransport>: Sendable {
             upstream: upstream, access: access, maxMessageBytes: options.maxMessageBytes, stopping: stopping)
         let reflection = Reflection(descriptors: descriptors)
         let health = HealthService(services: descriptors.services, source: health, interval: .seconds(1))
-        let reflected = [
-            Grpc_Reflection_V1_ServerReflection.descriptor, Grpc_Reflection_V1alpha_ServerReflection.descriptor,
-        ]
-        let own = reflected + [Grpc_Health_V1_Health.descriptor]
+        var router = RPCRouter<GatewayTransport<Upstream>>()
+        let guarded: [any RegistrableRPCService] =
+            services + [ReflectionService(reflection: reflection), OldReflectionService(reflection: reflection)]
+        for service in guarded { service.registerMethods(with: &router) }
+        // Health is for whoever can connect: a load balancer has no token.
+        router.registerInterceptors(pipeline: [.apply(Authorization(access: access), to: .all)])
+        health.registerMethods(with: &router)
         server = GRPCServer(
             transport: GatewayTransport(
-                http: http, forwarding: forwarding,
-                own: Set(own.map(\.fullyQualifiedService))),
-            services: [ReflectionService(reflection: reflection), OldReflectionService(reflection: reflection), health],
-            // Health is for whoever can connect: a load balancer has no token.
-            interceptorPipeline: [.apply(Authorization(access: access), to: .services(Set(reflected)))])
+                http: http, forwarding: forwarding, own: Set(router.methods.map(\.service.fullyQualifiedService))),
+            router: router)
     }
 
     /// Serves until `beginGracefulShutdown`, and to the end of the calls there are then; cancelled, at once.
@@ -79,7 +82,8 @@ private struct Authorization: ServerInterceptor {
         request: StreamingServerRequest<Input>, context: ServerContext,
         next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
     ) async throws -> StreamingServerResponse<Output> {
-        _ = try access.authorize(request.metadata, context)
+        var request = request
+        request.metadata = try access.admit(request.metadata, context)
         return try await next(request, context)
     }
 }

@@ -119,20 +119,20 @@ final class Mailbox: Sendable {
     }
 
     /// Queues settlements; those queued for one subscription between two looks of the thread travel together.
-    func settle(_ settlements: some Sequence<(Delivery, Settlement)>, subscription: UInt64) {
+    func settle(_ settlements: some Sequence<(Lease, Settlement)>, subscription: UInt64) {
         let signal = state.withLock { state -> Bool in
             if state.closed { return false }
             // Taken out, so that appending does not copy it.
             var chunks = state.settlements.removeValue(forKey: subscription) ?? []
             var chunk = chunks.popLast()
             var isUrgent = state.credits[subscription]?.isShort ?? true
-            for (delivery, settlement) in settlements {
-                if chunk?.session != delivery.session || chunk?.rows == Limits.batch {
+            for (lease, settlement) in settlements {
+                if chunk?.session != lease.session || chunk?.rows == Limits.batch {
                     if let full = chunk { chunks.append(full) }
-                    chunk = SettleChunk(session: delivery.session)
+                    chunk = SettleChunk(session: lease.session)
                 }
-                chunk?.append(delivery, settlement, reasonMax: Self.reasonMax)
-                if !isUrgent { isUrgent = !delivery.message.key.isEmpty || !settlement.isAck }
+                chunk?.append(lease, settlement, reasonMax: Self.reasonMax)
+                if !isUrgent { isUrgent = lease.isKeyed || !settlement.isAck }
             }
             guard let chunk else { return false }
             chunks.append(chunk)
@@ -226,8 +226,8 @@ extension SettleChunk {
         self.session = session
     }
 
-    fileprivate mutating func append(_ delivery: Delivery, _ settlement: Settlement, reasonMax: Int) {
-        var entry = SettleEntry(sequence: delivery.sequence, token: delivery.token, outcome: .ack)
+    fileprivate mutating func append(_ lease: Lease, _ settlement: Settlement, reasonMax: Int) {
+        var entry = SettleEntry(sequence: lease.sequence, token: lease.token, outcome: .ack)
         switch settlement {
         case .ack: break
         case .retry(let after, let reason):

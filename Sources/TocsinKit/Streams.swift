@@ -34,6 +34,11 @@ public final class Subscription: AsyncSequence, Sendable {
     /// Queues settlements and returns at once. Those of deliveries from before a reconnect are dropped: they come again.
     /// Each gives its credit back.
     public func settle(_ settlements: some Sequence<(Delivery, Settlement)>) {
+        settle(settlements.lazy.map { ($0.0.lease, $0.1) })
+    }
+
+    /// As above.
+    public func settle(_ settlements: some Sequence<(Lease, Settlement)>) {
         mailbox.settle(settlements, subscription: id)
     }
 

@@ -129,6 +129,47 @@ public struct Delivery: Sendable {
         self.attempt = attempt
         self.session = session
     }
+
+    /// What is needed to settle it.
+    public var lease: Lease { Lease(session: session, sequence: sequence, token: token, isKeyed: !message.key.isEmpty) }
+}
+
+/// What a worker has of a message that was delivered to it, without the message: enough to settle it, also from elsewhere.
+public struct Lease: Sendable, Hashable {
+    /// Of the client: a settlement after a reconnect is void.
+    let session: UInt64
+    let sequence: UInt64
+    /// The fence; see PROTOCOL.md, rule 9.
+    let token: UInt64
+    /// Others of its key may be waiting for it.
+    let isKeyed: Bool
+}
+
+extension Lease {
+    private static let size = 3 * MemoryLayout<UInt64>.size + 1
+
+    /// Opaque bytes, for whoever settles it through another. Whatever is in them when they come back, the hub takes only
+    /// settlements of what is leased to that subscription.
+    public var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Self.size)
+        for number in [session, sequence, token] {
+            withUnsafeBytes(of: number.bigEndian) { bytes.append(contentsOf: $0) }
+        }
+        bytes.append(isKeyed ? 1 : 0)
+        return bytes
+    }
+
+    /// Nil if these cannot be the bytes of a lease.
+    public init?(bytes: some Sequence<UInt8>) {
+        let bytes = Array(bytes)
+        guard bytes.count == Self.size, let last = bytes.last, last <= 1 else { return nil }
+        self = bytes.withUnsafeBytes { bytes in
+            Lease(
+                session: bytes.bigEndian(UInt64.self, at: 0), sequence: bytes.bigEndian(UInt64.self, at: 8),
+                token: bytes.bigEndian(UInt64.self, at: 16), isKeyed: last == 1)
+        }
+    }
 }
 
 /// What the hub sent at once; decoded when asked for, on the caller's thread.

@@ -6,6 +6,7 @@ import Glibc
 import TocsinConfiguration
 import TocsinGateway
 import TocsinKit
+import TocsinMessaging
 import TocsinProgram
 import TocsinSupervision
 import TocsinWire
@@ -41,12 +42,24 @@ struct RunCommand: AsyncParsableCommand {
         let configuration = try await options.load()
         let settings = configuration.gateway
         let logger = configuration.log.logger(process: name)
-        let client = try Client(
-            ClientOptions(endpoint: configuration.endpoint, name: name, role: "gateway", software: "tocsin-gateway"),
-            logger: logger)
+        var session = ClientOptions(
+            endpoint: configuration.endpoint, name: name, role: "gateway", software: "tocsin-gateway",
+            publishTimeout: .seconds(10))
+        let client = try Client(session, logger: logger)
         let upstream = HubClientTransport(client)
         let health = ServiceRegistry(client)
-        let gateway = try Gateway(GatewayOptions(settings), upstream: upstream) { await health.health(of: $0) }
+        session.role = "client"
+        let messaging: [any RegistrableRPCService] = [
+            PublisherService(client),
+            SubscriberService { [session] caller throws(ClientError) in
+                var session = session
+                session.name = "\(name)/\(caller)"
+                return try Client(session, logger: logger)
+            },
+        ]
+        let gateway = try Gateway(GatewayOptions(settings), upstream: upstream, services: messaging) {
+            await health.health(of: $0)
+        }
         Signals.onStop {
             logger.info("stopping: calls that are open go on, new ones are not taken")
             gateway.beginGracefulShutdown()

@@ -21,14 +21,18 @@ struct ServiceRegistry: Sendable {
             var options = CallOptions.defaults
             options.timeout = .seconds(2)
             let status = try await broker.getStatus(.init(), options: options)
-            let isHub = service.isEmpty || service == Tocsin_V1_BrokerAdmin.descriptor.fullyQualifiedService
-            if isHub || status.peers.contains(where: { $0.services.contains(service) }) { return .serving }
+            if Self.withHub.contains(service) || status.peers.contains(where: { $0.services.contains(service) }) {
+                return .serving
+            }
             return Self.known.contains(service) ? .notServing : .unknown
-        } catch { return service.isEmpty || Self.known.contains(service) ? .notServing : .unknown }
+        } catch { return Self.known.contains(service) ? .notServing : .unknown }
     }
 
-    /// Services of ours, which may be served or not.
-    private static let known: Set<String> = [
-        Tocsin_V1_BrokerAdmin.descriptor.fullyQualifiedService, Tocsin_V1_IncidentService.descriptor.fullyQualifiedService,
+    /// The gateway, the hub's service, and those that the gateway serves by the hub.
+    private static let withHub: Set<String> = [
+        "", Tocsin_V1_BrokerAdmin.descriptor.fullyQualifiedService, Tocsin_V1_Publisher.descriptor.fullyQualifiedService,
+        Tocsin_V1_Subscriber.descriptor.fullyQualifiedService,
     ]
+    /// Services of ours, which may be served or not.
+    private static let known = withHub.union([Tocsin_V1_IncidentService.descriptor.fullyQualifiedService])
 }

@@ -129,7 +129,8 @@ extension HubSession {
     }
 
     /// Two looks, a second apart, and the milliseconds between them.
-    fileprivate func hubStatusTwice() async throws -> (Tocsin_V1_GetStatusResponse, Tocsin_V1_GetStatusResponse, elapsed: UInt64) {
+    fileprivate func hubStatusTwice() async throws -> (Tocsin_V1_GetStatusResponse, Tocsin_V1_GetStatusResponse, elapsed: UInt64)
+    {
         let first = try await hubStatus()
         try await Task.sleep(for: .seconds(1))
         let second = try await hubStatus()

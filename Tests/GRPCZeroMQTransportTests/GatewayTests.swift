@@ -8,11 +8,13 @@ import SwiftASN1
 import Synchronization
 import TestSupport
 import Testing
+import TocsinKit
 import X509
 
 @testable import TocsinGateway
 
-private typealias HTTPClient = GRPCClient<HTTP2ClientTransport.Posix>
+typealias AnyHTTP = HTTP2ClientTransport.Posix
+private typealias HTTPClient = GRPCClient<AnyHTTP>
 
 /// A gateway before a hub whose worker serves `InteropService`, and a client over HTTP/2.
 private func withGateway(
@@ -21,27 +23,35 @@ private func withGateway(
     _ body: @escaping @Sendable (HTTPClient) async throws -> Void
 ) async throws {
     let world = try await World()
-    try await world.with { hub, served in
-        let upstream = HubClientTransport(served.caller)
-        let gateway = try Gateway(options, upstream: upstream) { service in
-            service.isEmpty || service == "tocsin.interop.v1.TestService" ? .serving : .unknown
-        }
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await gateway.serve() }
-            let port = try await gateway.port
-            let client = GRPCClient(
-                transport: try .http2NIOPosix(target: .ipv4(address: "127.0.0.1", port: port), transportSecurity: security))
-            group.addTask { try await client.runConnections() }
-            do { try await body(client) } catch {
-                group.cancelAll()
-                throw error
-            }
-            client.beginGracefulShutdown()
-            gateway.beginGracefulShutdown()
-            try await group.waitForAll()
-        }
+    try await world.with { _, served in
+        try await withGateway(options, security, upstream: served.caller, services: [], body)
     }
     try await world.stop()
+}
+
+/// A gateway that reaches a hub by `upstream`, and a client over HTTP/2.
+func withGateway(
+    _ options: GatewayOptions = GatewayOptions(host: "127.0.0.1", port: 0),
+    _ security: HTTP2ClientTransport.Posix.TransportSecurity = .plaintext, upstream: TocsinKit.Client,
+    services: [any RegistrableRPCService], _ body: @escaping @Sendable (GRPCClient<AnyHTTP>) async throws -> Void
+) async throws {
+    let gateway = try Gateway(options, upstream: HubClientTransport(upstream), services: services) { service in
+        service.isEmpty || service == "tocsin.interop.v1.TestService" ? .serving : .unknown
+    }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await gateway.serve() }
+        let port = try await gateway.port
+        let client = GRPCClient(
+            transport: try .http2NIOPosix(target: .ipv4(address: "127.0.0.1", port: port), transportSecurity: security))
+        group.addTask { try await client.runConnections() }
+        do { try await body(client) } catch {
+            group.cancelAll()
+            throw error
+        }
+        client.beginGracefulShutdown()
+        gateway.beginGracefulShutdown()
+        try await group.waitForAll()
+    }
 }
 
 /// Raw bytes as messages.

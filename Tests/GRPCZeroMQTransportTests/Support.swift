@@ -64,12 +64,17 @@ final class World: Sendable {
     }
 
     func client(_ name: String) async throws -> TocsinKit.Client {
-        let client = try TocsinKit.Client(
-            ClientOptions(endpoint: options.endpoints[0], name: name, role: "test", welcomeTimeout: .milliseconds(300)),
-            logger: quiet)
+        let client = try newClient(name)
         clients.withLock { $0.append(client) }
         try await client.ready(within: .seconds(20))
         return client
+    }
+
+    /// Closed by the caller.
+    func newClient(_ name: String) throws(ClientError) -> TocsinKit.Client {
+        try TocsinKit.Client(
+            ClientOptions(endpoint: options.endpoints[0], name: name, role: "test", welcomeTimeout: .milliseconds(300)),
+            logger: quiet)
     }
 
     /// Runs `body` with a gRPC client, while `services` are served by a worker of their own.

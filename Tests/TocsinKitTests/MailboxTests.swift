@@ -31,7 +31,7 @@ import Testing
     private func settle(_ count: Int, key: String = "", _ settlement: Settlement = .ack) {
         let message = Message(subject: "a.b", key: key, payload: [])
         let delivery = Delivery(message: message, sequence: 1, token: 1, attempt: 1, session: 1)
-        mailbox.settle(Array(repeating: (delivery, settlement), count: count), subscription: subscription)
+        mailbox.settle(Array(repeating: (delivery.lease, settlement), count: count), subscription: subscription)
     }
 
     @Test("while credit is left they wait for the look that a delivery announces; those that come after it signal")
