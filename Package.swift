@@ -88,7 +88,7 @@ let package = Package(
             "TocsinArchive",
             [
                 "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire",
-                grpc, sqlite, logging,
+                grpc, sqlite, logging, deque,
             ]),
         ours("TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
 

@@ -82,7 +82,10 @@ private struct ActiveArchiver: Sendable {
 
     func run() async throws {
         let (signal, hint) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        let server = IncidentServer(store: store, hub: client, now: ArchiveWorker.now, changed: { hint.yield() })
+        // An hour: for watchers that come back after an interruption.
+        let feed = ChangeFeed(from: ArchiveWorker.now() - 3_600_000)
+        let hub = HubAccess(client: client, feed: feed, logger: logger)
+        let server = IncidentServer(store: store, hub: hub, now: ArchiveWorker.now, changed: { hint.yield() })
         let publisher = OutboxPublisher(store: store, logger: logger) { try await client.publish($0) }
         let consumer = ArchiveConsumer(store: store, batchMax: configuration.batchMax, logger: logger) { hint.yield() }
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -93,6 +96,7 @@ private struct ActiveArchiver: Sendable {
                 try await GRPCServer(transport: transport, services: [server]).serve()
             }
             group.addTask { try await consume(consumer) }
+            group.addTask { try await feed.run(client, logger) }
             // The publisher goes on for as long as the others; whichever of these ends, ends all.
             try await group.next()
         }

@@ -117,7 +117,8 @@ protocol IncidentHub: Sendable {
     func changes(since: UInt64, _ each: (Tocsin_V1_WatchResponse) async throws -> Void) async throws
 }
 
-extension Client: IncidentHub {
+extension Client {
+    /// Returns when the event is on disk: whether it was there before. Throws `RPCError`.
     func report(_ event: Tocsin_V1_Event) async throws -> Bool {
         do {
             let message = try Message(
@@ -127,34 +128,6 @@ extension Client: IncidentHub {
         } catch let error as ClientError {
             throw RPCError(code: .unavailable, message: "the hub has not taken the event: \(error); report it again")
         }
-    }
-
-    func changes(since: UInt64, _ each: (Tocsin_V1_WatchResponse) async throws -> Void) async throws {
-        let tap: Tap
-        do { tap = try await self.tap(["incident.>"], from: since == 0 ? .live : .time(since)) } catch {
-            throw RPCError(code: .unavailable, message: "the hub cannot be watched now: \(error)")
-        }
-        try await withTaskCancellationHandler {
-            for try await item in tap {
-                switch item {
-                case .message(let message, _):
-                    let change = try message.decode(Tocsin_V1_IncidentChange.self)
-                    try await each(.with { $0.change = change })
-                case .gap(let first, let last, let reason):
-                    try await each(
-                        .with {
-                            $0.missed = .with {
-                                $0.first = first
-                                $0.last = last
-                                $0.reason = reason
-                            }
-                        })
-                }
-            }
-        } onCancel: {
-            Task { await tap.close() }
-        }
-        await tap.close()
     }
 }
 

@@ -15,7 +15,7 @@ import TocsinServices
 @Suite("The archiver and a hub", .timeLimit(.minutes(2)), .serialized)
 struct WorkerTests {
     /// A hub with the pools an archiver needs, and a client to play the rest of the world.
-    private final class World {
+    final class World {
         let folder = NSTemporaryDirectory() + "tocsin-archiver-\(UUID().uuidString)"
         let hub: Hub
         let endpoint: String
