@@ -10,12 +10,12 @@ extension ArchiveStore {
     /// `now`: milliseconds since 1970.
     ///
     /// - Throws: `CommandRefusal`, `ArchiveError`, `CancellationError`.
-    func command(_ request: Tocsin_V1_CommandRequest, now: UInt64) async throws -> Tocsin_V1_CommandResponse {
+    func command<Request: CommandRequest>(_ request: Request, now: UInt64) async throws -> Request.Answer {
         let command = try Command(request)
         let policy = policy
         // A refusal is a result and not an error of the transaction, because it is written down.
-        let result = try await write { db -> Result<Tocsin_V1_CommandResponse, CommandRefusal> in
-            if let answered = try Self.answer(to: command, in: db) { return answered }
+        let result = try await write { db -> Result<Request.Answer, CommandRefusal> in
+            if let answered: Result<Request.Answer, CommandRefusal> = try Self.answer(to: command, in: db) { return answered }
             guard var incident = try IncidentRecord.find(command.number, in: db) else {
                 // Not remembered: it may come into being.
                 return .failure(CommandRefusal(.notFound, "there is no incident \(command.number)"))
@@ -28,11 +28,12 @@ extension ArchiveStore {
                 try RefusalRecord(
                     time: now, incident: command.number, actor: command.actor, action: command.action, refusal: refusal
                 ).insert(in: db)
-                try Self.remember(command, at: now, .failure(CommandRefusal(refusal)), in: db)
+                try Self.remember(
+                    command, at: now, Result<Request.Answer, CommandRefusal>.failure(CommandRefusal(refusal)), in: db)
                 return .failure(CommandRefusal(refusal))
             case .success(let draft):
                 try Self.write(draft, in: db)
-                var response = Tocsin_V1_CommandResponse()
+                var response = Request.Answer()
                 response.incident = draft.incident.proto
                 if let entry = draft.entries.last { response.entry = entry.proto }
                 try Self.remember(command, at: now, .success(response), in: db)
@@ -70,9 +71,9 @@ extension ArchiveStore {
     // MARK: - Answers that were given
 
     /// What the command of this id was answered, or nil if it is new.
-    private static func answer(
+    private static func answer<Answer: CommandAnswer>(
         to command: Command, in db: Database
-    ) throws -> Result<Tocsin_V1_CommandResponse, CommandRefusal>? {
+    ) throws -> Result<Answer, CommandRefusal>? {
         let row = try Row.fetchOne(
             db,
             sql:
@@ -92,11 +93,11 @@ extension ArchiveStore {
             return .failure(CommandRefusal(code, row[1]))
         }
         let response: Data = row[2]
-        return .success(try Tocsin_V1_CommandResponse(serializedBytes: response))
+        return .success(try Answer(serializedBytes: response))
     }
 
     private static func remember(
-        _ command: Command, at time: UInt64, _ result: Result<Tocsin_V1_CommandResponse, CommandRefusal>,
+        _ command: Command, at time: UInt64, _ result: Result<some CommandAnswer, CommandRefusal>,
         in db: Database
     ) throws {
         var code: Int64 = 0

@@ -13,38 +13,10 @@ enum QueryLimit {
 }
 
 extension ArchiveStore {
-    /// Incidents that match, what has to be acted on first, then by severity, then the latest.
+    /// One page of the incidents that match. Throws `CommandRefusal.invalidArgument`.
     func list(_ request: Tocsin_V1_ListIncidentsRequest) async throws -> Tocsin_V1_ListIncidentsResponse {
-        let limit =
-            request.limit == 0
-            ? QueryLimit.incidentsDefault : min(Int(request.limit), QueryLimit.incidentsMax)
-        var conditions: [String] = []
-        var arguments = StatementArguments()
-        if !request.all { conditions.append("state < \(IncidentState.closed.rawValue)") }
-        if request.minimum.rawValue > Int(Severity.info.rawValue) {
-            conditions.append("severity >= ?")
-            arguments += [Int64(request.minimum.rawValue)]
-        }
-        if !request.service.isEmpty {
-            conditions.append("EXISTS (SELECT 1 FROM json_each(services) WHERE value = ?)")
-            arguments += [request.service]
-        }
-        let filter = conditions.isEmpty ? "" : "WHERE " + conditions.joined(separator: " AND ")
-        let columns = IncidentRecord.columns
-        return try await read { [arguments] db in
-            var response = Tocsin_V1_ListIncidentsResponse()
-            response.total = UInt64(
-                clamping: try Int64.fetchOne(
-                    db, sql: "SELECT count(*) FROM incidents \(filter)", arguments: arguments) ?? 0)
-            let rows = try Row.fetchCursor(
-                db,
-                sql: """
-                    SELECT \(columns) FROM incidents \(filter)
-                    ORDER BY state > \(IncidentState.mitigated.rawValue), severity DESC, number DESC LIMIT \(limit)
-                    """, arguments: arguments)
-            while let row = try rows.next() { response.incidents.append(try IncidentRecord(row).proto) }
-            return response
-        }
+        let list = try IncidentList(request)
+        return try await read { try list.page(in: $0) }
     }
 
     /// One incident with its alerts and timeline. Throws `CommandRefusal.notFound`.
@@ -69,9 +41,9 @@ extension ArchiveStore {
     }
 
     /// What became of one event, and the latest incident of its alert.
-    func trace(_ request: Tocsin_V1_TraceRequest) async throws -> Tocsin_V1_TraceResponse {
+    func trace(_ request: Tocsin_V1_TraceEventRequest) async throws -> Tocsin_V1_TraceEventResponse {
         try await read { db in
-            var response = Tocsin_V1_TraceResponse()
+            var response = Tocsin_V1_TraceEventResponse()
             let statement = try db.cachedStatement(sql: "SELECT fate FROM events WHERE id = ?")
             switch try Int64.fetchOne(statement, arguments: [request.eventID]).flatMap(Schema.Fate.init) {
             case nil: return response
@@ -108,10 +80,10 @@ extension ArchiveStore {
 
     /// Where every event went. `applied` is summed up from the alerts and suppressions themselves, apart from the fates of the
     /// events: an effect that was doubled or lost makes it differ from handled + suppressed.
-    func accounting() async throws -> Tocsin_V1_AccountingResponse {
+    func accounting() async throws -> Tocsin_V1_GetAccountingResponse {
         try await read { db in
             func sum(_ sql: String) throws -> UInt64 { UInt64(clamping: try Int64.fetchOne(db, sql: sql) ?? 0) }
-            var response = Tocsin_V1_AccountingResponse()
+            var response = Tocsin_V1_GetAccountingResponse()
             response.handled = try Tables.value(of: .handled, in: db)
             response.suppressed = try Tables.value(of: .suppressed, in: db)
             response.redelivered = try Tables.value(of: .redelivered, in: db)

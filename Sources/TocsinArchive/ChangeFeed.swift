@@ -14,7 +14,7 @@ actor ChangeFeed {
     static let replaysMax = 32
 
     private struct Entry {
-        var item: Tocsin_V1_WatchResponse
+        var item: Tocsin_V1_WatchIncidentsResponse
         var sequence: UInt64
         /// Milliseconds since 1970, when it was published.
         var time: UInt64
@@ -77,7 +77,7 @@ actor ChangeFeed {
     ///
     /// - Throws: RESOURCE_EXHAUSTED if too many watchers begin with what only the hub still has; UNAVAILABLE without a hub then.
     nonisolated func watch(
-        since: UInt64, _ client: Client, _ logger: Logger, _ each: (Tocsin_V1_WatchResponse) async throws -> Void
+        since: UInt64, _ client: Client, _ logger: Logger, _ each: (Tocsin_V1_WatchIncidentsResponse) async throws -> Void
     ) async throws {
         let since = since == 0 ? ArchiveWorker.now() : since
         var place: Int
@@ -126,7 +126,7 @@ actor ChangeFeed {
 
     /// Reads from the hub until the ring goes on, and says where.
     nonisolated private func replay(
-        since: UInt64, _ client: Client, _ logger: Logger, _ each: (Tocsin_V1_WatchResponse) async throws -> Void
+        since: UInt64, _ client: Client, _ logger: Logger, _ each: (Tocsin_V1_WatchIncidentsResponse) async throws -> Void
     ) async throws -> Int {
         let tap: Tap
         do { tap = try await client.tap(["incident.>"], from: .time(since)) } catch {
@@ -151,7 +151,7 @@ actor ChangeFeed {
         var next = Array(entries[(start - first)..<min(start - first + 256, entries.count)])
         let last = next.last?.sequence ?? seen
         if place < first, let oldest = next.first {
-            let missed = Tocsin_V1_WatchResponse.with {
+            let missed = Tocsin_V1_WatchIncidentsResponse.with {
                 $0.missed = .with {
                     $0.first = seen + 1
                     $0.last = oldest.sequence - 1
@@ -181,7 +181,7 @@ actor ChangeFeed {
     private func release(_ id: UInt64) { waiters.removeValue(forKey: id)?.resume() }
 
     /// Nil for what cannot be read, which is left out: anybody may publish.
-    private static func response(_ item: TapItem, _ logger: Logger) -> Tocsin_V1_WatchResponse? {
+    private static func response(_ item: TapItem, _ logger: Logger) -> Tocsin_V1_WatchIncidentsResponse? {
         switch item {
         case .message(let message, let sequence):
             do {
@@ -213,7 +213,7 @@ struct HubAccess: IncidentHub {
 
     func report(_ event: Tocsin_V1_Event) async throws -> Bool { try await client.report(event) }
 
-    func changes(since: UInt64, _ each: (Tocsin_V1_WatchResponse) async throws -> Void) async throws {
+    func changes(since: UInt64, _ each: (Tocsin_V1_WatchIncidentsResponse) async throws -> Void) async throws {
         try await feed.watch(since: since, client, logger, each)
     }
 }

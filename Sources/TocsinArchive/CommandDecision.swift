@@ -30,6 +30,11 @@ struct Command: Sendable, Equatable {
         case transition(IncidentAction)
         case assign
         case note
+        /// Without a priority, it follows from the severity.
+        case severity(Severity, Priority?)
+        case merge(into: UInt64)
+        /// The fingerprints in order, each once.
+        case split(fingerprints: [String], title: String)
     }
 
     var id: String
@@ -39,46 +44,34 @@ struct Command: Sendable, Equatable {
     var text: String
     var waivePostmortem: Bool
 
-    /// Throws `invalidArgument` with what is missing or too long.
-    init(_ request: Tocsin_V1_CommandRequest) throws(CommandRefusal) {
-        id = request.id
+    /// Throws `invalidArgument` with the field that is missing, wrong or too long.
+    init(_ request: some CommandRequest) throws(CommandRefusal) {
+        let wish = try request.wish()
+        id = request.requestID
         number = request.number
         actor = request.actor
-        text = request.text
-        waivePostmortem = request.waivePostmortem
-        switch request.action {
-        case .acknowledge: kind = .transition(.acknowledge)
-        case .investigate: kind = .transition(.investigate)
-        case .mitigate: kind = .transition(.mitigate)
-        case .resolve: kind = .transition(.resolve)
-        case .close: kind = .transition(.close)
-        case .dismiss: kind = .transition(.dismiss)
-        case .reopen: kind = .transition(.reopen)
-        case .assign: kind = .assign
-        case .note: kind = .note
-        case .unspecified, .UNRECOGNIZED:
-            throw CommandRefusal(.invalidArgument, "action \(request.action.rawValue) is not known to this archive")
-        }
-        if id.isEmpty { throw CommandRefusal(.invalidArgument, "give the command an id, so that it is done only once") }
-        for (what, value) in [("id", id), ("actor", actor)] where value.utf8.count > TextLimit.name {
-            throw CommandRefusal(
-                .invalidArgument, "the \(what) has \(value.utf8.count) bytes; the limit is \(TextLimit.name)")
-        }
-        if Self.isBlank(actor) {
-            throw CommandRefusal(.invalidArgument, "say who does it; every change of an incident has a named actor")
-        }
+        kind = wish.kind
+        text = wish.text
+        waivePostmortem = wish.waivePostmortem
+        func refuse(_ message: String) -> CommandRefusal { CommandRefusal(.invalidArgument, message) }
+        if id.isEmpty { throw refuse("request_id is empty; give each command an id, so that it is done only once") }
+        if number == 0 { throw refuse("number is 0; say which incident") }
+        if Self.isBlank(actor) { throw refuse("actor is empty; every change of an incident has a named actor") }
         let limit: Int
         switch kind {
         case .assign:
             limit = TextLimit.name
-            if Self.isBlank(text) { throw CommandRefusal(.invalidArgument, "say to whom the incident is assigned") }
+            if Self.isBlank(text) { throw refuse("assignee is empty; say to whom the incident is assigned") }
         case .note:
             limit = TextLimit.note
-            if Self.isBlank(text) { throw CommandRefusal(.invalidArgument, "the note is empty") }
-        case .transition: limit = TextLimit.cause
+            if Self.isBlank(text) { throw refuse("note is empty") }
+        case .transition, .severity, .merge, .split: limit = TextLimit.cause
         }
-        guard text.utf8.count <= limit else {
-            throw CommandRefusal(.invalidArgument, "the text has \(text.utf8.count) bytes; the limit is \(limit)")
+        let bounds = [
+            ("request_id", id, TextLimit.name), ("actor", actor, TextLimit.name), (wish.field, text, limit),
+        ]
+        for (field, value, limit) in bounds where value.utf8.count > limit {
+            throw refuse("\(field) has \(value.utf8.count) bytes; at most \(limit) are possible")
         }
     }
 
@@ -88,6 +81,19 @@ struct Command: Sendable, Equatable {
         case .transition(let action): action.name
         case .assign: "assign"
         case .note: "note"
+        case .severity: "severity"
+        case .merge: "merge"
+        case .split: "split"
+        }
+    }
+
+    /// What else tells it apart from other commands of its action, as it stands in the tables.
+    func arguments() throws -> String {
+        switch kind {
+        case .transition, .assign, .note: ""
+        case .severity(let severity, let priority): "\(severity) \(priority?.name ?? "")"
+        case .merge(let into): "\(into)"
+        case .split(let fingerprints, let title): try JSONText.encode(fingerprints + [title])
         }
     }
 
@@ -118,6 +124,8 @@ extension IncidentPolicy {
             draft.record(
                 "assigned", by: command.actor, "", before: incident.assignee, after: command.text, at: now)
             draft.tell("assigned")
+        case .severity, .merge, .split:
+            return .failure(TransitionRefusal(.illegalTransition, "not yet"))
         case .transition(let action):
             let cause = action == .resolve && Command.isBlank(command.text) ? incident.cause : command.text
             let context = TransitionContext(

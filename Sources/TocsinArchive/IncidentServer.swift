@@ -17,41 +17,37 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
     /// Called after a command was done.
     let changed: @Sendable () -> Void
 
-    func list(
+    func listIncidents(
         request: Tocsin_V1_ListIncidentsRequest, context: ServerContext
     ) async throws -> Tocsin_V1_ListIncidentsResponse {
         try await answer { try await store.list(request) }
     }
 
-    func get(request: Tocsin_V1_GetIncidentRequest, context: ServerContext) async throws -> Tocsin_V1_GetIncidentResponse {
+    func getIncident(
+        request: Tocsin_V1_GetIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_GetIncidentResponse {
         try await answer { try await store.get(request.number) }
     }
 
-    func apply(request: Tocsin_V1_CommandRequest, context: ServerContext) async throws -> Tocsin_V1_CommandResponse {
-        try await answer {
-            let response = try await store.command(request, now: now())
-            changed()
-            return response
-        }
-    }
-
     func getAccounting(
-        request: Tocsin_V1_AccountingRequest, context: ServerContext
-    ) async throws -> Tocsin_V1_AccountingResponse {
+        request: Tocsin_V1_GetAccountingRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_GetAccountingResponse {
         try await answer { try await store.accounting() }
     }
 
-    func trace(request: Tocsin_V1_TraceRequest, context: ServerContext) async throws -> Tocsin_V1_TraceResponse {
+    func traceEvent(
+        request: Tocsin_V1_TraceEventRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_TraceEventResponse {
         try await answer { try await store.trace(request) }
     }
 
-    func report(request: Tocsin_V1_ReportRequest, context: ServerContext) async throws -> Tocsin_V1_ReportResponse {
+    func reportEvent(
+        request: Tocsin_V1_ReportEventRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_ReportEventResponse {
         try await answer {
             var event = request.event
-            try check(event)
-            if event.id.isEmpty {
-                event.id = MessageID.random().hexadecimal
-            }
+            try EventCheck.check(event)
+            if event.id.isEmpty { event.id = MessageID.random().hexadecimal }
             if event.source.isEmpty { event.source = "grpc" }
             if event.observedAt == 0 { event.observedAt = now() }
             let id = event.id
@@ -63,18 +59,9 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
         }
     }
 
-    private func check(_ event: Tocsin_V1_Event) throws(RPCError) {
-        func refuse(_ message: String) -> RPCError { RPCError(code: .invalidArgument, message: message) }
-        if event.service.allSatisfy(\.isWhitespace) { throw refuse("event.service is empty; say what it is about") }
-        if event.summary.allSatisfy(\.isWhitespace) { throw refuse("event.summary is empty; say in one line what is wrong") }
-        if event.id.utf8.count > 64 { throw refuse("event.id has \(event.id.utf8.count) bytes; at most 64 are possible") }
-        if !event.severityHint.isEmpty, Severity(parsing: event.severityHint) == nil {
-            throw refuse("event.severity_hint \"\(event.severityHint.prefix(64))\" is none of critical, major, minor, info")
-        }
-    }
-
-    func watch(
-        request: Tocsin_V1_WatchRequest, response: RPCWriter<Tocsin_V1_WatchResponse>, context: ServerContext
+    func watchIncidents(
+        request: Tocsin_V1_WatchIncidentsRequest, response: RPCWriter<Tocsin_V1_WatchIncidentsResponse>,
+        context: ServerContext
     ) async throws {
         try await answer {
             try await hub.changes(since: request.since) { item in
@@ -85,6 +72,68 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
                 }
                 try await response.write(item)
             }
+        }
+    }
+
+    // MARK: - Commands
+
+    func acknowledgeIncident(
+        request: Tocsin_V1_AcknowledgeIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_AcknowledgeIncidentResponse { try await command(request) }
+
+    func assignIncident(
+        request: Tocsin_V1_AssignIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_AssignIncidentResponse { try await command(request) }
+
+    func annotateIncident(
+        request: Tocsin_V1_AnnotateIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_AnnotateIncidentResponse { try await command(request) }
+
+    func changeIncidentSeverity(
+        request: Tocsin_V1_ChangeIncidentSeverityRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_ChangeIncidentSeverityResponse { try await command(request) }
+
+    func investigateIncident(
+        request: Tocsin_V1_InvestigateIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_InvestigateIncidentResponse { try await command(request) }
+
+    func mitigateIncident(
+        request: Tocsin_V1_MitigateIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_MitigateIncidentResponse { try await command(request) }
+
+    func resolveIncident(
+        request: Tocsin_V1_ResolveIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_ResolveIncidentResponse { try await command(request) }
+
+    func reopenIncident(
+        request: Tocsin_V1_ReopenIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_ReopenIncidentResponse { try await command(request) }
+
+    func closeIncident(
+        request: Tocsin_V1_CloseIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_CloseIncidentResponse { try await command(request) }
+
+    func dismissIncident(
+        request: Tocsin_V1_DismissIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_DismissIncidentResponse { try await command(request) }
+
+    func releaseIncident(
+        request: Tocsin_V1_ReleaseIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_ReleaseIncidentResponse { try await command(request) }
+
+    func mergeIncident(
+        request: Tocsin_V1_MergeIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_MergeIncidentResponse { try await command(request) }
+
+    func splitIncident(
+        request: Tocsin_V1_SplitIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_SplitIncidentResponse { try await command(request) }
+
+    private func command<Request: CommandRequest>(_ request: Request) async throws -> Request.Answer {
+        try await answer {
+            let response = try await store.command(request, now: now())
+            changed()
+            return response
         }
     }
 
@@ -114,7 +163,7 @@ protocol IncidentHub: Sendable {
     func report(_ event: Tocsin_V1_Event) async throws -> Bool
 
     /// Calls `each` with every change from a time on, milliseconds since 1970, or from now on (0), until the task is cancelled.
-    func changes(since: UInt64, _ each: (Tocsin_V1_WatchResponse) async throws -> Void) async throws
+    func changes(since: UInt64, _ each: (Tocsin_V1_WatchIncidentsResponse) async throws -> Void) async throws
 }
 
 extension Client {
@@ -122,19 +171,14 @@ extension Client {
     func report(_ event: Tocsin_V1_Event) async throws -> Bool {
         do {
             let message = try Message(
-                event, id: Array(event.id.utf8), subject: "event.grpc.report", severity: .init(event.severityHint),
-                key: event.service)
+                event, id: Array(event.id.utf8), subject: "event.grpc.report",
+                severity: WireSeverity(rawValue: Severity(hint: event.severityHint).rawValue) ?? .major, key: event.service)
             return try await publish([message]).duplicates > 0
+        } catch ClientError.refused(.tooLarge, let message, _) {
+            throw RPCError(code: .resourceExhausted, message: "the event is too large: \(message)")
         } catch let error as ClientError {
             throw RPCError(code: .unavailable, message: "the hub has not taken the event: \(error); report it again")
         }
-    }
-}
-
-extension WireSeverity {
-    /// Of an event; one that says nothing is taken for major.
-    fileprivate init(_ hint: String) {
-        self = Severity(parsing: hint).flatMap { WireSeverity(rawValue: $0.rawValue) } ?? .major
     }
 }
 

@@ -114,7 +114,8 @@ struct EventMaker: Sendable {
         event.labels = content.labels
         event.details = content.details
         return try Message(
-            event, id: Array(content.id.utf8), subject: subject, severity: wireSeverity(content.severity),
+            event, id: Array(content.id.utf8), subject: subject,
+            severity: WireSeverity(rawValue: Severity(hint: content.severity).rawValue) ?? .major,
             key: Self.routingKey(content.dedupKey))
     }
 
@@ -122,12 +123,6 @@ struct EventMaker: Sendable {
     static func routingKey(_ dedupKey: String) -> String {
         dedupKey.utf8.count <= Limits.keyBytes ? dedupKey : SHA256.hash(data: Array(dedupKey.utf8)).hexadecimal
     }
-}
-
-/// How urgently the hub delivers the event; triage decides what it really is. An unknown word is `major`: better too soon.
-func wireSeverity(_ hint: String) -> WireSeverity {
-    guard let severity = Severity(parsing: hint) else { return .major }
-    return WireSeverity(rawValue: severity.rawValue) ?? .major
 }
 
 func hostName() -> String {

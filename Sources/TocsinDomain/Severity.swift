@@ -52,6 +52,10 @@ public enum Severity: UInt8, Sendable, CaseIterable, Comparable, CustomStringCon
         default: return nil
         }
     }
+
+    /// How urgently an event is delivered that says of itself what `hint` says; triage decides what it really is. An unknown
+    /// word, or none, is `major`: better too soon.
+    public init(hint: String) { self = Severity(parsing: hint) ?? .major }
 }
 
 /// One axis of the priority matrix: impact (scope × harm) or urgency (time to harm). Raw values as on the wire.

@@ -9,6 +9,12 @@ package enum TimeText {
         return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
     }
 
+    /// So long ago, in milliseconds since 1970.
+    package static func before(_ duration: Duration) -> UInt64 {
+        let (now, back) = (now(), UInt64(max(0, duration.components.seconds)) * 1000)
+        return now > back ? now - back : 0
+    }
+
     /// `2026-05-01T12:31:07.123Z` (RFC 3339).
     package static func utc(_ milliseconds: UInt64) -> String {
         var parts = tm()

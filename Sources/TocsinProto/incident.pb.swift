@@ -20,10 +20,17 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+/// What an event says of its condition.
 public nonisolated enum Tocsin_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
+
+  /// Taken for a trigger: better one alert too many than one too few.
   case unspecified // = 0
+
+  /// The condition holds.
   case trigger // = 1
+
+  /// The condition is over.
   case resolve // = 2
   case UNRECOGNIZED(Int)
 
@@ -58,11 +65,20 @@ public nonisolated enum Tocsin_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseItera
 
 }
 
+/// One axis of the priority matrix: impact, or urgency.
 public nonisolated enum Tocsin_V1_Level: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
+
+  /// Not set.
   case unspecified // = 0
+
+  /// Low.
   case low // = 1
+
+  /// Medium.
   case medium // = 2
+
+  /// High.
   case high // = 3
   case UNRECOGNIZED(Int)
 
@@ -100,14 +116,26 @@ public nonisolated enum Tocsin_V1_Level: SwiftProtobuf.Enum, Swift.CaseIterable 
 
 }
 
-/// P1 to P5 as 1 to 5; 0 not set.
+/// In which order incidents are worked on.
 public nonisolated enum Tocsin_V1_Priority: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
+
+  /// Not set.
   case unspecified // = 0
+
+  /// The most urgent.
   case p1 // = 1
+
+  /// Second.
   case p2 // = 2
+
+  /// Third.
   case p3 // = 3
+
+  /// Fourth.
   case p4 // = 4
+
+  /// The least urgent.
   case p5 // = 5
   case UNRECOGNIZED(Int)
 
@@ -151,14 +179,17 @@ public nonisolated enum Tocsin_V1_Priority: SwiftProtobuf.Enum, Swift.CaseIterab
 
 }
 
+/// What triage decided to do with events.
 public nonisolated enum Tocsin_V1_Disposition: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
+
+  /// Taken for an alert.
   case unspecified // = 0
 
-  /// opens or updates an alert
+  /// Opens or updates an alert.
   case alert // = 1
 
-  /// a rule said: record it, trouble nobody
+  /// A rule said: record it, trouble nobody.
   case suppressed // = 2
   case UNRECOGNIZED(Int)
 
@@ -193,17 +224,38 @@ public nonisolated enum Tocsin_V1_Disposition: SwiftProtobuf.Enum, Swift.CaseIte
 
 }
 
+/// Where an incident is in its life.
 public nonisolated enum Tocsin_V1_IncidentState: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
+
+  /// Not set.
   case unspecified // = 0
+
+  /// An adverse event was seen.
   case detected // = 1
+
+  /// Classified: severity and priority are set.
   case triaged // = 2
+
+  /// Someone owns it.
   case acknowledged // = 3
+
+  /// Diagnosis is under way.
   case investigating // = 4
+
+  /// The harm has stopped; the fix may be temporary.
   case mitigated // = 5
+
+  /// Normal service is restored and verified.
   case resolved // = 6
+
+  /// Follow-up is done or waived; final.
   case closed // = 7
+
+  /// Handled as part of another incident.
   case merged // = 8
+
+  /// False, duplicate or harmless.
   case dismissed // = 9
   case UNRECOGNIZED(Int)
 
@@ -259,18 +311,18 @@ public nonisolated enum Tocsin_V1_IncidentState: SwiftProtobuf.Enum, Swift.CaseI
 
 }
 
-public nonisolated enum Tocsin_V1_Action: SwiftProtobuf.Enum, Swift.CaseIterable {
+/// Exercises or what is real.
+public nonisolated enum Tocsin_V1_DrillFilter: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
+
+  /// Both.
   case unspecified // = 0
-  case acknowledge // = 1
-  case assign // = 2
-  case note // = 3
-  case investigate // = 4
-  case mitigate // = 5
-  case resolve // = 6
-  case close // = 7
-  case dismiss // = 8
-  case reopen // = 9
+
+  /// Only what is real.
+  case exclude // = 1
+
+  /// Only drills.
+  case only // = 2
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -280,15 +332,8 @@ public nonisolated enum Tocsin_V1_Action: SwiftProtobuf.Enum, Swift.CaseIterable
   public init?(rawValue: Int) {
     switch rawValue {
     case 0: self = .unspecified
-    case 1: self = .acknowledge
-    case 2: self = .assign
-    case 3: self = .note
-    case 4: self = .investigate
-    case 5: self = .mitigate
-    case 6: self = .resolve
-    case 7: self = .close
-    case 8: self = .dismiss
-    case 9: self = .reopen
+    case 1: self = .exclude
+    case 2: self = .only
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -296,45 +341,32 @@ public nonisolated enum Tocsin_V1_Action: SwiftProtobuf.Enum, Swift.CaseIterable
   public var rawValue: Int {
     switch self {
     case .unspecified: return 0
-    case .acknowledge: return 1
-    case .assign: return 2
-    case .note: return 3
-    case .investigate: return 4
-    case .mitigate: return 5
-    case .resolve: return 6
-    case .close: return 7
-    case .dismiss: return 8
-    case .reopen: return 9
+    case .exclude: return 1
+    case .only: return 2
     case .UNRECOGNIZED(let i): return i
     }
   }
 
   // The compiler won't synthesize support with the UNRECOGNIZED case.
-  public static let allCases: [Tocsin_V1_Action] = [
+  public static let allCases: [Tocsin_V1_DrillFilter] = [
     .unspecified,
-    .acknowledge,
-    .assign,
-    .note,
-    .investigate,
-    .mitigate,
-    .resolve,
-    .close,
-    .dismiss,
-    .reopen,
+    .exclude,
+    .only,
   ]
 
 }
 
+/// What became of an event.
 public nonisolated enum Tocsin_V1_EventFate: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
 
-  /// the archive does not have the event yet
+  /// The archive does not have the event yet.
   case unspecified // = 0
 
-  /// it opened, updated or resolved an alert
+  /// It opened, updated or resolved an alert.
   case handled // = 1
 
-  /// a rule set it aside
+  /// A rule set it aside.
   case suppressed // = 2
   case UNRECOGNIZED(Int)
 
@@ -370,40 +402,42 @@ public nonisolated enum Tocsin_V1_EventFate: SwiftProtobuf.Enum, Swift.CaseItera
 }
 
 /// One observation, sent by a detector, a tool or a person, on subject event.<source kind>.<source>.
-/// Times are milliseconds since 1970-01-01 UTC.
 public nonisolated struct Tocsin_V1_Event: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// also the envelope's id
+  /// At most 64 bytes; also the envelope's id.
   public var id: String = String()
 
+  /// Whether the condition holds or is over.
   public var kind: Tocsin_V1_EventKind = .unspecified
 
-  /// who saw it: "http:checkout", "log:web", "cli:alice"
+  /// Who saw it: "http:checkout", "log:web", "cli:alice".
   public var source: String = String()
 
-  /// what it is about
+  /// What it is about.
   public var service: String = String()
 
-  /// one line for a person
+  /// One line for a person.
   public var summary: String = String()
 
-  /// as the source said it: "SEV1", "warning", "critical"; triage decides
+  /// As the source said it: "SEV1", "warning", "critical"; triage decides.
   public var severityHint: String = String()
 
-  /// optional; else triage makes a fingerprint
+  /// What tells this condition apart from others of the service; empty: triage makes a fingerprint.
   public var dedupKey: String = String()
 
+  /// When it was seen, by the source's clock.
   public var observedAt: UInt64 = 0
 
-  /// identity: host, check, code ...
+  /// Identity: host, check, code ...
   public var labels: Dictionary<String,String> = [:]
 
-  /// evidence: output, latency, the raw line ...
+  /// Evidence: output, latency, the raw line ...
   public var details: Dictionary<String,String> = [:]
 
+  /// An exercise: it is handled, and not counted.
   public var drill: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -418,39 +452,52 @@ public nonisolated struct Tocsin_V1_AlertUpdate: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// deterministic: from fingerprint, action and the event ids
+  /// Deterministic: from fingerprint, action and the event ids.
   public var id: String = String()
 
+  /// What the events have in common.
   public var fingerprint: String = String()
 
+  /// Whether the condition holds or is over.
   public var kind: Tocsin_V1_EventKind = .unspecified
 
+  /// Whether it is to trouble anybody.
   public var disposition: Tocsin_V1_Disposition = .unspecified
 
+  /// What it is about.
   public var service: String = String()
 
+  /// One line for a person, of the latest event.
   public var summary: String = String()
 
+  /// As triage judged it.
   public var severity: Tocsin_V1_Severity = .unspecified
 
+  /// Scope and harm.
   public var impact: Tocsin_V1_Level = .unspecified
 
+  /// How soon it harms.
   public var urgency: Tocsin_V1_Level = .unspecified
 
+  /// Of impact and urgency.
   public var priority: Tocsin_V1_Priority = .unspecified
 
-  /// the triage rule that decided, and why, in words
+  /// The triage rule that decided, and why, in words.
   public var rule: String = String()
 
+  /// All the events it stands for.
   public var events: [Tocsin_V1_Event] = []
 
+  /// Identity, as the events have it.
   public var labels: Dictionary<String,String> = [:]
 
-  /// suggested by the rule
+  /// Suggested by the rule.
   public var runbook: String = String()
 
+  /// When triage judged it.
   public var triagedAt: UInt64 = 0
 
+  /// All its events are drills.
   public var drill: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -458,122 +505,154 @@ public nonisolated struct Tocsin_V1_AlertUpdate: Sendable {
   public init() {}
 }
 
+/// One disruption under response: one or more alerts that are handled together.
 public nonisolated struct Tocsin_V1_Incident: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// shown to people: 42
+  /// Shown to people: 42.
   public var number: UInt64 {
     get {_storage._number}
     set {_uniqueStorage()._number = newValue}
   }
 
+  /// Where it is in its life.
   public var state: Tocsin_V1_IncidentState {
     get {_storage._state}
     set {_uniqueStorage()._state = newValue}
   }
 
+  /// One line for a person.
   public var title: String {
     get {_storage._title}
     set {_uniqueStorage()._title = newValue}
   }
 
+  /// What it is about.
   public var services: [String] {
     get {_storage._services}
     set {_uniqueStorage()._services = newValue}
   }
 
+  /// How bad it is.
   public var severity: Tocsin_V1_Severity {
     get {_storage._severity}
     set {_uniqueStorage()._severity = newValue}
   }
 
+  /// How urgent it is.
   public var priority: Tocsin_V1_Priority {
     get {_storage._priority}
     set {_uniqueStorage()._priority = newValue}
   }
 
+  /// Who owns it; empty: nobody.
   public var assignee: String {
     get {_storage._assignee}
     set {_uniqueStorage()._assignee = newValue}
   }
 
-  /// the stamps are 0 where not reached
+  /// When its first event was observed.
   public var detectedAt: UInt64 {
     get {_storage._detectedAt}
     set {_uniqueStorage()._detectedAt = newValue}
   }
 
+  /// When it was classified.
   public var triagedAt: UInt64 {
     get {_storage._triagedAt}
     set {_uniqueStorage()._triagedAt = newValue}
   }
 
+  /// When a person first took it on.
   public var acknowledgedAt: UInt64 {
     get {_storage._acknowledgedAt}
     set {_uniqueStorage()._acknowledgedAt = newValue}
   }
 
+  /// When the harm stopped.
   public var mitigatedAt: UInt64 {
     get {_storage._mitigatedAt}
     set {_uniqueStorage()._mitigatedAt = newValue}
   }
 
+  /// When service was restored.
   public var resolvedAt: UInt64 {
     get {_storage._resolvedAt}
     set {_uniqueStorage()._resolvedAt = newValue}
   }
 
+  /// When it was closed.
   public var closedAt: UInt64 {
     get {_storage._closedAt}
     set {_uniqueStorage()._closedAt = newValue}
   }
 
+  /// How many of its alerts fire.
   public var alertsFiring: UInt32 {
     get {_storage._alertsFiring}
     set {_uniqueStorage()._alertsFiring = newValue}
   }
 
+  /// How many alerts events were counted of.
   public var alertsTotal: UInt32 {
     get {_storage._alertsTotal}
     set {_uniqueStorage()._alertsTotal = newValue}
   }
 
+  /// Events of its alerts while they were its own.
   public var events: UInt64 {
     get {_storage._events}
     set {_uniqueStorage()._events = newValue}
   }
 
+  /// What it was caused by; empty while nobody has said it.
   public var cause: String {
     get {_storage._cause}
     set {_uniqueStorage()._cause = newValue}
   }
 
+  /// The runbook that triage suggested.
   public var runbook: String {
     get {_storage._runbook}
     set {_uniqueStorage()._runbook = newValue}
   }
 
+  /// How often it was reopened.
   public var reopened: UInt32 {
     get {_storage._reopened}
     set {_uniqueStorage()._reopened = newValue}
   }
 
+  /// All of it is an exercise.
   public var drill: Bool {
     get {_storage._drill}
     set {_uniqueStorage()._drill = newValue}
   }
 
+  /// When it last changed.
   public var updatedAt: UInt64 {
     get {_storage._updatedAt}
     set {_uniqueStorage()._updatedAt = newValue}
   }
 
-  /// grows by one with each change
+  /// Grows by one with each change that is told; counting further events is none.
   public var version: UInt64 {
     get {_storage._version}
     set {_uniqueStorage()._version = newValue}
+  }
+
+  /// The incident it became part of; 0: none.
+  public var mergedInto: UInt64 {
+    get {_storage._mergedInto}
+    set {_uniqueStorage()._mergedInto = newValue}
+  }
+
+  /// The incident its alerts were split off from; 0: none.
+  public var splitFrom: UInt64 {
+    get {_storage._splitFrom}
+    set {_uniqueStorage()._splitFrom = newValue}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -583,59 +662,78 @@ public nonisolated struct Tocsin_V1_Incident: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
+/// The events of one fingerprint.
 public nonisolated struct Tocsin_V1_Alert: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// What its events have in common.
   public var fingerprint: String = String()
 
-  /// firing, resolved
+  /// "firing" or "resolved".
   public var state: String = String()
 
+  /// What it is about.
   public var service: String = String()
 
+  /// One line for a person, of the latest event.
   public var summary: String = String()
 
+  /// The highest of this episode.
   public var severity: Tocsin_V1_Severity = .unspecified
 
+  /// When its first event was observed.
   public var firstAt: UInt64 = 0
 
+  /// When its latest event was observed.
   public var lastAt: UInt64 = 0
 
+  /// Of all episodes.
   public var events: UInt64 = 0
 
+  /// How often it began to fire.
   public var episode: UInt32 = 0
 
+  /// The triage rule that decided, and why.
   public var rule: String = String()
 
+  /// Identity.
   public var labels: Dictionary<String,String> = [:]
+
+  /// The incident it belongs to: always one, its latest; 0: it never had one.
+  public var incident: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
+/// One line of an incident's timeline. Written once, never changed.
 public nonisolated struct Tocsin_V1_TimelineEntry: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// within the incident, from 1
+  /// Within the incident, from 1.
   public var sequence: UInt64 = 0
 
+  /// When it happened.
   public var time: UInt64 = 0
 
-  /// "alice", "runbook:restart-checkout", "tocsin"
+  /// "alice", "runbook:restart-checkout", "tocsin".
   public var actor: String = String()
 
-  /// detected, triaged, acknowledged, assigned, noted, runbook-started, ...
+  /// detected, triaged, acknowledged, assigned, noted, severity-changed, merged, merged-in, split, runbook-started, ...
   public var verb: String = String()
 
+  /// What was said of it.
   public var text: String = String()
 
+  /// What changed, as it was.
   public var before: String = String()
 
+  /// What changed, as it became.
   public var after: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -643,18 +741,19 @@ public nonisolated struct Tocsin_V1_TimelineEntry: Sendable {
   public init() {}
 }
 
-/// What the archiver tells the world, on subject incident.<verb>.<service>; the payload of the outbox.
+/// What the archiver tells the world, on subject incident.<verb>.<service>.
 public nonisolated struct Tocsin_V1_IncidentChange: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// "incident/<number>/<version>": deterministic
+  /// "incident/<number>/<version>": deterministic.
   public var id: String = String()
 
   /// opened, updated, acknowledged, resolved, closed, ...
   public var verb: String = String()
 
+  /// As the change left it.
   public var incident: Tocsin_V1_Incident {
     get {_incident ?? Tocsin_V1_Incident()}
     set {_incident = newValue}
@@ -664,6 +763,7 @@ public nonisolated struct Tocsin_V1_IncidentChange: Sendable {
   /// Clears the value of `incident`. Subsequent reads from it will return its default value.
   public mutating func clearIncident() {self._incident = nil}
 
+  /// What the timeline says of it.
   public var entry: Tocsin_V1_TimelineEntry {
     get {_entry ?? Tocsin_V1_TimelineEntry()}
     set {_entry = newValue}
@@ -673,7 +773,7 @@ public nonisolated struct Tocsin_V1_IncidentChange: Sendable {
   /// Clears the value of `entry`. Subsequent reads from it will return its default value.
   public mutating func clearEntry() {self._entry = nil}
 
-  /// of the alert that opened it: what a runbook may use
+  /// Of the alert that opened it: what a runbook may use.
   public var labels: Dictionary<String,String> = [:]
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -684,28 +784,51 @@ public nonisolated struct Tocsin_V1_IncidentChange: Sendable {
   fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
 }
 
+/// Changes that cannot be told any more: read the incidents anew.
+public nonisolated struct Tocsin_V1_MissedChanges: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// First sequence of the stream that is missing.
+  public var first: UInt64 = 0
+
+  /// Last sequence that is missing.
+  public var last: UInt64 = 0
+
+  /// Why.
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 /// What a responder did, on subject response.<kind>.<runbook>; the archiver puts it on the timeline.
 public nonisolated struct Tocsin_V1_ResponseReport: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// deterministic: incident, runbook, change that started it, step
+  /// Deterministic: incident, runbook, change that started it, step.
   public var id: String = String()
 
+  /// The incident.
   public var incident: UInt64 = 0
 
-  /// "runbook:restart-checkout", "notify:ops"
+  /// "runbook:restart-checkout", "notify:ops".
   public var actor: String = String()
 
   /// runbook-started, runbook-step, runbook-succeeded, runbook-failed, notified, ...
   public var verb: String = String()
 
+  /// What was done, and what came of it.
   public var text: String = String()
 
+  /// When.
   public var time: UInt64 = 0
 
-  /// the runbook verified the fix: the archiver may mark the incident mitigated
+  /// The runbook verified the fix: the archiver may mark the incident mitigated.
   public var mitigated: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -713,12 +836,14 @@ public nonisolated struct Tocsin_V1_ResponseReport: Sendable {
   public init() {}
 }
 
-/// The event needs a service and a summary. Without an id it gets one; the same id within the dedup window is stored once.
-public nonisolated struct Tocsin_V1_ReportRequest: Sendable {
+/// The event needs a service of at most 255 bytes and a summary. Without an id it gets one; the same id within the hub's
+/// dedup window is stored once.
+public nonisolated struct Tocsin_V1_ReportEventRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Required.
   public var event: Tocsin_V1_Event {
     get {_event ?? Tocsin_V1_Event()}
     set {_event = newValue}
@@ -735,14 +860,16 @@ public nonisolated struct Tocsin_V1_ReportRequest: Sendable {
   fileprivate var _event: Tocsin_V1_Event? = nil
 }
 
-public nonisolated struct Tocsin_V1_ReportResponse: Sendable {
+/// The event is safe.
+public nonisolated struct Tocsin_V1_ReportEventResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The event's id, given or made.
   public var eventID: String = String()
 
-  /// it was stored before
+  /// It was stored before.
   public var duplicate: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -750,18 +877,13 @@ public nonisolated struct Tocsin_V1_ReportResponse: Sendable {
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_WatchRequest: Sendable {
+/// Which incident.
+public nonisolated struct Tocsin_V1_GetIncidentRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// milliseconds since 1970, as far back as the hub keeps changes; 0: from now on
-  public var since: UInt64 = 0
-
-  /// only incidents of this service
-  public var service: String = String()
-
-  /// only this incident
+  /// Required: the incident.
   public var number: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -769,13 +891,132 @@ public nonisolated struct Tocsin_V1_WatchRequest: Sendable {
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_WatchResponse: Sendable {
+/// All that is kept of one incident.
+public nonisolated struct Tocsin_V1_GetIncidentResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var what: Tocsin_V1_WatchResponse.OneOf_What? = nil
+  /// The incident.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
 
+  /// Its alerts, the oldest first, at most 200; also those that have another incident by now, see Alert.incident.
+  public var alerts: [Tocsin_V1_Alert] = []
+
+  /// What happened, in order; of a long timeline the latest entries, at most 2,000 and 512 KiB of text. Sequences tell
+  /// what is left out.
+  public var timeline: [Tocsin_V1_TimelineEntry] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+}
+
+/// Every filter that is set has to hold. Each page goes on after the last incident of the one before, so an incident
+/// that does not change is listed once, however many come and go meanwhile; one that changes its state or severity may
+/// be listed twice or not at all.
+public nonisolated struct Tocsin_V1_ListIncidentsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// In one of these states; none given: all but closed, merged and dismissed.
+  public var states: [Tocsin_V1_IncidentState] = []
+
+  /// Of one of these services, at most 64; none given: of any.
+  public var services: [String] = []
+
+  /// This bad or worse.
+  public var minimumSeverity: Tocsin_V1_Severity = .unspecified
+
+  /// Owned by this person; empty: by anybody.
+  public var assignee: String = String()
+
+  /// Owned by nobody. Not together with assignee.
+  public var unassigned: Bool = false
+
+  /// The title contains this text, upper and lower case of ASCII letters alike; at most 512 bytes.
+  public var titleContains: String = String()
+
+  /// Detected at this time or later.
+  public var since: UInt64 = 0
+
+  /// Detected before this time; 0: no bound.
+  public var until: UInt64 = 0
+
+  /// Drills or what is real.
+  public var drills: Tocsin_V1_DrillFilter = .unspecified
+
+  /// At most this many in the answer; 0: 100; more than 1,000 is taken for 1,000.
+  public var pageSize: UInt32 = 0
+
+  /// next_page_token of the page before, with the same filters; empty: the first page.
+  public var pageToken: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// One page of the incidents that match.
+public nonisolated struct Tocsin_V1_ListIncidentsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// One page.
+  public var incidents: [Tocsin_V1_Incident] = []
+
+  /// How many match, on all pages.
+  public var total: UInt64 = 0
+
+  /// For the next page; empty: this is the last.
+  public var nextPageToken: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Which changes.
+public nonisolated struct Tocsin_V1_WatchIncidentsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Begin with what changed at this time, as far back as the hub keeps changes; 0: from now on.
+  public var since: UInt64 = 0
+
+  /// Only incidents of this service.
+  public var service: String = String()
+
+  /// Only this incident.
+  public var number: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// One change, or word of a gap.
+public nonisolated struct Tocsin_V1_WatchIncidentsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// What there is to tell.
+  public var what: Tocsin_V1_WatchIncidentsResponse.OneOf_What? = nil
+
+  /// An incident changed.
   public var change: Tocsin_V1_IncidentChange {
     get {
       if case .change(let v)? = what {return v}
@@ -784,7 +1025,7 @@ public nonisolated struct Tocsin_V1_WatchResponse: Sendable {
     set {what = .change(newValue)}
   }
 
-  /// read the incidents anew
+  /// Some changes cannot be told.
   public var missed: Tocsin_V1_MissedChanges {
     get {
       if case .missed(let v)? = what {return v}
@@ -795,9 +1036,11 @@ public nonisolated struct Tocsin_V1_WatchResponse: Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// What there is to tell.
   public nonisolated enum OneOf_What: Equatable, Sendable {
+    /// An incident changed.
     case change(Tocsin_V1_IncidentChange)
-    /// read the incidents anew
+    /// Some changes cannot be told.
     case missed(Tocsin_V1_MissedChanges)
 
   }
@@ -805,124 +1048,34 @@ public nonisolated struct Tocsin_V1_WatchResponse: Sendable {
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_MissedChanges: Sendable {
+/// Who takes which incident on.
+public nonisolated struct Tocsin_V1_AcknowledgeIncidentRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// sequences of the stream
-  public var first: UInt64 = 0
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
 
-  public var last: UInt64 = 0
-
-  public var reason: String = String()
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-}
-
-public nonisolated struct Tocsin_V1_ListIncidentsRequest: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  /// closed, merged and dismissed ones too
-  public var all: Bool = false
-
-  public var service: String = String()
-
-  public var minimum: Tocsin_V1_Severity = .unspecified
-
-  /// 0: 100, at most 1,000
-  public var limit: UInt32 = 0
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-}
-
-public nonisolated struct Tocsin_V1_ListIncidentsResponse: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  public var incidents: [Tocsin_V1_Incident] = []
-
-  public var total: UInt64 = 0
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-}
-
-public nonisolated struct Tocsin_V1_GetIncidentRequest: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
+  /// Required: the incident.
   public var number: UInt64 = 0
 
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-}
-
-public nonisolated struct Tocsin_V1_GetIncidentResponse: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  public var incident: Tocsin_V1_Incident {
-    get {_incident ?? Tocsin_V1_Incident()}
-    set {_incident = newValue}
-  }
-  /// Returns true if `incident` has been explicitly set.
-  public var hasIncident: Bool {self._incident != nil}
-  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
-  public mutating func clearIncident() {self._incident = nil}
-
-  public var alerts: [Tocsin_V1_Alert] = []
-
-  public var timeline: [Tocsin_V1_TimelineEntry] = []
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-
-  fileprivate var _incident: Tocsin_V1_Incident? = nil
-}
-
-/// A person's action. The same id applied twice has one effect.
-public nonisolated struct Tocsin_V1_CommandRequest: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  public var id: String = String()
-
-  public var number: UInt64 = 0
-
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
   public var actor: String = String()
 
-  public var action: Tocsin_V1_Action = .unspecified
-
-  /// note, cause, reason or assignee
-  public var text: String = String()
-
-  /// close P1/P2 without one; text is the reason
-  public var waivePostmortem: Bool = false
-
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_CommandResponse: Sendable {
+/// What came of a AcknowledgeIncidentRequest.
+public nonisolated struct Tocsin_V1_AcknowledgeIncidentResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The incident as the request left it.
   public var incident: Tocsin_V1_Incident {
     get {_incident ?? Tocsin_V1_Incident()}
     set {_incident = newValue}
@@ -932,6 +1085,7 @@ public nonisolated struct Tocsin_V1_CommandResponse: Sendable {
   /// Clears the value of `incident`. Subsequent reads from it will return its default value.
   public mutating func clearIncident() {self._incident = nil}
 
+  /// What the request wrote on its timeline, the last line.
   public var entry: Tocsin_V1_TimelineEntry {
     get {_entry ?? Tocsin_V1_TimelineEntry()}
     set {_entry = newValue}
@@ -949,8 +1103,741 @@ public nonisolated struct Tocsin_V1_CommandResponse: Sendable {
   fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
 }
 
-/// Where every event the archive knows of went.
-public nonisolated struct Tocsin_V1_AccountingRequest: Sendable {
+/// Who gets the incident.
+public nonisolated struct Tocsin_V1_AssignIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Required, at most 128 bytes: who owns it from now on.
+  public var assignee: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a AssignIncidentRequest.
+public nonisolated struct Tocsin_V1_AssignIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// A note.
+public nonisolated struct Tocsin_V1_AnnotateIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Required, at most 16 KiB.
+  public var note: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a AnnotateIncidentRequest.
+public nonisolated struct Tocsin_V1_AnnotateIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// How bad the incident is.
+public nonisolated struct Tocsin_V1_ChangeIncidentSeverityRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Required.
+  public var severity: Tocsin_V1_Severity = .unspecified
+
+  /// The priority, where it is not to follow from the severity; needs a reason.
+  public var priority: Tocsin_V1_Priority = .unspecified
+
+  /// Why, for the timeline; at most 2 KiB.
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a ChangeIncidentSeverityRequest.
+public nonisolated struct Tocsin_V1_ChangeIncidentSeverityResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// Who works on which incident.
+public nonisolated struct Tocsin_V1_InvestigateIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a InvestigateIncidentRequest.
+public nonisolated struct Tocsin_V1_InvestigateIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// How the harm was stopped.
+public nonisolated struct Tocsin_V1_MitigateIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// How, for the timeline; at most 2 KiB.
+  public var text: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a MitigateIncidentRequest.
+public nonisolated struct Tocsin_V1_MitigateIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// What the cause was.
+public nonisolated struct Tocsin_V1_ResolveIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// The cause, or "unknown"; at most 2 KiB. Required, unless the incident has one by now.
+  public var cause: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a ResolveIncidentRequest.
+public nonisolated struct Tocsin_V1_ResolveIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// Why it is taken up again.
+public nonisolated struct Tocsin_V1_ReopenIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Why; at most 2 KiB. Required for what was merged or dismissed.
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a ReopenIncidentRequest.
+public nonisolated struct Tocsin_V1_ReopenIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// How the incident is closed.
+public nonisolated struct Tocsin_V1_CloseIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Close a P1 or P2 without a postmortem; needs a reason.
+  public var waivePostmortem: Bool = false
+
+  /// A remark, or why no postmortem is needed; at most 2 KiB.
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a CloseIncidentRequest.
+public nonisolated struct Tocsin_V1_CloseIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// Why it is no incident.
+public nonisolated struct Tocsin_V1_DismissIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Required, at most 2 KiB.
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a DismissIncidentRequest.
+public nonisolated struct Tocsin_V1_DismissIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// Who gives which incident back.
+public nonisolated struct Tocsin_V1_ReleaseIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Why, for the timeline; at most 2 KiB.
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a ReleaseIncidentRequest.
+public nonisolated struct Tocsin_V1_ReleaseIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// Which incident becomes part of which.
+public nonisolated struct Tocsin_V1_MergeIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Required: the incident that takes its alerts; open, and another one.
+  public var into: UInt64 = 0
+
+  /// Required, at most 2 KiB.
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a MergeIncidentRequest.
+public nonisolated struct Tocsin_V1_MergeIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  /// The incident that has its alerts now.
+  public var into: Tocsin_V1_Incident {
+    get {_into ?? Tocsin_V1_Incident()}
+    set {_into = newValue}
+  }
+  /// Returns true if `into` has been explicitly set.
+  public var hasInto: Bool {self._into != nil}
+  /// Clears the value of `into`. Subsequent reads from it will return its default value.
+  public mutating func clearInto() {self._into = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+  fileprivate var _into: Tocsin_V1_Incident? = nil
+}
+
+/// Which alerts go.
+public nonisolated struct Tocsin_V1_SplitIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Required, at most 200: the alerts that go.
+  public var fingerprints: [String] = []
+
+  /// Of the new incident, at most 512 bytes; empty: the summary of its worst alert.
+  public var title: String = String()
+
+  /// Why, for both timelines; at most 2 KiB.
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a SplitIncidentRequest.
+public nonisolated struct Tocsin_V1_SplitIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  /// The new incident. Its severity is that of its worst alert; it has no owner yet.
+  public var created: Tocsin_V1_Incident {
+    get {_created ?? Tocsin_V1_Incident()}
+    set {_created = newValue}
+  }
+  /// Returns true if `created` has been explicitly set.
+  public var hasCreated: Bool {self._created != nil}
+  /// Clears the value of `created`. Subsequent reads from it will return its default value.
+  public mutating func clearCreated() {self._created = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+  fileprivate var _created: Tocsin_V1_Incident? = nil
+}
+
+/// Asks for the whole archive.
+public nonisolated struct Tocsin_V1_GetAccountingRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -960,27 +1847,29 @@ public nonisolated struct Tocsin_V1_AccountingRequest: Sendable {
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_AccountingResponse: Sendable {
+/// Counts since the archive was made.
+public nonisolated struct Tocsin_V1_GetAccountingResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// events that opened, updated or resolved an alert
+  /// Events that opened, updated or resolved an alert.
   public var handled: UInt64 = 0
 
-  /// events a rule set aside
+  /// Events a rule set aside.
   public var suppressed: UInt64 = 0
 
-  /// increments ever made to alert and suppression counters, counted apart: equals
+  /// Increments ever made to alert and suppression counters, counted apart: equals handled + suppressed unless an effect
+  /// was doubled or lost.
   public var applied: UInt64 = 0
 
-  /// handled + suppressed unless an effect was doubled
+  /// Events that came again and changed nothing.
   public var redelivered: UInt64 = 0
 
-  /// highest sequence applied
+  /// Highest sequence applied.
   public var position: UInt64 = 0
 
-  /// changes not yet accepted by the hub
+  /// Changes not yet accepted by the hub.
   public var outbox: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -988,15 +1877,16 @@ public nonisolated struct Tocsin_V1_AccountingResponse: Sendable {
   public init() {}
 }
 
-/// What became of one event.
-public nonisolated struct Tocsin_V1_TraceRequest: Sendable {
+/// Which event.
+public nonisolated struct Tocsin_V1_TraceEventRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Required: the event.
   public var eventID: String = String()
 
-  /// of the alert that triage made of it: see the AlertUpdate that carries it
+  /// Of the alert that triage made of it: see the AlertUpdate that carries it.
   public var fingerprint: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1004,14 +1894,16 @@ public nonisolated struct Tocsin_V1_TraceRequest: Sendable {
   public init() {}
 }
 
-public nonisolated struct Tocsin_V1_TraceResponse: Sendable {
+/// How far the event came.
+public nonisolated struct Tocsin_V1_TraceEventResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// What became of it.
   public var fate: Tocsin_V1_EventFate = .unspecified
 
-  /// the latest one of the alert; absent if it never had one
+  /// The latest one of the alert; absent if it never had one.
   public var incident: Tocsin_V1_Incident {
     get {_incident ?? Tocsin_V1_Incident()}
     set {_incident = newValue}
@@ -1052,8 +1944,8 @@ nonisolated extension Tocsin_V1_IncidentState: SwiftProtobuf._ProtoNameProviding
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0INCIDENT_STATE_UNSPECIFIED\0\u{1}INCIDENT_STATE_DETECTED\0\u{1}INCIDENT_STATE_TRIAGED\0\u{1}INCIDENT_STATE_ACKNOWLEDGED\0\u{1}INCIDENT_STATE_INVESTIGATING\0\u{1}INCIDENT_STATE_MITIGATED\0\u{1}INCIDENT_STATE_RESOLVED\0\u{1}INCIDENT_STATE_CLOSED\0\u{1}INCIDENT_STATE_MERGED\0\u{1}INCIDENT_STATE_DISMISSED\0")
 }
 
-nonisolated extension Tocsin_V1_Action: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ACTION_UNSPECIFIED\0\u{1}ACTION_ACKNOWLEDGE\0\u{1}ACTION_ASSIGN\0\u{1}ACTION_NOTE\0\u{1}ACTION_INVESTIGATE\0\u{1}ACTION_MITIGATE\0\u{1}ACTION_RESOLVE\0\u{1}ACTION_CLOSE\0\u{1}ACTION_DISMISS\0\u{1}ACTION_REOPEN\0")
+nonisolated extension Tocsin_V1_DrillFilter: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0DRILL_FILTER_UNSPECIFIED\0\u{1}DRILL_FILTER_EXCLUDE\0\u{1}DRILL_FILTER_ONLY\0")
 }
 
 nonisolated extension Tocsin_V1_EventFate: SwiftProtobuf._ProtoNameProviding {
@@ -1247,7 +2139,7 @@ nonisolated extension Tocsin_V1_AlertUpdate: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Incident"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}state\0\u{1}title\0\u{1}services\0\u{1}severity\0\u{1}priority\0\u{1}assignee\0\u{3}detected_at\0\u{3}triaged_at\0\u{3}acknowledged_at\0\u{3}mitigated_at\0\u{3}resolved_at\0\u{3}closed_at\0\u{3}alerts_firing\0\u{3}alerts_total\0\u{1}events\0\u{1}cause\0\u{1}runbook\0\u{1}reopened\0\u{1}drill\0\u{3}updated_at\0\u{1}version\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}state\0\u{1}title\0\u{1}services\0\u{1}severity\0\u{1}priority\0\u{1}assignee\0\u{3}detected_at\0\u{3}triaged_at\0\u{3}acknowledged_at\0\u{3}mitigated_at\0\u{3}resolved_at\0\u{3}closed_at\0\u{3}alerts_firing\0\u{3}alerts_total\0\u{1}events\0\u{1}cause\0\u{1}runbook\0\u{1}reopened\0\u{1}drill\0\u{3}updated_at\0\u{1}version\0\u{3}merged_into\0\u{3}split_from\0")
 
   fileprivate class _StorageClass {
     var _number: UInt64 = 0
@@ -1272,6 +2164,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
     var _drill: Bool = false
     var _updatedAt: UInt64 = 0
     var _version: UInt64 = 0
+    var _mergedInto: UInt64 = 0
+    var _splitFrom: UInt64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1304,6 +2198,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
       _drill = source._drill
       _updatedAt = source._updatedAt
       _version = source._version
+      _mergedInto = source._mergedInto
+      _splitFrom = source._splitFrom
     }
   }
 
@@ -1344,6 +2240,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
         case 20: try { try decoder.decodeSingularBoolField(value: &_storage._drill) }()
         case 21: try { try decoder.decodeSingularUInt64Field(value: &_storage._updatedAt) }()
         case 22: try { try decoder.decodeSingularUInt64Field(value: &_storage._version) }()
+        case 23: try { try decoder.decodeSingularUInt64Field(value: &_storage._mergedInto) }()
+        case 24: try { try decoder.decodeSingularUInt64Field(value: &_storage._splitFrom) }()
         default: break
         }
       }
@@ -1418,6 +2316,12 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
       if _storage._version != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._version, fieldNumber: 22)
       }
+      if _storage._mergedInto != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._mergedInto, fieldNumber: 23)
+      }
+      if _storage._splitFrom != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._splitFrom, fieldNumber: 24)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1449,6 +2353,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._drill != rhs_storage._drill {return false}
         if _storage._updatedAt != rhs_storage._updatedAt {return false}
         if _storage._version != rhs_storage._version {return false}
+        if _storage._mergedInto != rhs_storage._mergedInto {return false}
+        if _storage._splitFrom != rhs_storage._splitFrom {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1460,7 +2366,7 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Tocsin_V1_Alert: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Alert"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fingerprint\0\u{1}state\0\u{1}service\0\u{1}summary\0\u{1}severity\0\u{3}first_at\0\u{3}last_at\0\u{1}events\0\u{1}episode\0\u{1}rule\0\u{1}labels\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fingerprint\0\u{1}state\0\u{1}service\0\u{1}summary\0\u{1}severity\0\u{3}first_at\0\u{3}last_at\0\u{1}events\0\u{1}episode\0\u{1}rule\0\u{1}labels\0\u{1}incident\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1479,6 +2385,7 @@ nonisolated extension Tocsin_V1_Alert: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 9: try { try decoder.decodeSingularUInt32Field(value: &self.episode) }()
       case 10: try { try decoder.decodeSingularStringField(value: &self.rule) }()
       case 11: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
       default: break
       }
     }
@@ -1518,6 +2425,9 @@ nonisolated extension Tocsin_V1_Alert: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.labels.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 11)
     }
+    if self.incident != 0 {
+      try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1533,6 +2443,7 @@ nonisolated extension Tocsin_V1_Alert: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.episode != rhs.episode {return false}
     if lhs.rule != rhs.rule {return false}
     if lhs.labels != rhs.labels {return false}
+    if lhs.incident != rhs.incident {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1652,6 +2563,46 @@ nonisolated extension Tocsin_V1_IncidentChange: SwiftProtobuf.Message, SwiftProt
   }
 }
 
+nonisolated extension Tocsin_V1_MissedChanges: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MissedChanges"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}first\0\u{1}last\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.first) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.last) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.first != 0 {
+      try visitor.visitSingularUInt64Field(value: self.first, fieldNumber: 1)
+    }
+    if self.last != 0 {
+      try visitor.visitSingularUInt64Field(value: self.last, fieldNumber: 2)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_MissedChanges, rhs: Tocsin_V1_MissedChanges) -> Bool {
+    if lhs.first != rhs.first {return false}
+    if lhs.last != rhs.last {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Tocsin_V1_ResponseReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ResponseReport"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}incident\0\u{1}actor\0\u{1}verb\0\u{1}text\0\u{1}time\0\u{1}mitigated\0")
@@ -1712,8 +2663,8 @@ nonisolated extension Tocsin_V1_ResponseReport: SwiftProtobuf.Message, SwiftProt
   }
 }
 
-nonisolated extension Tocsin_V1_ReportRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".ReportRequest"
+nonisolated extension Tocsin_V1_ReportEventRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReportEventRequest"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}event\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -1739,15 +2690,15 @@ nonisolated extension Tocsin_V1_ReportRequest: SwiftProtobuf.Message, SwiftProto
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_ReportRequest, rhs: Tocsin_V1_ReportRequest) -> Bool {
+  public static func ==(lhs: Tocsin_V1_ReportEventRequest, rhs: Tocsin_V1_ReportEventRequest) -> Bool {
     if lhs._event != rhs._event {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension Tocsin_V1_ReportResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".ReportResponse"
+nonisolated extension Tocsin_V1_ReportEventResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReportEventResponse"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}event_id\0\u{1}duplicate\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -1773,236 +2724,9 @@ nonisolated extension Tocsin_V1_ReportResponse: SwiftProtobuf.Message, SwiftProt
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_ReportResponse, rhs: Tocsin_V1_ReportResponse) -> Bool {
+  public static func ==(lhs: Tocsin_V1_ReportEventResponse, rhs: Tocsin_V1_ReportEventResponse) -> Bool {
     if lhs.eventID != rhs.eventID {return false}
     if lhs.duplicate != rhs.duplicate {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Tocsin_V1_WatchRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".WatchRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}since\0\u{1}service\0\u{1}number\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.since) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.service) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.since != 0 {
-      try visitor.visitSingularUInt64Field(value: self.since, fieldNumber: 1)
-    }
-    if !self.service.isEmpty {
-      try visitor.visitSingularStringField(value: self.service, fieldNumber: 2)
-    }
-    if self.number != 0 {
-      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 3)
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Tocsin_V1_WatchRequest, rhs: Tocsin_V1_WatchRequest) -> Bool {
-    if lhs.since != rhs.since {return false}
-    if lhs.service != rhs.service {return false}
-    if lhs.number != rhs.number {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Tocsin_V1_WatchResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".WatchResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}change\0\u{1}missed\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try {
-        var v: Tocsin_V1_IncidentChange?
-        var hadOneofValue = false
-        if let current = self.what {
-          hadOneofValue = true
-          if case .change(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.what = .change(v)
-        }
-      }()
-      case 2: try {
-        var v: Tocsin_V1_MissedChanges?
-        var hadOneofValue = false
-        if let current = self.what {
-          hadOneofValue = true
-          if case .missed(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.what = .missed(v)
-        }
-      }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    switch self.what {
-    case .change?: try {
-      guard case .change(let v)? = self.what else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
-    }()
-    case .missed?: try {
-      guard case .missed(let v)? = self.what else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    }()
-    case nil: break
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Tocsin_V1_WatchResponse, rhs: Tocsin_V1_WatchResponse) -> Bool {
-    if lhs.what != rhs.what {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Tocsin_V1_MissedChanges: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".MissedChanges"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}first\0\u{1}last\0\u{1}reason\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.first) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.last) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.reason) }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.first != 0 {
-      try visitor.visitSingularUInt64Field(value: self.first, fieldNumber: 1)
-    }
-    if self.last != 0 {
-      try visitor.visitSingularUInt64Field(value: self.last, fieldNumber: 2)
-    }
-    if !self.reason.isEmpty {
-      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 3)
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Tocsin_V1_MissedChanges, rhs: Tocsin_V1_MissedChanges) -> Bool {
-    if lhs.first != rhs.first {return false}
-    if lhs.last != rhs.last {return false}
-    if lhs.reason != rhs.reason {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Tocsin_V1_ListIncidentsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".ListIncidentsRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}all\0\u{1}service\0\u{1}minimum\0\u{1}limit\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularBoolField(value: &self.all) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.service) }()
-      case 3: try { try decoder.decodeSingularEnumField(value: &self.minimum) }()
-      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.all != false {
-      try visitor.visitSingularBoolField(value: self.all, fieldNumber: 1)
-    }
-    if !self.service.isEmpty {
-      try visitor.visitSingularStringField(value: self.service, fieldNumber: 2)
-    }
-    if self.minimum != .unspecified {
-      try visitor.visitSingularEnumField(value: self.minimum, fieldNumber: 3)
-    }
-    if self.limit != 0 {
-      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 4)
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Tocsin_V1_ListIncidentsRequest, rhs: Tocsin_V1_ListIncidentsRequest) -> Bool {
-    if lhs.all != rhs.all {return false}
-    if lhs.service != rhs.service {return false}
-    if lhs.minimum != rhs.minimum {return false}
-    if lhs.limit != rhs.limit {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Tocsin_V1_ListIncidentsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".ListIncidentsResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incidents\0\u{1}total\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.incidents) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.total) }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.incidents.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.incidents, fieldNumber: 1)
-    }
-    if self.total != 0 {
-      try visitor.visitSingularUInt64Field(value: self.total, fieldNumber: 2)
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Tocsin_V1_ListIncidentsResponse, rhs: Tocsin_V1_ListIncidentsResponse) -> Bool {
-    if lhs.incidents != rhs.incidents {return false}
-    if lhs.total != rhs.total {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2082,9 +2806,9 @@ nonisolated extension Tocsin_V1_GetIncidentResponse: SwiftProtobuf.Message, Swif
   }
 }
 
-nonisolated extension Tocsin_V1_CommandRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".CommandRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}number\0\u{1}actor\0\u{1}action\0\u{1}text\0\u{3}waive_postmortem\0")
+nonisolated extension Tocsin_V1_ListIncidentsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListIncidentsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{5}states\0\u{1}services\0\u{3}minimum_severity\0\u{1}assignee\0\u{1}unassigned\0\u{3}title_contains\0\u{1}since\0\u{1}until\0\u{1}drills\0\u{3}page_size\0\u{3}page_token\0\u{b}all\0\u{b}service\0\u{b}minimum\0\u{b}limit\0\u{c}\u{1}\u{4}")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2092,20 +2816,244 @@ nonisolated extension Tocsin_V1_CommandRequest: SwiftProtobuf.Message, SwiftProt
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
-      case 4: try { try decoder.decodeSingularEnumField(value: &self.action) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.text) }()
-      case 6: try { try decoder.decodeSingularBoolField(value: &self.waivePostmortem) }()
+      case 5: try { try decoder.decodeRepeatedEnumField(value: &self.states) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.services) }()
+      case 7: try { try decoder.decodeSingularEnumField(value: &self.minimumSeverity) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.assignee) }()
+      case 9: try { try decoder.decodeSingularBoolField(value: &self.unassigned) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.titleContains) }()
+      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.since) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.until) }()
+      case 13: try { try decoder.decodeSingularEnumField(value: &self.drills) }()
+      case 14: try { try decoder.decodeSingularUInt32Field(value: &self.pageSize) }()
+      case 15: try { try decoder.decodeSingularStringField(value: &self.pageToken) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.id.isEmpty {
-      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    if !self.states.isEmpty {
+      try visitor.visitPackedEnumField(value: self.states, fieldNumber: 5)
+    }
+    if !self.services.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.services, fieldNumber: 6)
+    }
+    if self.minimumSeverity != .unspecified {
+      try visitor.visitSingularEnumField(value: self.minimumSeverity, fieldNumber: 7)
+    }
+    if !self.assignee.isEmpty {
+      try visitor.visitSingularStringField(value: self.assignee, fieldNumber: 8)
+    }
+    if self.unassigned != false {
+      try visitor.visitSingularBoolField(value: self.unassigned, fieldNumber: 9)
+    }
+    if !self.titleContains.isEmpty {
+      try visitor.visitSingularStringField(value: self.titleContains, fieldNumber: 10)
+    }
+    if self.since != 0 {
+      try visitor.visitSingularUInt64Field(value: self.since, fieldNumber: 11)
+    }
+    if self.until != 0 {
+      try visitor.visitSingularUInt64Field(value: self.until, fieldNumber: 12)
+    }
+    if self.drills != .unspecified {
+      try visitor.visitSingularEnumField(value: self.drills, fieldNumber: 13)
+    }
+    if self.pageSize != 0 {
+      try visitor.visitSingularUInt32Field(value: self.pageSize, fieldNumber: 14)
+    }
+    if !self.pageToken.isEmpty {
+      try visitor.visitSingularStringField(value: self.pageToken, fieldNumber: 15)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ListIncidentsRequest, rhs: Tocsin_V1_ListIncidentsRequest) -> Bool {
+    if lhs.states != rhs.states {return false}
+    if lhs.services != rhs.services {return false}
+    if lhs.minimumSeverity != rhs.minimumSeverity {return false}
+    if lhs.assignee != rhs.assignee {return false}
+    if lhs.unassigned != rhs.unassigned {return false}
+    if lhs.titleContains != rhs.titleContains {return false}
+    if lhs.since != rhs.since {return false}
+    if lhs.until != rhs.until {return false}
+    if lhs.drills != rhs.drills {return false}
+    if lhs.pageSize != rhs.pageSize {return false}
+    if lhs.pageToken != rhs.pageToken {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ListIncidentsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListIncidentsResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incidents\0\u{1}total\0\u{3}next_page_token\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.incidents) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.total) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.nextPageToken) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.incidents.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.incidents, fieldNumber: 1)
+    }
+    if self.total != 0 {
+      try visitor.visitSingularUInt64Field(value: self.total, fieldNumber: 2)
+    }
+    if !self.nextPageToken.isEmpty {
+      try visitor.visitSingularStringField(value: self.nextPageToken, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ListIncidentsResponse, rhs: Tocsin_V1_ListIncidentsResponse) -> Bool {
+    if lhs.incidents != rhs.incidents {return false}
+    if lhs.total != rhs.total {return false}
+    if lhs.nextPageToken != rhs.nextPageToken {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_WatchIncidentsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".WatchIncidentsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}since\0\u{1}service\0\u{1}number\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.since) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.since != 0 {
+      try visitor.visitSingularUInt64Field(value: self.since, fieldNumber: 1)
+    }
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 2)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_WatchIncidentsRequest, rhs: Tocsin_V1_WatchIncidentsRequest) -> Bool {
+    if lhs.since != rhs.since {return false}
+    if lhs.service != rhs.service {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_WatchIncidentsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".WatchIncidentsResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}change\0\u{1}missed\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Tocsin_V1_IncidentChange?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .change(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .change(v)
+        }
+      }()
+      case 2: try {
+        var v: Tocsin_V1_MissedChanges?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .missed(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .missed(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.what {
+    case .change?: try {
+      guard case .change(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .missed?: try {
+      guard case .missed(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_WatchIncidentsResponse, rhs: Tocsin_V1_WatchIncidentsResponse) -> Bool {
+    if lhs.what != rhs.what {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_AcknowledgeIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AcknowledgeIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
     }
     if self.number != 0 {
       try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
@@ -2113,32 +3061,20 @@ nonisolated extension Tocsin_V1_CommandRequest: SwiftProtobuf.Message, SwiftProt
     if !self.actor.isEmpty {
       try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
     }
-    if self.action != .unspecified {
-      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 4)
-    }
-    if !self.text.isEmpty {
-      try visitor.visitSingularStringField(value: self.text, fieldNumber: 5)
-    }
-    if self.waivePostmortem != false {
-      try visitor.visitSingularBoolField(value: self.waivePostmortem, fieldNumber: 6)
-    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_CommandRequest, rhs: Tocsin_V1_CommandRequest) -> Bool {
-    if lhs.id != rhs.id {return false}
+  public static func ==(lhs: Tocsin_V1_AcknowledgeIncidentRequest, rhs: Tocsin_V1_AcknowledgeIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
     if lhs.number != rhs.number {return false}
     if lhs.actor != rhs.actor {return false}
-    if lhs.action != rhs.action {return false}
-    if lhs.text != rhs.text {return false}
-    if lhs.waivePostmortem != rhs.waivePostmortem {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension Tocsin_V1_CommandResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".CommandResponse"
+nonisolated extension Tocsin_V1_AcknowledgeIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AcknowledgeIncidentResponse"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -2168,7 +3104,7 @@ nonisolated extension Tocsin_V1_CommandResponse: SwiftProtobuf.Message, SwiftPro
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_CommandResponse, rhs: Tocsin_V1_CommandResponse) -> Bool {
+  public static func ==(lhs: Tocsin_V1_AcknowledgeIncidentResponse, rhs: Tocsin_V1_AcknowledgeIncidentResponse) -> Bool {
     if lhs._incident != rhs._incident {return false}
     if lhs._entry != rhs._entry {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -2176,8 +3112,1051 @@ nonisolated extension Tocsin_V1_CommandResponse: SwiftProtobuf.Message, SwiftPro
   }
 }
 
-nonisolated extension Tocsin_V1_AccountingRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".AccountingRequest"
+nonisolated extension Tocsin_V1_AssignIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AssignIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}assignee\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.assignee) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if !self.assignee.isEmpty {
+      try visitor.visitSingularStringField(value: self.assignee, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_AssignIncidentRequest, rhs: Tocsin_V1_AssignIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.assignee != rhs.assignee {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_AssignIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AssignIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_AssignIncidentResponse, rhs: Tocsin_V1_AssignIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_AnnotateIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AnnotateIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}note\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.note) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if !self.note.isEmpty {
+      try visitor.visitSingularStringField(value: self.note, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_AnnotateIncidentRequest, rhs: Tocsin_V1_AnnotateIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.note != rhs.note {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_AnnotateIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AnnotateIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_AnnotateIncidentResponse, rhs: Tocsin_V1_AnnotateIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ChangeIncidentSeverityRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ChangeIncidentSeverityRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}severity\0\u{1}priority\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.severity) }()
+      case 5: try { try decoder.decodeSingularEnumField(value: &self.priority) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if self.severity != .unspecified {
+      try visitor.visitSingularEnumField(value: self.severity, fieldNumber: 4)
+    }
+    if self.priority != .unspecified {
+      try visitor.visitSingularEnumField(value: self.priority, fieldNumber: 5)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ChangeIncidentSeverityRequest, rhs: Tocsin_V1_ChangeIncidentSeverityRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.severity != rhs.severity {return false}
+    if lhs.priority != rhs.priority {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ChangeIncidentSeverityResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ChangeIncidentSeverityResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ChangeIncidentSeverityResponse, rhs: Tocsin_V1_ChangeIncidentSeverityResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_InvestigateIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".InvestigateIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_InvestigateIncidentRequest, rhs: Tocsin_V1_InvestigateIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_InvestigateIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".InvestigateIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_InvestigateIncidentResponse, rhs: Tocsin_V1_InvestigateIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_MitigateIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MitigateIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}text\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_MitigateIncidentRequest, rhs: Tocsin_V1_MitigateIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_MitigateIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MitigateIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_MitigateIncidentResponse, rhs: Tocsin_V1_MitigateIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ResolveIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ResolveIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}cause\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.cause) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if !self.cause.isEmpty {
+      try visitor.visitSingularStringField(value: self.cause, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ResolveIncidentRequest, rhs: Tocsin_V1_ResolveIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.cause != rhs.cause {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ResolveIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ResolveIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ResolveIncidentResponse, rhs: Tocsin_V1_ResolveIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ReopenIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReopenIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ReopenIncidentRequest, rhs: Tocsin_V1_ReopenIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ReopenIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReopenIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ReopenIncidentResponse, rhs: Tocsin_V1_ReopenIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_CloseIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CloseIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{3}waive_postmortem\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.waivePostmortem) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if self.waivePostmortem != false {
+      try visitor.visitSingularBoolField(value: self.waivePostmortem, fieldNumber: 4)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_CloseIncidentRequest, rhs: Tocsin_V1_CloseIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.waivePostmortem != rhs.waivePostmortem {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_CloseIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CloseIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_CloseIncidentResponse, rhs: Tocsin_V1_CloseIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_DismissIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DismissIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_DismissIncidentRequest, rhs: Tocsin_V1_DismissIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_DismissIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DismissIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_DismissIncidentResponse, rhs: Tocsin_V1_DismissIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ReleaseIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReleaseIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ReleaseIncidentRequest, rhs: Tocsin_V1_ReleaseIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ReleaseIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReleaseIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ReleaseIncidentResponse, rhs: Tocsin_V1_ReleaseIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_MergeIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MergeIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}into\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.into) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if self.into != 0 {
+      try visitor.visitSingularUInt64Field(value: self.into, fieldNumber: 4)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_MergeIncidentRequest, rhs: Tocsin_V1_MergeIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.into != rhs.into {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_MergeIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MergeIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0\u{1}into\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._into) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._into {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_MergeIncidentResponse, rhs: Tocsin_V1_MergeIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs._into != rhs._into {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_SplitIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SplitIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}fingerprints\0\u{1}title\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.fingerprints) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.title) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if !self.fingerprints.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.fingerprints, fieldNumber: 4)
+    }
+    if !self.title.isEmpty {
+      try visitor.visitSingularStringField(value: self.title, fieldNumber: 5)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_SplitIncidentRequest, rhs: Tocsin_V1_SplitIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.fingerprints != rhs.fingerprints {return false}
+    if lhs.title != rhs.title {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_SplitIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SplitIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0\u{1}created\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._created) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._created {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_SplitIncidentResponse, rhs: Tocsin_V1_SplitIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs._created != rhs._created {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_GetAccountingRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetAccountingRequest"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -2189,14 +4168,14 @@ nonisolated extension Tocsin_V1_AccountingRequest: SwiftProtobuf.Message, SwiftP
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_AccountingRequest, rhs: Tocsin_V1_AccountingRequest) -> Bool {
+  public static func ==(lhs: Tocsin_V1_GetAccountingRequest, rhs: Tocsin_V1_GetAccountingRequest) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension Tocsin_V1_AccountingResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".AccountingResponse"
+nonisolated extension Tocsin_V1_GetAccountingResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetAccountingResponse"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handled\0\u{1}suppressed\0\u{1}applied\0\u{1}redelivered\0\u{1}position\0\u{1}outbox\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -2238,7 +4217,7 @@ nonisolated extension Tocsin_V1_AccountingResponse: SwiftProtobuf.Message, Swift
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_AccountingResponse, rhs: Tocsin_V1_AccountingResponse) -> Bool {
+  public static func ==(lhs: Tocsin_V1_GetAccountingResponse, rhs: Tocsin_V1_GetAccountingResponse) -> Bool {
     if lhs.handled != rhs.handled {return false}
     if lhs.suppressed != rhs.suppressed {return false}
     if lhs.applied != rhs.applied {return false}
@@ -2250,8 +4229,8 @@ nonisolated extension Tocsin_V1_AccountingResponse: SwiftProtobuf.Message, Swift
   }
 }
 
-nonisolated extension Tocsin_V1_TraceRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".TraceRequest"
+nonisolated extension Tocsin_V1_TraceEventRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TraceEventRequest"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}event_id\0\u{1}fingerprint\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -2277,7 +4256,7 @@ nonisolated extension Tocsin_V1_TraceRequest: SwiftProtobuf.Message, SwiftProtob
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_TraceRequest, rhs: Tocsin_V1_TraceRequest) -> Bool {
+  public static func ==(lhs: Tocsin_V1_TraceEventRequest, rhs: Tocsin_V1_TraceEventRequest) -> Bool {
     if lhs.eventID != rhs.eventID {return false}
     if lhs.fingerprint != rhs.fingerprint {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -2285,8 +4264,8 @@ nonisolated extension Tocsin_V1_TraceRequest: SwiftProtobuf.Message, SwiftProtob
   }
 }
 
-nonisolated extension Tocsin_V1_TraceResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".TraceResponse"
+nonisolated extension Tocsin_V1_TraceEventResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TraceEventResponse"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fate\0\u{1}incident\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -2316,7 +4295,7 @@ nonisolated extension Tocsin_V1_TraceResponse: SwiftProtobuf.Message, SwiftProto
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Tocsin_V1_TraceResponse, rhs: Tocsin_V1_TraceResponse) -> Bool {
+  public static func ==(lhs: Tocsin_V1_TraceEventResponse, rhs: Tocsin_V1_TraceEventResponse) -> Bool {
     if lhs.fate != rhs.fate {return false}
     if lhs._incident != rhs._incident {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}

@@ -425,7 +425,7 @@ extension Tocsin_V1_BrokerAdmin.StreamingServiceProtocol {
     public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: Tocsin_V1_BrokerAdmin.Method.GetStatus.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_GetStatusRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_GetStatusRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_GetStatusResponse>(),
             handler: { request, context in
                 try await self.getStatus(
@@ -436,7 +436,7 @@ extension Tocsin_V1_BrokerAdmin.StreamingServiceProtocol {
         )
         router.registerHandler(
             forMethod: Tocsin_V1_BrokerAdmin.Method.ListDeadLetters.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ListDeadLettersRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ListDeadLettersRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListDeadLettersResponse>(),
             handler: { request, context in
                 try await self.listDeadLetters(
@@ -447,7 +447,7 @@ extension Tocsin_V1_BrokerAdmin.StreamingServiceProtocol {
         )
         router.registerHandler(
             forMethod: Tocsin_V1_BrokerAdmin.Method.RetryDeadLetters.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_RetryDeadLettersRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_RetryDeadLettersRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_RetryDeadLettersResponse>(),
             handler: { request, context in
                 try await self.retryDeadLetters(
@@ -458,7 +458,7 @@ extension Tocsin_V1_BrokerAdmin.StreamingServiceProtocol {
         )
         router.registerHandler(
             forMethod: Tocsin_V1_BrokerAdmin.Method.DiscardDeadLetters.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_DiscardDeadLettersRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_DiscardDeadLettersRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_DiscardDeadLettersResponse>(),
             handler: { request, context in
                 try await self.discardDeadLetters(
@@ -469,7 +469,7 @@ extension Tocsin_V1_BrokerAdmin.StreamingServiceProtocol {
         )
         router.registerHandler(
             forMethod: Tocsin_V1_BrokerAdmin.Method.CancelDelayed.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_CancelDelayedRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_CancelDelayedRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_CancelDelayedResponse>(),
             handler: { request, context in
                 try await self.cancelDelayed(
@@ -956,7 +956,7 @@ extension Tocsin_V1_BrokerAdmin.ClientProtocol {
         try await self.getStatus(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_GetStatusRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_GetStatusResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_GetStatusResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -985,7 +985,7 @@ extension Tocsin_V1_BrokerAdmin.ClientProtocol {
         try await self.listDeadLetters(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListDeadLettersRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ListDeadLettersResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ListDeadLettersResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1014,7 +1014,7 @@ extension Tocsin_V1_BrokerAdmin.ClientProtocol {
         try await self.retryDeadLetters(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_RetryDeadLettersRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_RetryDeadLettersResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_RetryDeadLettersResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1043,7 +1043,7 @@ extension Tocsin_V1_BrokerAdmin.ClientProtocol {
         try await self.discardDeadLetters(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_DiscardDeadLettersRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_DiscardDeadLettersResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_DiscardDeadLettersResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1072,7 +1072,7 @@ extension Tocsin_V1_BrokerAdmin.ClientProtocol {
         try await self.cancelDelayed(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_CancelDelayedRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_CancelDelayedResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_CancelDelayedResponse>(),
             options: options,
             onResponse: handleResponse
         )

@@ -21,51 +21,233 @@ public enum Tocsin_V1_IncidentService: Sendable {
     public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService")
     /// Namespace for method metadata.
     public enum Method: Sendable {
-        /// Namespace for "List" metadata.
-        public enum List: Sendable {
-            /// Request type for "List".
-            public typealias Input = Tocsin_V1_ListIncidentsRequest
-            /// Response type for "List".
-            public typealias Output = Tocsin_V1_ListIncidentsResponse
-            /// Descriptor for "List".
+        /// Namespace for "ReportEvent" metadata.
+        public enum ReportEvent: Sendable {
+            /// Request type for "ReportEvent".
+            public typealias Input = Tocsin_V1_ReportEventRequest
+            /// Response type for "ReportEvent".
+            public typealias Output = Tocsin_V1_ReportEventResponse
+            /// Descriptor for "ReportEvent".
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
-                method: "List",
+                method: "ReportEvent",
                 type: .unary
             )
         }
-        /// Namespace for "Get" metadata.
-        public enum Get: Sendable {
-            /// Request type for "Get".
+        /// Namespace for "GetIncident" metadata.
+        public enum GetIncident: Sendable {
+            /// Request type for "GetIncident".
             public typealias Input = Tocsin_V1_GetIncidentRequest
-            /// Response type for "Get".
+            /// Response type for "GetIncident".
             public typealias Output = Tocsin_V1_GetIncidentResponse
-            /// Descriptor for "Get".
+            /// Descriptor for "GetIncident".
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
-                method: "Get",
+                method: "GetIncident",
                 type: .unary
             )
         }
-        /// Namespace for "Apply" metadata.
-        public enum Apply: Sendable {
-            /// Request type for "Apply".
-            public typealias Input = Tocsin_V1_CommandRequest
-            /// Response type for "Apply".
-            public typealias Output = Tocsin_V1_CommandResponse
-            /// Descriptor for "Apply".
+        /// Namespace for "ListIncidents" metadata.
+        public enum ListIncidents: Sendable {
+            /// Request type for "ListIncidents".
+            public typealias Input = Tocsin_V1_ListIncidentsRequest
+            /// Response type for "ListIncidents".
+            public typealias Output = Tocsin_V1_ListIncidentsResponse
+            /// Descriptor for "ListIncidents".
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
-                method: "Apply",
+                method: "ListIncidents",
+                type: .unary
+            )
+        }
+        /// Namespace for "WatchIncidents" metadata.
+        public enum WatchIncidents: Sendable {
+            /// Request type for "WatchIncidents".
+            public typealias Input = Tocsin_V1_WatchIncidentsRequest
+            /// Response type for "WatchIncidents".
+            public typealias Output = Tocsin_V1_WatchIncidentsResponse
+            /// Descriptor for "WatchIncidents".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "WatchIncidents",
+                type: .serverStreaming
+            )
+        }
+        /// Namespace for "AcknowledgeIncident" metadata.
+        public enum AcknowledgeIncident: Sendable {
+            /// Request type for "AcknowledgeIncident".
+            public typealias Input = Tocsin_V1_AcknowledgeIncidentRequest
+            /// Response type for "AcknowledgeIncident".
+            public typealias Output = Tocsin_V1_AcknowledgeIncidentResponse
+            /// Descriptor for "AcknowledgeIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "AcknowledgeIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "AssignIncident" metadata.
+        public enum AssignIncident: Sendable {
+            /// Request type for "AssignIncident".
+            public typealias Input = Tocsin_V1_AssignIncidentRequest
+            /// Response type for "AssignIncident".
+            public typealias Output = Tocsin_V1_AssignIncidentResponse
+            /// Descriptor for "AssignIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "AssignIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "AnnotateIncident" metadata.
+        public enum AnnotateIncident: Sendable {
+            /// Request type for "AnnotateIncident".
+            public typealias Input = Tocsin_V1_AnnotateIncidentRequest
+            /// Response type for "AnnotateIncident".
+            public typealias Output = Tocsin_V1_AnnotateIncidentResponse
+            /// Descriptor for "AnnotateIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "AnnotateIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "ChangeIncidentSeverity" metadata.
+        public enum ChangeIncidentSeverity: Sendable {
+            /// Request type for "ChangeIncidentSeverity".
+            public typealias Input = Tocsin_V1_ChangeIncidentSeverityRequest
+            /// Response type for "ChangeIncidentSeverity".
+            public typealias Output = Tocsin_V1_ChangeIncidentSeverityResponse
+            /// Descriptor for "ChangeIncidentSeverity".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "ChangeIncidentSeverity",
+                type: .unary
+            )
+        }
+        /// Namespace for "InvestigateIncident" metadata.
+        public enum InvestigateIncident: Sendable {
+            /// Request type for "InvestigateIncident".
+            public typealias Input = Tocsin_V1_InvestigateIncidentRequest
+            /// Response type for "InvestigateIncident".
+            public typealias Output = Tocsin_V1_InvestigateIncidentResponse
+            /// Descriptor for "InvestigateIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "InvestigateIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "MitigateIncident" metadata.
+        public enum MitigateIncident: Sendable {
+            /// Request type for "MitigateIncident".
+            public typealias Input = Tocsin_V1_MitigateIncidentRequest
+            /// Response type for "MitigateIncident".
+            public typealias Output = Tocsin_V1_MitigateIncidentResponse
+            /// Descriptor for "MitigateIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "MitigateIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "ResolveIncident" metadata.
+        public enum ResolveIncident: Sendable {
+            /// Request type for "ResolveIncident".
+            public typealias Input = Tocsin_V1_ResolveIncidentRequest
+            /// Response type for "ResolveIncident".
+            public typealias Output = Tocsin_V1_ResolveIncidentResponse
+            /// Descriptor for "ResolveIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "ResolveIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "ReopenIncident" metadata.
+        public enum ReopenIncident: Sendable {
+            /// Request type for "ReopenIncident".
+            public typealias Input = Tocsin_V1_ReopenIncidentRequest
+            /// Response type for "ReopenIncident".
+            public typealias Output = Tocsin_V1_ReopenIncidentResponse
+            /// Descriptor for "ReopenIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "ReopenIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "CloseIncident" metadata.
+        public enum CloseIncident: Sendable {
+            /// Request type for "CloseIncident".
+            public typealias Input = Tocsin_V1_CloseIncidentRequest
+            /// Response type for "CloseIncident".
+            public typealias Output = Tocsin_V1_CloseIncidentResponse
+            /// Descriptor for "CloseIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "CloseIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "DismissIncident" metadata.
+        public enum DismissIncident: Sendable {
+            /// Request type for "DismissIncident".
+            public typealias Input = Tocsin_V1_DismissIncidentRequest
+            /// Response type for "DismissIncident".
+            public typealias Output = Tocsin_V1_DismissIncidentResponse
+            /// Descriptor for "DismissIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "DismissIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "ReleaseIncident" metadata.
+        public enum ReleaseIncident: Sendable {
+            /// Request type for "ReleaseIncident".
+            public typealias Input = Tocsin_V1_ReleaseIncidentRequest
+            /// Response type for "ReleaseIncident".
+            public typealias Output = Tocsin_V1_ReleaseIncidentResponse
+            /// Descriptor for "ReleaseIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "ReleaseIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "MergeIncident" metadata.
+        public enum MergeIncident: Sendable {
+            /// Request type for "MergeIncident".
+            public typealias Input = Tocsin_V1_MergeIncidentRequest
+            /// Response type for "MergeIncident".
+            public typealias Output = Tocsin_V1_MergeIncidentResponse
+            /// Descriptor for "MergeIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "MergeIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "SplitIncident" metadata.
+        public enum SplitIncident: Sendable {
+            /// Request type for "SplitIncident".
+            public typealias Input = Tocsin_V1_SplitIncidentRequest
+            /// Response type for "SplitIncident".
+            public typealias Output = Tocsin_V1_SplitIncidentResponse
+            /// Descriptor for "SplitIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "SplitIncident",
                 type: .unary
             )
         }
         /// Namespace for "GetAccounting" metadata.
         public enum GetAccounting: Sendable {
             /// Request type for "GetAccounting".
-            public typealias Input = Tocsin_V1_AccountingRequest
+            public typealias Input = Tocsin_V1_GetAccountingRequest
             /// Response type for "GetAccounting".
-            public typealias Output = Tocsin_V1_AccountingResponse
+            public typealias Output = Tocsin_V1_GetAccountingResponse
             /// Descriptor for "GetAccounting".
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
@@ -73,54 +255,40 @@ public enum Tocsin_V1_IncidentService: Sendable {
                 type: .unary
             )
         }
-        /// Namespace for "Trace" metadata.
-        public enum Trace: Sendable {
-            /// Request type for "Trace".
-            public typealias Input = Tocsin_V1_TraceRequest
-            /// Response type for "Trace".
-            public typealias Output = Tocsin_V1_TraceResponse
-            /// Descriptor for "Trace".
+        /// Namespace for "TraceEvent" metadata.
+        public enum TraceEvent: Sendable {
+            /// Request type for "TraceEvent".
+            public typealias Input = Tocsin_V1_TraceEventRequest
+            /// Response type for "TraceEvent".
+            public typealias Output = Tocsin_V1_TraceEventResponse
+            /// Descriptor for "TraceEvent".
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
-                method: "Trace",
+                method: "TraceEvent",
                 type: .unary
-            )
-        }
-        /// Namespace for "Report" metadata.
-        public enum Report: Sendable {
-            /// Request type for "Report".
-            public typealias Input = Tocsin_V1_ReportRequest
-            /// Response type for "Report".
-            public typealias Output = Tocsin_V1_ReportResponse
-            /// Descriptor for "Report".
-            public static let descriptor = GRPCCore.MethodDescriptor(
-                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
-                method: "Report",
-                type: .unary
-            )
-        }
-        /// Namespace for "Watch" metadata.
-        public enum Watch: Sendable {
-            /// Request type for "Watch".
-            public typealias Input = Tocsin_V1_WatchRequest
-            /// Response type for "Watch".
-            public typealias Output = Tocsin_V1_WatchResponse
-            /// Descriptor for "Watch".
-            public static let descriptor = GRPCCore.MethodDescriptor(
-                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
-                method: "Watch",
-                type: .serverStreaming
             )
         }
         /// Descriptors for all methods in the "tocsin.v1.IncidentService" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
-            List.descriptor,
-            Get.descriptor,
-            Apply.descriptor,
+            ReportEvent.descriptor,
+            GetIncident.descriptor,
+            ListIncidents.descriptor,
+            WatchIncidents.descriptor,
+            AcknowledgeIncident.descriptor,
+            AssignIncident.descriptor,
+            AnnotateIncident.descriptor,
+            ChangeIncidentSeverity.descriptor,
+            InvestigateIncident.descriptor,
+            MitigateIncident.descriptor,
+            ResolveIncident.descriptor,
+            ReopenIncident.descriptor,
+            CloseIncident.descriptor,
+            DismissIncident.descriptor,
+            ReleaseIncident.descriptor,
+            MergeIncident.descriptor,
+            SplitIncident.descriptor,
             GetAccounting.descriptor,
-            Trace.descriptor,
-            Report.descriptor,
-            Watch.descriptor
+            TraceEvent.descriptor
         ]
     }
 }
@@ -146,22 +314,37 @@ extension Tocsin_V1_IncidentService {
     ///
     /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
     /// or ``SimpleServiceProtocol`` instead.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The incidents: reports go in, people see and act. Served by the archiver through the hub, and by the gateway to every
+    /// > gRPC client. A request that is wrong in itself is INVALID_ARGUMENT and the answer names the field; what the
+    /// > incident's state does not allow is FAILED_PRECONDITION and the answer says what to do; UNAVAILABLE may be tried again
+    /// > as it is.
     public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
-        /// Handle the "List" method.
+        /// Handle the "ReportEvent" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
         ///
         /// - Parameters:
-        ///   - request: A streaming request of `Tocsin_V1_ListIncidentsRequest` messages.
+        ///   - request: A streaming request of `Tocsin_V1_ReportEventRequest` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A streaming response of `Tocsin_V1_ListIncidentsResponse` messages.
-        func list(
-            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListIncidentsRequest>,
+        /// - Returns: A streaming response of `Tocsin_V1_ReportEventResponse` messages.
+        func reportEvent(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ReportEventRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListIncidentsResponse>
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ReportEventResponse>
 
-        /// Handle the "Get" method.
+        /// Handle the "GetIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One incident with its alerts and its timeline. NOT_FOUND where there is none of this number.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Tocsin_V1_GetIncidentRequest` messages.
@@ -170,88 +353,321 @@ extension Tocsin_V1_IncidentService {
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
         /// - Returns: A streaming response of `Tocsin_V1_GetIncidentResponse` messages.
-        func get(
+        func getIncident(
             request: GRPCCore.StreamingServerRequest<Tocsin_V1_GetIncidentRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_GetIncidentResponse>
 
-        /// Handle the "Apply" method.
-        ///
-        /// - Parameters:
-        ///   - request: A streaming request of `Tocsin_V1_CommandRequest` messages.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A streaming response of `Tocsin_V1_CommandResponse` messages.
-        func apply(
-            request: GRPCCore.StreamingServerRequest<Tocsin_V1_CommandRequest>,
-            context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_CommandResponse>
-
-        /// Handle the "GetAccounting" method.
-        ///
-        /// - Parameters:
-        ///   - request: A streaming request of `Tocsin_V1_AccountingRequest` messages.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A streaming response of `Tocsin_V1_AccountingResponse` messages.
-        func getAccounting(
-            request: GRPCCore.StreamingServerRequest<Tocsin_V1_AccountingRequest>,
-            context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_AccountingResponse>
-
-        /// Handle the "Trace" method.
-        ///
-        /// - Parameters:
-        ///   - request: A streaming request of `Tocsin_V1_TraceRequest` messages.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A streaming response of `Tocsin_V1_TraceResponse` messages.
-        func trace(
-            request: GRPCCore.StreamingServerRequest<Tocsin_V1_TraceRequest>,
-            context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_TraceResponse>
-
-        /// Handle the "Report" method.
+        /// Handle the "ListIncidents" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+        /// > Incidents that match, page by page: those that somebody has to act on first, then the worst, then the latest.
         ///
         /// - Parameters:
-        ///   - request: A streaming request of `Tocsin_V1_ReportRequest` messages.
+        ///   - request: A streaming request of `Tocsin_V1_ListIncidentsRequest` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A streaming response of `Tocsin_V1_ReportResponse` messages.
-        func report(
-            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ReportRequest>,
+        /// - Returns: A streaming response of `Tocsin_V1_ListIncidentsResponse` messages.
+        func listIncidents(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListIncidentsRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ReportResponse>
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListIncidentsResponse>
 
-        /// Handle the "Watch" method.
+        /// Handle the "WatchIncidents" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > Every change of every incident as it happens, until the caller has enough.
         ///
         /// - Parameters:
-        ///   - request: A streaming request of `Tocsin_V1_WatchRequest` messages.
+        ///   - request: A streaming request of `Tocsin_V1_WatchIncidentsRequest` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A streaming response of `Tocsin_V1_WatchResponse` messages.
-        func watch(
-            request: GRPCCore.StreamingServerRequest<Tocsin_V1_WatchRequest>,
+        /// - Returns: A streaming response of `Tocsin_V1_WatchIncidentsResponse` messages.
+        func watchIncidents(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_WatchIncidentsRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchResponse>
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchIncidentsResponse>
+
+        /// Handle the "AcknowledgeIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A person takes the incident on, and owns it unless it has an owner.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_AcknowledgeIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_AcknowledgeIncidentResponse` messages.
+        func acknowledgeIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_AcknowledgeIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_AcknowledgeIncidentResponse>
+
+        /// Handle the "AssignIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives the incident to somebody.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_AssignIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_AssignIncidentResponse` messages.
+        func assignIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_AssignIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_AssignIncidentResponse>
+
+        /// Handle the "AnnotateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Writes a note on the timeline, whatever state the incident is in.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_AnnotateIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_AnnotateIncidentResponse` messages.
+        func annotateIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_AnnotateIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_AnnotateIncidentResponse>
+
+        /// Handle the "ChangeIncidentSeverity" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sets the severity of an open incident, and with it the priority: a person's judgement, which further events of the
+        /// > same severity do not undo; only worse ones than any before do.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_ChangeIncidentSeverityRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_ChangeIncidentSeverityResponse` messages.
+        func changeIncidentSeverity(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ChangeIncidentSeverityRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ChangeIncidentSeverityResponse>
+
+        /// Handle the "InvestigateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that diagnosis is under way.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_InvestigateIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_InvestigateIncidentResponse` messages.
+        func investigateIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_InvestigateIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_InvestigateIncidentResponse>
+
+        /// Handle the "MitigateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that the harm has stopped, though the fix may be temporary.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_MitigateIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_MitigateIncidentResponse` messages.
+        func mitigateIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_MitigateIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_MitigateIncidentResponse>
+
+        /// Handle the "ResolveIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that normal service is restored and verified. Alerts that still fire count as resolved; firing on, they reopen
+        /// > it.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_ResolveIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_ResolveIncidentResponse` messages.
+        func resolveIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ResolveIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ResolveIncidentResponse>
+
+        /// Handle the "ReopenIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes up again what was resolved (within the reopen window) or mitigated, merged or dismissed. A merged incident
+        /// > gets back the alerts it brought, with the events it had when it was merged, from the incident that has them, unless
+        /// > they were split off from there or that one is closed; events since then stay where they were counted.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_ReopenIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_ReopenIncidentResponse` messages.
+        func reopenIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ReopenIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ReopenIncidentResponse>
+
+        /// Handle the "CloseIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Closes a resolved incident: nothing is left to do, and nothing can be undone.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_CloseIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_CloseIncidentResponse` messages.
+        func closeIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_CloseIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_CloseIncidentResponse>
+
+        /// Handle the "DismissIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that it is no incident: false, duplicate or harmless.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_DismissIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_DismissIncidentResponse` messages.
+        func dismissIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_DismissIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_DismissIncidentResponse>
+
+        /// Handle the "ReleaseIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives an acknowledgement back: the incident is nobody's and waits for somebody.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_ReleaseIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_ReleaseIncidentResponse` messages.
+        func releaseIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ReleaseIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ReleaseIncidentResponse>
+
+        /// Handle the "MergeIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an incident part of another that is open. Its alerts and their events belong to that one from then on, and so
+        /// > does what those alerts bring later. ReopenIncident undoes it.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_MergeIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_MergeIncidentResponse` messages.
+        func mergeIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_MergeIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_MergeIncidentResponse>
+
+        /// Handle the "SplitIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes a new incident of some alerts of an open one. At least one alert goes and at least one stays.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_SplitIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_SplitIncidentResponse` messages.
+        func splitIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_SplitIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_SplitIncidentResponse>
+
+        /// Handle the "GetAccounting" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Where every event that the archive knows of went.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_GetAccountingRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_GetAccountingResponse` messages.
+        func getAccounting(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_GetAccountingRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_GetAccountingResponse>
+
+        /// Handle the "TraceEvent" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What became of one event.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_TraceEventRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_TraceEventResponse` messages.
+        func traceEvent(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_TraceEventRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_TraceEventResponse>
     }
 
     /// Service protocol for the "tocsin.v1.IncidentService" service.
@@ -261,22 +677,37 @@ extension Tocsin_V1_IncidentService {
     /// trailing response metadata. If you don't need these then consider using
     /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
     /// use ``StreamingServiceProtocol``.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The incidents: reports go in, people see and act. Served by the archiver through the hub, and by the gateway to every
+    /// > gRPC client. A request that is wrong in itself is INVALID_ARGUMENT and the answer names the field; what the
+    /// > incident's state does not allow is FAILED_PRECONDITION and the answer says what to do; UNAVAILABLE may be tried again
+    /// > as it is.
     public protocol ServiceProtocol: Tocsin_V1_IncidentService.StreamingServiceProtocol {
-        /// Handle the "List" method.
+        /// Handle the "ReportEvent" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_ListIncidentsRequest` message.
+        ///   - request: A request containing a single `Tocsin_V1_ReportEventRequest` message.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A response containing a single `Tocsin_V1_ListIncidentsResponse` message.
-        func list(
-            request: GRPCCore.ServerRequest<Tocsin_V1_ListIncidentsRequest>,
+        /// - Returns: A response containing a single `Tocsin_V1_ReportEventResponse` message.
+        func reportEvent(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ReportEventRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListIncidentsResponse>
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ReportEventResponse>
 
-        /// Handle the "Get" method.
+        /// Handle the "GetIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One incident with its alerts and its timeline. NOT_FOUND where there is none of this number.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Tocsin_V1_GetIncidentRequest` message.
@@ -285,88 +716,321 @@ extension Tocsin_V1_IncidentService {
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
         /// - Returns: A response containing a single `Tocsin_V1_GetIncidentResponse` message.
-        func get(
+        func getIncident(
             request: GRPCCore.ServerRequest<Tocsin_V1_GetIncidentRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_GetIncidentResponse>
 
-        /// Handle the "Apply" method.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_CommandRequest` message.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A response containing a single `Tocsin_V1_CommandResponse` message.
-        func apply(
-            request: GRPCCore.ServerRequest<Tocsin_V1_CommandRequest>,
-            context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_CommandResponse>
-
-        /// Handle the "GetAccounting" method.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_AccountingRequest` message.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A response containing a single `Tocsin_V1_AccountingResponse` message.
-        func getAccounting(
-            request: GRPCCore.ServerRequest<Tocsin_V1_AccountingRequest>,
-            context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_AccountingResponse>
-
-        /// Handle the "Trace" method.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_TraceRequest` message.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A response containing a single `Tocsin_V1_TraceResponse` message.
-        func trace(
-            request: GRPCCore.ServerRequest<Tocsin_V1_TraceRequest>,
-            context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_TraceResponse>
-
-        /// Handle the "Report" method.
+        /// Handle the "ListIncidents" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+        /// > Incidents that match, page by page: those that somebody has to act on first, then the worst, then the latest.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_ReportRequest` message.
+        ///   - request: A request containing a single `Tocsin_V1_ListIncidentsRequest` message.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A response containing a single `Tocsin_V1_ReportResponse` message.
-        func report(
-            request: GRPCCore.ServerRequest<Tocsin_V1_ReportRequest>,
+        /// - Returns: A response containing a single `Tocsin_V1_ListIncidentsResponse` message.
+        func listIncidents(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ListIncidentsRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ReportResponse>
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListIncidentsResponse>
 
-        /// Handle the "Watch" method.
+        /// Handle the "WatchIncidents" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > Every change of every incident as it happens, until the caller has enough.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_WatchRequest` message.
+        ///   - request: A request containing a single `Tocsin_V1_WatchIncidentsRequest` message.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A streaming response of `Tocsin_V1_WatchResponse` messages.
-        func watch(
-            request: GRPCCore.ServerRequest<Tocsin_V1_WatchRequest>,
+        /// - Returns: A streaming response of `Tocsin_V1_WatchIncidentsResponse` messages.
+        func watchIncidents(
+            request: GRPCCore.ServerRequest<Tocsin_V1_WatchIncidentsRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchResponse>
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchIncidentsResponse>
+
+        /// Handle the "AcknowledgeIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A person takes the incident on, and owns it unless it has an owner.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_AcknowledgeIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_AcknowledgeIncidentResponse` message.
+        func acknowledgeIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_AcknowledgeIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_AcknowledgeIncidentResponse>
+
+        /// Handle the "AssignIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives the incident to somebody.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_AssignIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_AssignIncidentResponse` message.
+        func assignIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_AssignIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_AssignIncidentResponse>
+
+        /// Handle the "AnnotateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Writes a note on the timeline, whatever state the incident is in.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_AnnotateIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_AnnotateIncidentResponse` message.
+        func annotateIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_AnnotateIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_AnnotateIncidentResponse>
+
+        /// Handle the "ChangeIncidentSeverity" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sets the severity of an open incident, and with it the priority: a person's judgement, which further events of the
+        /// > same severity do not undo; only worse ones than any before do.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ChangeIncidentSeverityRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_ChangeIncidentSeverityResponse` message.
+        func changeIncidentSeverity(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ChangeIncidentSeverityRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ChangeIncidentSeverityResponse>
+
+        /// Handle the "InvestigateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that diagnosis is under way.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_InvestigateIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_InvestigateIncidentResponse` message.
+        func investigateIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_InvestigateIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_InvestigateIncidentResponse>
+
+        /// Handle the "MitigateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that the harm has stopped, though the fix may be temporary.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_MitigateIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_MitigateIncidentResponse` message.
+        func mitigateIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_MitigateIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_MitigateIncidentResponse>
+
+        /// Handle the "ResolveIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that normal service is restored and verified. Alerts that still fire count as resolved; firing on, they reopen
+        /// > it.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ResolveIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_ResolveIncidentResponse` message.
+        func resolveIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ResolveIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ResolveIncidentResponse>
+
+        /// Handle the "ReopenIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes up again what was resolved (within the reopen window) or mitigated, merged or dismissed. A merged incident
+        /// > gets back the alerts it brought, with the events it had when it was merged, from the incident that has them, unless
+        /// > they were split off from there or that one is closed; events since then stay where they were counted.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ReopenIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_ReopenIncidentResponse` message.
+        func reopenIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ReopenIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ReopenIncidentResponse>
+
+        /// Handle the "CloseIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Closes a resolved incident: nothing is left to do, and nothing can be undone.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_CloseIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_CloseIncidentResponse` message.
+        func closeIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_CloseIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_CloseIncidentResponse>
+
+        /// Handle the "DismissIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that it is no incident: false, duplicate or harmless.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_DismissIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_DismissIncidentResponse` message.
+        func dismissIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_DismissIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_DismissIncidentResponse>
+
+        /// Handle the "ReleaseIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives an acknowledgement back: the incident is nobody's and waits for somebody.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ReleaseIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_ReleaseIncidentResponse` message.
+        func releaseIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ReleaseIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ReleaseIncidentResponse>
+
+        /// Handle the "MergeIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an incident part of another that is open. Its alerts and their events belong to that one from then on, and so
+        /// > does what those alerts bring later. ReopenIncident undoes it.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_MergeIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_MergeIncidentResponse` message.
+        func mergeIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_MergeIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_MergeIncidentResponse>
+
+        /// Handle the "SplitIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes a new incident of some alerts of an open one. At least one alert goes and at least one stays.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_SplitIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_SplitIncidentResponse` message.
+        func splitIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_SplitIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_SplitIncidentResponse>
+
+        /// Handle the "GetAccounting" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Where every event that the archive knows of went.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_GetAccountingRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_GetAccountingResponse` message.
+        func getAccounting(
+            request: GRPCCore.ServerRequest<Tocsin_V1_GetAccountingRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_GetAccountingResponse>
+
+        /// Handle the "TraceEvent" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What became of one event.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_TraceEventRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_TraceEventResponse` message.
+        func traceEvent(
+            request: GRPCCore.ServerRequest<Tocsin_V1_TraceEventRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_TraceEventResponse>
     }
 
     /// Simple service protocol for the "tocsin.v1.IncidentService" service.
@@ -374,22 +1038,37 @@ extension Tocsin_V1_IncidentService {
     /// This is the highest level protocol for the service. The API is the easiest to use but
     /// doesn't provide access to request or response metadata. If you need access to these
     /// then use ``ServiceProtocol`` instead.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The incidents: reports go in, people see and act. Served by the archiver through the hub, and by the gateway to every
+    /// > gRPC client. A request that is wrong in itself is INVALID_ARGUMENT and the answer names the field; what the
+    /// > incident's state does not allow is FAILED_PRECONDITION and the answer says what to do; UNAVAILABLE may be tried again
+    /// > as it is.
     public protocol SimpleServiceProtocol: Tocsin_V1_IncidentService.ServiceProtocol {
-        /// Handle the "List" method.
+        /// Handle the "ReportEvent" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
         ///
         /// - Parameters:
-        ///   - request: A `Tocsin_V1_ListIncidentsRequest` message.
+        ///   - request: A `Tocsin_V1_ReportEventRequest` message.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A `Tocsin_V1_ListIncidentsResponse` to respond with.
-        func list(
-            request: Tocsin_V1_ListIncidentsRequest,
+        /// - Returns: A `Tocsin_V1_ReportEventResponse` to respond with.
+        func reportEvent(
+            request: Tocsin_V1_ReportEventRequest,
             context: GRPCCore.ServerContext
-        ) async throws -> Tocsin_V1_ListIncidentsResponse
+        ) async throws -> Tocsin_V1_ReportEventResponse
 
-        /// Handle the "Get" method.
+        /// Handle the "GetIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One incident with its alerts and its timeline. NOT_FOUND where there is none of this number.
         ///
         /// - Parameters:
         ///   - request: A `Tocsin_V1_GetIncidentRequest` message.
@@ -398,89 +1077,322 @@ extension Tocsin_V1_IncidentService {
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
         /// - Returns: A `Tocsin_V1_GetIncidentResponse` to respond with.
-        func get(
+        func getIncident(
             request: Tocsin_V1_GetIncidentRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Tocsin_V1_GetIncidentResponse
 
-        /// Handle the "Apply" method.
-        ///
-        /// - Parameters:
-        ///   - request: A `Tocsin_V1_CommandRequest` message.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A `Tocsin_V1_CommandResponse` to respond with.
-        func apply(
-            request: Tocsin_V1_CommandRequest,
-            context: GRPCCore.ServerContext
-        ) async throws -> Tocsin_V1_CommandResponse
-
-        /// Handle the "GetAccounting" method.
-        ///
-        /// - Parameters:
-        ///   - request: A `Tocsin_V1_AccountingRequest` message.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A `Tocsin_V1_AccountingResponse` to respond with.
-        func getAccounting(
-            request: Tocsin_V1_AccountingRequest,
-            context: GRPCCore.ServerContext
-        ) async throws -> Tocsin_V1_AccountingResponse
-
-        /// Handle the "Trace" method.
-        ///
-        /// - Parameters:
-        ///   - request: A `Tocsin_V1_TraceRequest` message.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A `Tocsin_V1_TraceResponse` to respond with.
-        func trace(
-            request: Tocsin_V1_TraceRequest,
-            context: GRPCCore.ServerContext
-        ) async throws -> Tocsin_V1_TraceResponse
-
-        /// Handle the "Report" method.
+        /// Handle the "ListIncidents" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+        /// > Incidents that match, page by page: those that somebody has to act on first, then the worst, then the latest.
         ///
         /// - Parameters:
-        ///   - request: A `Tocsin_V1_ReportRequest` message.
+        ///   - request: A `Tocsin_V1_ListIncidentsRequest` message.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A `Tocsin_V1_ReportResponse` to respond with.
-        func report(
-            request: Tocsin_V1_ReportRequest,
+        /// - Returns: A `Tocsin_V1_ListIncidentsResponse` to respond with.
+        func listIncidents(
+            request: Tocsin_V1_ListIncidentsRequest,
             context: GRPCCore.ServerContext
-        ) async throws -> Tocsin_V1_ReportResponse
+        ) async throws -> Tocsin_V1_ListIncidentsResponse
 
-        /// Handle the "Watch" method.
+        /// Handle the "WatchIncidents" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > Every change of every incident as it happens, until the caller has enough.
         ///
         /// - Parameters:
-        ///   - request: A `Tocsin_V1_WatchRequest` message.
-        ///   - response: A response stream of `Tocsin_V1_WatchResponse` messages.
+        ///   - request: A `Tocsin_V1_WatchIncidentsRequest` message.
+        ///   - response: A response stream of `Tocsin_V1_WatchIncidentsResponse` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        func watch(
-            request: Tocsin_V1_WatchRequest,
-            response: GRPCCore.RPCWriter<Tocsin_V1_WatchResponse>,
+        func watchIncidents(
+            request: Tocsin_V1_WatchIncidentsRequest,
+            response: GRPCCore.RPCWriter<Tocsin_V1_WatchIncidentsResponse>,
             context: GRPCCore.ServerContext
         ) async throws
+
+        /// Handle the "AcknowledgeIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A person takes the incident on, and owns it unless it has an owner.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_AcknowledgeIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_AcknowledgeIncidentResponse` to respond with.
+        func acknowledgeIncident(
+            request: Tocsin_V1_AcknowledgeIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_AcknowledgeIncidentResponse
+
+        /// Handle the "AssignIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives the incident to somebody.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_AssignIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_AssignIncidentResponse` to respond with.
+        func assignIncident(
+            request: Tocsin_V1_AssignIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_AssignIncidentResponse
+
+        /// Handle the "AnnotateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Writes a note on the timeline, whatever state the incident is in.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_AnnotateIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_AnnotateIncidentResponse` to respond with.
+        func annotateIncident(
+            request: Tocsin_V1_AnnotateIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_AnnotateIncidentResponse
+
+        /// Handle the "ChangeIncidentSeverity" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sets the severity of an open incident, and with it the priority: a person's judgement, which further events of the
+        /// > same severity do not undo; only worse ones than any before do.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_ChangeIncidentSeverityRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_ChangeIncidentSeverityResponse` to respond with.
+        func changeIncidentSeverity(
+            request: Tocsin_V1_ChangeIncidentSeverityRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_ChangeIncidentSeverityResponse
+
+        /// Handle the "InvestigateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that diagnosis is under way.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_InvestigateIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_InvestigateIncidentResponse` to respond with.
+        func investigateIncident(
+            request: Tocsin_V1_InvestigateIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_InvestigateIncidentResponse
+
+        /// Handle the "MitigateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that the harm has stopped, though the fix may be temporary.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_MitigateIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_MitigateIncidentResponse` to respond with.
+        func mitigateIncident(
+            request: Tocsin_V1_MitigateIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_MitigateIncidentResponse
+
+        /// Handle the "ResolveIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that normal service is restored and verified. Alerts that still fire count as resolved; firing on, they reopen
+        /// > it.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_ResolveIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_ResolveIncidentResponse` to respond with.
+        func resolveIncident(
+            request: Tocsin_V1_ResolveIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_ResolveIncidentResponse
+
+        /// Handle the "ReopenIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes up again what was resolved (within the reopen window) or mitigated, merged or dismissed. A merged incident
+        /// > gets back the alerts it brought, with the events it had when it was merged, from the incident that has them, unless
+        /// > they were split off from there or that one is closed; events since then stay where they were counted.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_ReopenIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_ReopenIncidentResponse` to respond with.
+        func reopenIncident(
+            request: Tocsin_V1_ReopenIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_ReopenIncidentResponse
+
+        /// Handle the "CloseIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Closes a resolved incident: nothing is left to do, and nothing can be undone.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_CloseIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_CloseIncidentResponse` to respond with.
+        func closeIncident(
+            request: Tocsin_V1_CloseIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_CloseIncidentResponse
+
+        /// Handle the "DismissIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that it is no incident: false, duplicate or harmless.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_DismissIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_DismissIncidentResponse` to respond with.
+        func dismissIncident(
+            request: Tocsin_V1_DismissIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_DismissIncidentResponse
+
+        /// Handle the "ReleaseIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives an acknowledgement back: the incident is nobody's and waits for somebody.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_ReleaseIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_ReleaseIncidentResponse` to respond with.
+        func releaseIncident(
+            request: Tocsin_V1_ReleaseIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_ReleaseIncidentResponse
+
+        /// Handle the "MergeIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an incident part of another that is open. Its alerts and their events belong to that one from then on, and so
+        /// > does what those alerts bring later. ReopenIncident undoes it.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_MergeIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_MergeIncidentResponse` to respond with.
+        func mergeIncident(
+            request: Tocsin_V1_MergeIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_MergeIncidentResponse
+
+        /// Handle the "SplitIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes a new incident of some alerts of an open one. At least one alert goes and at least one stays.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_SplitIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_SplitIncidentResponse` to respond with.
+        func splitIncident(
+            request: Tocsin_V1_SplitIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_SplitIncidentResponse
+
+        /// Handle the "GetAccounting" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Where every event that the archive knows of went.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_GetAccountingRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_GetAccountingResponse` to respond with.
+        func getAccounting(
+            request: Tocsin_V1_GetAccountingRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_GetAccountingResponse
+
+        /// Handle the "TraceEvent" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What became of one event.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_TraceEventRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_TraceEventResponse` to respond with.
+        func traceEvent(
+            request: Tocsin_V1_TraceEventRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_TraceEventResponse
     }
 }
 
@@ -489,33 +1401,187 @@ extension Tocsin_V1_IncidentService {
 extension Tocsin_V1_IncidentService.StreamingServiceProtocol {
     public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
-            forMethod: Tocsin_V1_IncidentService.Method.List.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ListIncidentsRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListIncidentsResponse>(),
+            forMethod: Tocsin_V1_IncidentService.Method.ReportEvent.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ReportEventRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ReportEventResponse>(),
             handler: { request, context in
-                try await self.list(
+                try await self.reportEvent(
                     request: request,
                     context: context
                 )
             }
         )
         router.registerHandler(
-            forMethod: Tocsin_V1_IncidentService.Method.Get.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_GetIncidentRequest>(),
+            forMethod: Tocsin_V1_IncidentService.Method.GetIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_GetIncidentRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_GetIncidentResponse>(),
             handler: { request, context in
-                try await self.get(
+                try await self.getIncident(
                     request: request,
                     context: context
                 )
             }
         )
         router.registerHandler(
-            forMethod: Tocsin_V1_IncidentService.Method.Apply.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_CommandRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_CommandResponse>(),
+            forMethod: Tocsin_V1_IncidentService.Method.ListIncidents.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ListIncidentsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListIncidentsResponse>(),
             handler: { request, context in
-                try await self.apply(
+                try await self.listIncidents(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.WatchIncidents.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_WatchIncidentsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_WatchIncidentsResponse>(),
+            handler: { request, context in
+                try await self.watchIncidents(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.AcknowledgeIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_AcknowledgeIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_AcknowledgeIncidentResponse>(),
+            handler: { request, context in
+                try await self.acknowledgeIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.AssignIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_AssignIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_AssignIncidentResponse>(),
+            handler: { request, context in
+                try await self.assignIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.AnnotateIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_AnnotateIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_AnnotateIncidentResponse>(),
+            handler: { request, context in
+                try await self.annotateIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.ChangeIncidentSeverity.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ChangeIncidentSeverityRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ChangeIncidentSeverityResponse>(),
+            handler: { request, context in
+                try await self.changeIncidentSeverity(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.InvestigateIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_InvestigateIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_InvestigateIncidentResponse>(),
+            handler: { request, context in
+                try await self.investigateIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.MitigateIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_MitigateIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_MitigateIncidentResponse>(),
+            handler: { request, context in
+                try await self.mitigateIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.ResolveIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ResolveIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ResolveIncidentResponse>(),
+            handler: { request, context in
+                try await self.resolveIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.ReopenIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ReopenIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ReopenIncidentResponse>(),
+            handler: { request, context in
+                try await self.reopenIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.CloseIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_CloseIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_CloseIncidentResponse>(),
+            handler: { request, context in
+                try await self.closeIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.DismissIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_DismissIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_DismissIncidentResponse>(),
+            handler: { request, context in
+                try await self.dismissIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.ReleaseIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ReleaseIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ReleaseIncidentResponse>(),
+            handler: { request, context in
+                try await self.releaseIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.MergeIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_MergeIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_MergeIncidentResponse>(),
+            handler: { request, context in
+                try await self.mergeIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.SplitIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_SplitIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_SplitIncidentResponse>(),
+            handler: { request, context in
+                try await self.splitIncident(
                     request: request,
                     context: context
                 )
@@ -523,8 +1589,8 @@ extension Tocsin_V1_IncidentService.StreamingServiceProtocol {
         )
         router.registerHandler(
             forMethod: Tocsin_V1_IncidentService.Method.GetAccounting.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_AccountingRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_AccountingResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_GetAccountingRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_GetAccountingResponse>(),
             handler: { request, context in
                 try await self.getAccounting(
                     request: request,
@@ -533,33 +1599,11 @@ extension Tocsin_V1_IncidentService.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
-            forMethod: Tocsin_V1_IncidentService.Method.Trace.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_TraceRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_TraceResponse>(),
+            forMethod: Tocsin_V1_IncidentService.Method.TraceEvent.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_TraceEventRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_TraceEventResponse>(),
             handler: { request, context in
-                try await self.trace(
-                    request: request,
-                    context: context
-                )
-            }
-        )
-        router.registerHandler(
-            forMethod: Tocsin_V1_IncidentService.Method.Report.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ReportRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ReportResponse>(),
-            handler: { request, context in
-                try await self.report(
-                    request: request,
-                    context: context
-                )
-            }
-        )
-        router.registerHandler(
-            forMethod: Tocsin_V1_IncidentService.Method.Watch.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_WatchRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_WatchResponse>(),
-            handler: { request, context in
-                try await self.watch(
+                try await self.traceEvent(
                     request: request,
                     context: context
                 )
@@ -571,33 +1615,187 @@ extension Tocsin_V1_IncidentService.StreamingServiceProtocol {
 // Default implementation of streaming methods from 'StreamingServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Tocsin_V1_IncidentService.ServiceProtocol {
-    public func list(
-        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListIncidentsRequest>,
+    public func reportEvent(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ReportEventRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListIncidentsResponse> {
-        let response = try await self.list(
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ReportEventResponse> {
+        let response = try await self.reportEvent(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
         return GRPCCore.StreamingServerResponse(single: response)
     }
 
-    public func get(
+    public func getIncident(
         request: GRPCCore.StreamingServerRequest<Tocsin_V1_GetIncidentRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_GetIncidentResponse> {
-        let response = try await self.get(
+        let response = try await self.getIncident(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
         return GRPCCore.StreamingServerResponse(single: response)
     }
 
-    public func apply(
-        request: GRPCCore.StreamingServerRequest<Tocsin_V1_CommandRequest>,
+    public func listIncidents(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListIncidentsRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_CommandResponse> {
-        let response = try await self.apply(
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListIncidentsResponse> {
+        let response = try await self.listIncidents(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func watchIncidents(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_WatchIncidentsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchIncidentsResponse> {
+        let response = try await self.watchIncidents(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+
+    public func acknowledgeIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_AcknowledgeIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_AcknowledgeIncidentResponse> {
+        let response = try await self.acknowledgeIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func assignIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_AssignIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_AssignIncidentResponse> {
+        let response = try await self.assignIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func annotateIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_AnnotateIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_AnnotateIncidentResponse> {
+        let response = try await self.annotateIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func changeIncidentSeverity(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ChangeIncidentSeverityRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ChangeIncidentSeverityResponse> {
+        let response = try await self.changeIncidentSeverity(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func investigateIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_InvestigateIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_InvestigateIncidentResponse> {
+        let response = try await self.investigateIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func mitigateIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_MitigateIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_MitigateIncidentResponse> {
+        let response = try await self.mitigateIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func resolveIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ResolveIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ResolveIncidentResponse> {
+        let response = try await self.resolveIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func reopenIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ReopenIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ReopenIncidentResponse> {
+        let response = try await self.reopenIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func closeIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_CloseIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_CloseIncidentResponse> {
+        let response = try await self.closeIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func dismissIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_DismissIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_DismissIncidentResponse> {
+        let response = try await self.dismissIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func releaseIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ReleaseIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ReleaseIncidentResponse> {
+        let response = try await self.releaseIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func mergeIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_MergeIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_MergeIncidentResponse> {
+        let response = try await self.mergeIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func splitIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_SplitIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_SplitIncidentResponse> {
+        let response = try await self.splitIncident(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -605,9 +1803,9 @@ extension Tocsin_V1_IncidentService.ServiceProtocol {
     }
 
     public func getAccounting(
-        request: GRPCCore.StreamingServerRequest<Tocsin_V1_AccountingRequest>,
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_GetAccountingRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_AccountingResponse> {
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_GetAccountingResponse> {
         let response = try await self.getAccounting(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
@@ -615,49 +1813,27 @@ extension Tocsin_V1_IncidentService.ServiceProtocol {
         return GRPCCore.StreamingServerResponse(single: response)
     }
 
-    public func trace(
-        request: GRPCCore.StreamingServerRequest<Tocsin_V1_TraceRequest>,
+    public func traceEvent(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_TraceEventRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_TraceResponse> {
-        let response = try await self.trace(
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_TraceEventResponse> {
+        let response = try await self.traceEvent(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
         return GRPCCore.StreamingServerResponse(single: response)
-    }
-
-    public func report(
-        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ReportRequest>,
-        context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ReportResponse> {
-        let response = try await self.report(
-            request: GRPCCore.ServerRequest(stream: request),
-            context: context
-        )
-        return GRPCCore.StreamingServerResponse(single: response)
-    }
-
-    public func watch(
-        request: GRPCCore.StreamingServerRequest<Tocsin_V1_WatchRequest>,
-        context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchResponse> {
-        let response = try await self.watch(
-            request: GRPCCore.ServerRequest(stream: request),
-            context: context
-        )
-        return response
     }
 }
 
 // Default implementation of methods from 'ServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Tocsin_V1_IncidentService.SimpleServiceProtocol {
-    public func list(
-        request: GRPCCore.ServerRequest<Tocsin_V1_ListIncidentsRequest>,
+    public func reportEvent(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ReportEventRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListIncidentsResponse> {
-        return GRPCCore.ServerResponse<Tocsin_V1_ListIncidentsResponse>(
-            message: try await self.list(
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ReportEventResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ReportEventResponse>(
+            message: try await self.reportEvent(
                 request: request.message,
                 context: context
             ),
@@ -665,12 +1841,12 @@ extension Tocsin_V1_IncidentService.SimpleServiceProtocol {
         )
     }
 
-    public func get(
+    public func getIncident(
         request: GRPCCore.ServerRequest<Tocsin_V1_GetIncidentRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_GetIncidentResponse> {
         return GRPCCore.ServerResponse<Tocsin_V1_GetIncidentResponse>(
-            message: try await self.get(
+            message: try await self.getIncident(
                 request: request.message,
                 context: context
             ),
@@ -678,12 +1854,198 @@ extension Tocsin_V1_IncidentService.SimpleServiceProtocol {
         )
     }
 
-    public func apply(
-        request: GRPCCore.ServerRequest<Tocsin_V1_CommandRequest>,
+    public func listIncidents(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ListIncidentsRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_CommandResponse> {
-        return GRPCCore.ServerResponse<Tocsin_V1_CommandResponse>(
-            message: try await self.apply(
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListIncidentsResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ListIncidentsResponse>(
+            message: try await self.listIncidents(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func watchIncidents(
+        request: GRPCCore.ServerRequest<Tocsin_V1_WatchIncidentsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchIncidentsResponse> {
+        return GRPCCore.StreamingServerResponse<Tocsin_V1_WatchIncidentsResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.watchIncidents(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    public func acknowledgeIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_AcknowledgeIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_AcknowledgeIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_AcknowledgeIncidentResponse>(
+            message: try await self.acknowledgeIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func assignIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_AssignIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_AssignIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_AssignIncidentResponse>(
+            message: try await self.assignIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func annotateIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_AnnotateIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_AnnotateIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_AnnotateIncidentResponse>(
+            message: try await self.annotateIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func changeIncidentSeverity(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ChangeIncidentSeverityRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ChangeIncidentSeverityResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ChangeIncidentSeverityResponse>(
+            message: try await self.changeIncidentSeverity(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func investigateIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_InvestigateIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_InvestigateIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_InvestigateIncidentResponse>(
+            message: try await self.investigateIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func mitigateIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_MitigateIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_MitigateIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_MitigateIncidentResponse>(
+            message: try await self.mitigateIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func resolveIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ResolveIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ResolveIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ResolveIncidentResponse>(
+            message: try await self.resolveIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func reopenIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ReopenIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ReopenIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ReopenIncidentResponse>(
+            message: try await self.reopenIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func closeIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_CloseIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_CloseIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_CloseIncidentResponse>(
+            message: try await self.closeIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func dismissIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_DismissIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_DismissIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_DismissIncidentResponse>(
+            message: try await self.dismissIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func releaseIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ReleaseIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ReleaseIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ReleaseIncidentResponse>(
+            message: try await self.releaseIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func mergeIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_MergeIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_MergeIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_MergeIncidentResponse>(
+            message: try await self.mergeIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func splitIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_SplitIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_SplitIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_SplitIncidentResponse>(
+            message: try await self.splitIncident(
                 request: request.message,
                 context: context
             ),
@@ -692,10 +2054,10 @@ extension Tocsin_V1_IncidentService.SimpleServiceProtocol {
     }
 
     public func getAccounting(
-        request: GRPCCore.ServerRequest<Tocsin_V1_AccountingRequest>,
+        request: GRPCCore.ServerRequest<Tocsin_V1_GetAccountingRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_AccountingResponse> {
-        return GRPCCore.ServerResponse<Tocsin_V1_AccountingResponse>(
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_GetAccountingResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_GetAccountingResponse>(
             message: try await self.getAccounting(
                 request: request.message,
                 context: context
@@ -704,46 +2066,16 @@ extension Tocsin_V1_IncidentService.SimpleServiceProtocol {
         )
     }
 
-    public func trace(
-        request: GRPCCore.ServerRequest<Tocsin_V1_TraceRequest>,
+    public func traceEvent(
+        request: GRPCCore.ServerRequest<Tocsin_V1_TraceEventRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_TraceResponse> {
-        return GRPCCore.ServerResponse<Tocsin_V1_TraceResponse>(
-            message: try await self.trace(
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_TraceEventResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_TraceEventResponse>(
+            message: try await self.traceEvent(
                 request: request.message,
                 context: context
             ),
             metadata: [:]
-        )
-    }
-
-    public func report(
-        request: GRPCCore.ServerRequest<Tocsin_V1_ReportRequest>,
-        context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ReportResponse> {
-        return GRPCCore.ServerResponse<Tocsin_V1_ReportResponse>(
-            message: try await self.report(
-                request: request.message,
-                context: context
-            ),
-            metadata: [:]
-        )
-    }
-
-    public func watch(
-        request: GRPCCore.ServerRequest<Tocsin_V1_WatchRequest>,
-        context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_WatchResponse> {
-        return GRPCCore.StreamingServerResponse<Tocsin_V1_WatchResponse>(
-            metadata: [:],
-            producer: { writer in
-                try await self.watch(
-                    request: request.message,
-                    response: writer,
-                    context: context
-                )
-                return [:]
-            }
         )
     }
 }
@@ -756,27 +2088,42 @@ extension Tocsin_V1_IncidentService {
     ///
     /// You don't need to implement this protocol directly, use the generated
     /// implementation, ``Client``.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The incidents: reports go in, people see and act. Served by the archiver through the hub, and by the gateway to every
+    /// > gRPC client. A request that is wrong in itself is INVALID_ARGUMENT and the answer names the field; what the
+    /// > incident's state does not allow is FAILED_PRECONDITION and the answer says what to do; UNAVAILABLE may be tried again
+    /// > as it is.
     public protocol ClientProtocol: Sendable {
-        /// Call the "List" method.
+        /// Call the "ReportEvent" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_ListIncidentsRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_ListIncidentsRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_ListIncidentsResponse` messages.
+        ///   - request: A request containing a single `Tocsin_V1_ReportEventRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ReportEventRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ReportEventResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        func list<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_ListIncidentsRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListIncidentsRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListIncidentsResponse>,
+        func reportEvent<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ReportEventRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ReportEventRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ReportEventResponse>,
             options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListIncidentsResponse>) async throws -> Result
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportEventResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
-        /// Call the "Get" method.
+        /// Call the "GetIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One incident with its alerts and its timeline. NOT_FOUND where there is none of this number.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Tocsin_V1_GetIncidentRequest` message.
@@ -787,7 +2134,7 @@ extension Tocsin_V1_IncidentService {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        func get<Result>(
+        func getIncident<Result>(
             request: GRPCCore.ClientRequest<Tocsin_V1_GetIncidentRequest>,
             serializer: some GRPCCore.MessageSerializer<Tocsin_V1_GetIncidentRequest>,
             deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_GetIncidentResponse>,
@@ -795,107 +2142,400 @@ extension Tocsin_V1_IncidentService {
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_GetIncidentResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
-        /// Call the "Apply" method.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_CommandRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_CommandRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_CommandResponse` messages.
-        ///   - options: Options to apply to this RPC.
-        ///   - handleResponse: A closure which handles the response and returns its result to
-        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-        ///       already finished.
-        /// - Returns: The result of `handleResponse`.
-        func apply<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_CommandRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_CommandRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_CommandResponse>,
-            options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_CommandResponse>) async throws -> Result
-        ) async throws -> Result where Result: Sendable
-
-        /// Call the "GetAccounting" method.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_AccountingRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_AccountingRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_AccountingResponse` messages.
-        ///   - options: Options to apply to this RPC.
-        ///   - handleResponse: A closure which handles the response and returns its result to
-        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-        ///       already finished.
-        /// - Returns: The result of `handleResponse`.
-        func getAccounting<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_AccountingRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_AccountingRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_AccountingResponse>,
-            options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AccountingResponse>) async throws -> Result
-        ) async throws -> Result where Result: Sendable
-
-        /// Call the "Trace" method.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_TraceRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_TraceRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_TraceResponse` messages.
-        ///   - options: Options to apply to this RPC.
-        ///   - handleResponse: A closure which handles the response and returns its result to
-        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-        ///       already finished.
-        /// - Returns: The result of `handleResponse`.
-        func trace<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_TraceRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_TraceRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_TraceResponse>,
-            options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_TraceResponse>) async throws -> Result
-        ) async throws -> Result where Result: Sendable
-
-        /// Call the "Report" method.
+        /// Call the "ListIncidents" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+        /// > Incidents that match, page by page: those that somebody has to act on first, then the worst, then the latest.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_ReportRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_ReportRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_ReportResponse` messages.
+        ///   - request: A request containing a single `Tocsin_V1_ListIncidentsRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ListIncidentsRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ListIncidentsResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        func report<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_ReportRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ReportRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ReportResponse>,
+        func listIncidents<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ListIncidentsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListIncidentsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListIncidentsResponse>,
             options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportResponse>) async throws -> Result
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListIncidentsResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
-        /// Call the "Watch" method.
+        /// Call the "WatchIncidents" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > Every change of every incident as it happens, until the caller has enough.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_WatchRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_WatchRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_WatchResponse` messages.
+        ///   - request: A request containing a single `Tocsin_V1_WatchIncidentsRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_WatchIncidentsRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_WatchIncidentsResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        func watch<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_WatchRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_WatchRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_WatchResponse>,
+        func watchIncidents<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_WatchIncidentsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_WatchIncidentsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_WatchIncidentsResponse>,
             options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchResponse>) async throws -> Result
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchIncidentsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "AcknowledgeIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A person takes the incident on, and owns it unless it has an owner.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_AcknowledgeIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_AcknowledgeIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_AcknowledgeIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func acknowledgeIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_AcknowledgeIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_AcknowledgeIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_AcknowledgeIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AcknowledgeIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "AssignIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives the incident to somebody.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_AssignIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_AssignIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_AssignIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func assignIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_AssignIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_AssignIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_AssignIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AssignIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "AnnotateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Writes a note on the timeline, whatever state the incident is in.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_AnnotateIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_AnnotateIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_AnnotateIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func annotateIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_AnnotateIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_AnnotateIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_AnnotateIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AnnotateIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ChangeIncidentSeverity" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sets the severity of an open incident, and with it the priority: a person's judgement, which further events of the
+        /// > same severity do not undo; only worse ones than any before do.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ChangeIncidentSeverityRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ChangeIncidentSeverityRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ChangeIncidentSeverityResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func changeIncidentSeverity<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ChangeIncidentSeverityRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ChangeIncidentSeverityRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ChangeIncidentSeverityResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ChangeIncidentSeverityResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "InvestigateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that diagnosis is under way.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_InvestigateIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_InvestigateIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_InvestigateIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func investigateIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_InvestigateIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_InvestigateIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_InvestigateIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_InvestigateIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "MitigateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that the harm has stopped, though the fix may be temporary.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_MitigateIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_MitigateIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_MitigateIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func mitigateIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_MitigateIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_MitigateIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_MitigateIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MitigateIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ResolveIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that normal service is restored and verified. Alerts that still fire count as resolved; firing on, they reopen
+        /// > it.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ResolveIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ResolveIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ResolveIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func resolveIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ResolveIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ResolveIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ResolveIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ResolveIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ReopenIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes up again what was resolved (within the reopen window) or mitigated, merged or dismissed. A merged incident
+        /// > gets back the alerts it brought, with the events it had when it was merged, from the incident that has them, unless
+        /// > they were split off from there or that one is closed; events since then stay where they were counted.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ReopenIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ReopenIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ReopenIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func reopenIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ReopenIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ReopenIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ReopenIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReopenIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "CloseIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Closes a resolved incident: nothing is left to do, and nothing can be undone.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_CloseIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_CloseIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_CloseIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func closeIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_CloseIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_CloseIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_CloseIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_CloseIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "DismissIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that it is no incident: false, duplicate or harmless.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_DismissIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_DismissIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_DismissIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func dismissIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_DismissIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_DismissIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_DismissIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_DismissIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ReleaseIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives an acknowledgement back: the incident is nobody's and waits for somebody.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ReleaseIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ReleaseIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ReleaseIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func releaseIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ReleaseIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ReleaseIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ReleaseIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReleaseIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "MergeIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an incident part of another that is open. Its alerts and their events belong to that one from then on, and so
+        /// > does what those alerts bring later. ReopenIncident undoes it.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_MergeIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_MergeIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_MergeIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func mergeIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_MergeIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_MergeIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_MergeIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MergeIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "SplitIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes a new incident of some alerts of an open one. At least one alert goes and at least one stays.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_SplitIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_SplitIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_SplitIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func splitIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_SplitIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_SplitIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_SplitIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_SplitIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "GetAccounting" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Where every event that the archive knows of went.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_GetAccountingRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_GetAccountingRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_GetAccountingResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func getAccounting<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_GetAccountingRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_GetAccountingRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_GetAccountingResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_GetAccountingResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "TraceEvent" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What became of one event.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_TraceEventRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_TraceEventRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_TraceEventResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func traceEvent<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_TraceEventRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_TraceEventRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_TraceEventResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_TraceEventResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -904,6 +2544,13 @@ extension Tocsin_V1_IncidentService {
     /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
     /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
     /// means of communication with the remote peer.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The incidents: reports go in, people see and act. Served by the archiver through the hub, and by the gateway to every
+    /// > gRPC client. A request that is wrong in itself is INVALID_ARGUMENT and the answer names the field; what the
+    /// > incident's state does not allow is FAILED_PRECONDITION and the answer says what to do; UNAVAILABLE may be tried again
+    /// > as it is.
     public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
@@ -915,29 +2562,33 @@ extension Tocsin_V1_IncidentService {
             self.client = client
         }
 
-        /// Call the "List" method.
+        /// Call the "ReportEvent" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_ListIncidentsRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_ListIncidentsRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_ListIncidentsResponse` messages.
+        ///   - request: A request containing a single `Tocsin_V1_ReportEventRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ReportEventRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ReportEventResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func list<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_ListIncidentsRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListIncidentsRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListIncidentsResponse>,
+        public func reportEvent<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ReportEventRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ReportEventRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ReportEventResponse>,
             options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListIncidentsResponse>) async throws -> Result = { response in
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportEventResponse>) async throws -> Result = { response in
                 try response.message
             }
         ) async throws -> Result where Result: Sendable {
             try await self.client.unary(
                 request: request,
-                descriptor: Tocsin_V1_IncidentService.Method.List.descriptor,
+                descriptor: Tocsin_V1_IncidentService.Method.ReportEvent.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -945,7 +2596,11 @@ extension Tocsin_V1_IncidentService {
             )
         }
 
-        /// Call the "Get" method.
+        /// Call the "GetIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One incident with its alerts and its timeline. NOT_FOUND where there is none of this number.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Tocsin_V1_GetIncidentRequest` message.
@@ -956,7 +2611,7 @@ extension Tocsin_V1_IncidentService {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func get<Result>(
+        public func getIncident<Result>(
             request: GRPCCore.ClientRequest<Tocsin_V1_GetIncidentRequest>,
             serializer: some GRPCCore.MessageSerializer<Tocsin_V1_GetIncidentRequest>,
             deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_GetIncidentResponse>,
@@ -967,7 +2622,7 @@ extension Tocsin_V1_IncidentService {
         ) async throws -> Result where Result: Sendable {
             try await self.client.unary(
                 request: request,
-                descriptor: Tocsin_V1_IncidentService.Method.Get.descriptor,
+                descriptor: Tocsin_V1_IncidentService.Method.GetIncident.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -975,29 +2630,512 @@ extension Tocsin_V1_IncidentService {
             )
         }
 
-        /// Call the "Apply" method.
+        /// Call the "ListIncidents" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Incidents that match, page by page: those that somebody has to act on first, then the worst, then the latest.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_CommandRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_CommandRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_CommandResponse` messages.
+        ///   - request: A request containing a single `Tocsin_V1_ListIncidentsRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ListIncidentsRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ListIncidentsResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func apply<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_CommandRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_CommandRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_CommandResponse>,
+        public func listIncidents<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ListIncidentsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListIncidentsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListIncidentsResponse>,
             options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_CommandResponse>) async throws -> Result = { response in
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListIncidentsResponse>) async throws -> Result = { response in
                 try response.message
             }
         ) async throws -> Result where Result: Sendable {
             try await self.client.unary(
                 request: request,
-                descriptor: Tocsin_V1_IncidentService.Method.Apply.descriptor,
+                descriptor: Tocsin_V1_IncidentService.Method.ListIncidents.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "WatchIncidents" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Every change of every incident as it happens, until the caller has enough.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_WatchIncidentsRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_WatchIncidentsRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_WatchIncidentsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func watchIncidents<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_WatchIncidentsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_WatchIncidentsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_WatchIncidentsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchIncidentsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.WatchIncidents.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "AcknowledgeIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A person takes the incident on, and owns it unless it has an owner.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_AcknowledgeIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_AcknowledgeIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_AcknowledgeIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func acknowledgeIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_AcknowledgeIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_AcknowledgeIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_AcknowledgeIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AcknowledgeIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.AcknowledgeIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "AssignIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives the incident to somebody.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_AssignIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_AssignIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_AssignIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func assignIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_AssignIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_AssignIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_AssignIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AssignIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.AssignIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "AnnotateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Writes a note on the timeline, whatever state the incident is in.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_AnnotateIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_AnnotateIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_AnnotateIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func annotateIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_AnnotateIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_AnnotateIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_AnnotateIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AnnotateIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.AnnotateIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ChangeIncidentSeverity" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sets the severity of an open incident, and with it the priority: a person's judgement, which further events of the
+        /// > same severity do not undo; only worse ones than any before do.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ChangeIncidentSeverityRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ChangeIncidentSeverityRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ChangeIncidentSeverityResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func changeIncidentSeverity<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ChangeIncidentSeverityRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ChangeIncidentSeverityRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ChangeIncidentSeverityResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ChangeIncidentSeverityResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.ChangeIncidentSeverity.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "InvestigateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that diagnosis is under way.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_InvestigateIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_InvestigateIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_InvestigateIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func investigateIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_InvestigateIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_InvestigateIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_InvestigateIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_InvestigateIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.InvestigateIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "MitigateIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that the harm has stopped, though the fix may be temporary.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_MitigateIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_MitigateIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_MitigateIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func mitigateIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_MitigateIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_MitigateIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_MitigateIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MitigateIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.MitigateIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ResolveIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that normal service is restored and verified. Alerts that still fire count as resolved; firing on, they reopen
+        /// > it.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ResolveIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ResolveIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ResolveIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func resolveIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ResolveIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ResolveIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ResolveIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ResolveIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.ResolveIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ReopenIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes up again what was resolved (within the reopen window) or mitigated, merged or dismissed. A merged incident
+        /// > gets back the alerts it brought, with the events it had when it was merged, from the incident that has them, unless
+        /// > they were split off from there or that one is closed; events since then stay where they were counted.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ReopenIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ReopenIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ReopenIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func reopenIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ReopenIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ReopenIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ReopenIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReopenIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.ReopenIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "CloseIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Closes a resolved incident: nothing is left to do, and nothing can be undone.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_CloseIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_CloseIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_CloseIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func closeIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_CloseIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_CloseIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_CloseIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_CloseIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.CloseIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "DismissIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says that it is no incident: false, duplicate or harmless.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_DismissIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_DismissIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_DismissIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func dismissIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_DismissIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_DismissIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_DismissIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_DismissIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.DismissIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ReleaseIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives an acknowledgement back: the incident is nobody's and waits for somebody.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ReleaseIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ReleaseIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ReleaseIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func releaseIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ReleaseIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ReleaseIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ReleaseIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReleaseIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.ReleaseIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "MergeIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an incident part of another that is open. Its alerts and their events belong to that one from then on, and so
+        /// > does what those alerts bring later. ReopenIncident undoes it.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_MergeIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_MergeIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_MergeIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func mergeIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_MergeIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_MergeIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_MergeIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MergeIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.MergeIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "SplitIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes a new incident of some alerts of an open one. At least one alert goes and at least one stays.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_SplitIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_SplitIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_SplitIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func splitIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_SplitIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_SplitIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_SplitIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_SplitIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.SplitIncident.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -1007,21 +3145,25 @@ extension Tocsin_V1_IncidentService {
 
         /// Call the "GetAccounting" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Where every event that the archive knows of went.
+        ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_AccountingRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_AccountingRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_AccountingResponse` messages.
+        ///   - request: A request containing a single `Tocsin_V1_GetAccountingRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_GetAccountingRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_GetAccountingResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
         public func getAccounting<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_AccountingRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_AccountingRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_AccountingResponse>,
+            request: GRPCCore.ClientRequest<Tocsin_V1_GetAccountingRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_GetAccountingRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_GetAccountingResponse>,
             options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AccountingResponse>) async throws -> Result = { response in
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_GetAccountingResponse>) async throws -> Result = { response in
                 try response.message
             }
         ) async throws -> Result where Result: Sendable {
@@ -1035,95 +3177,33 @@ extension Tocsin_V1_IncidentService {
             )
         }
 
-        /// Call the "Trace" method.
+        /// Call the "TraceEvent" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What became of one event.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_TraceRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_TraceRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_TraceResponse` messages.
+        ///   - request: A request containing a single `Tocsin_V1_TraceEventRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_TraceEventRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_TraceEventResponse` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func trace<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_TraceRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_TraceRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_TraceResponse>,
+        public func traceEvent<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_TraceEventRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_TraceEventRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_TraceEventResponse>,
             options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_TraceResponse>) async throws -> Result = { response in
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_TraceEventResponse>) async throws -> Result = { response in
                 try response.message
             }
         ) async throws -> Result where Result: Sendable {
             try await self.client.unary(
                 request: request,
-                descriptor: Tocsin_V1_IncidentService.Method.Trace.descriptor,
-                serializer: serializer,
-                deserializer: deserializer,
-                options: options,
-                onResponse: handleResponse
-            )
-        }
-
-        /// Call the "Report" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_ReportRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_ReportRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_ReportResponse` messages.
-        ///   - options: Options to apply to this RPC.
-        ///   - handleResponse: A closure which handles the response and returns its result to
-        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-        ///       already finished.
-        /// - Returns: The result of `handleResponse`.
-        public func report<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_ReportRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ReportRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ReportResponse>,
-            options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportResponse>) async throws -> Result = { response in
-                try response.message
-            }
-        ) async throws -> Result where Result: Sendable {
-            try await self.client.unary(
-                request: request,
-                descriptor: Tocsin_V1_IncidentService.Method.Report.descriptor,
-                serializer: serializer,
-                deserializer: deserializer,
-                options: options,
-                onResponse: handleResponse
-            )
-        }
-
-        /// Call the "Watch" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > Every change of every incident as it happens, until the caller has enough.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Tocsin_V1_WatchRequest` message.
-        ///   - serializer: A serializer for `Tocsin_V1_WatchRequest` messages.
-        ///   - deserializer: A deserializer for `Tocsin_V1_WatchResponse` messages.
-        ///   - options: Options to apply to this RPC.
-        ///   - handleResponse: A closure which handles the response and returns its result to
-        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-        ///       already finished.
-        /// - Returns: The result of `handleResponse`.
-        public func watch<Result>(
-            request: GRPCCore.ClientRequest<Tocsin_V1_WatchRequest>,
-            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_WatchRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_WatchResponse>,
-            options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchResponse>) async throws -> Result
-        ) async throws -> Result where Result: Sendable {
-            try await self.client.serverStreaming(
-                request: request,
-                descriptor: Tocsin_V1_IncidentService.Method.Watch.descriptor,
+                descriptor: Tocsin_V1_IncidentService.Method.TraceEvent.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -1136,32 +3216,40 @@ extension Tocsin_V1_IncidentService {
 // Helpers providing default arguments to 'ClientProtocol' methods.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Tocsin_V1_IncidentService.ClientProtocol {
-    /// Call the "List" method.
+    /// Call the "ReportEvent" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
     ///
     /// - Parameters:
-    ///   - request: A request containing a single `Tocsin_V1_ListIncidentsRequest` message.
+    ///   - request: A request containing a single `Tocsin_V1_ReportEventRequest` message.
     ///   - options: Options to apply to this RPC.
     ///   - handleResponse: A closure which handles the response and returns its result to
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func list<Result>(
-        request: GRPCCore.ClientRequest<Tocsin_V1_ListIncidentsRequest>,
+    public func reportEvent<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ReportEventRequest>,
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListIncidentsResponse>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportEventResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
-        try await self.list(
+        try await self.reportEvent(
             request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListIncidentsRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ListIncidentsResponse>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ReportEventRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ReportEventResponse>(),
             options: options,
             onResponse: handleResponse
         )
     }
 
-    /// Call the "Get" method.
+    /// Call the "GetIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > One incident with its alerts and its timeline. NOT_FOUND where there is none of this number.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Tocsin_V1_GetIncidentRequest` message.
@@ -1170,42 +3258,455 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func get<Result>(
+    public func getIncident<Result>(
         request: GRPCCore.ClientRequest<Tocsin_V1_GetIncidentRequest>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_GetIncidentResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
-        try await self.get(
+        try await self.getIncident(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_GetIncidentRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_GetIncidentResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_GetIncidentResponse>(),
             options: options,
             onResponse: handleResponse
         )
     }
 
-    /// Call the "Apply" method.
+    /// Call the "ListIncidents" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Incidents that match, page by page: those that somebody has to act on first, then the worst, then the latest.
     ///
     /// - Parameters:
-    ///   - request: A request containing a single `Tocsin_V1_CommandRequest` message.
+    ///   - request: A request containing a single `Tocsin_V1_ListIncidentsRequest` message.
     ///   - options: Options to apply to this RPC.
     ///   - handleResponse: A closure which handles the response and returns its result to
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func apply<Result>(
-        request: GRPCCore.ClientRequest<Tocsin_V1_CommandRequest>,
+    public func listIncidents<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ListIncidentsRequest>,
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_CommandResponse>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListIncidentsResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
-        try await self.apply(
+        try await self.listIncidents(
             request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_CommandRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_CommandResponse>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListIncidentsRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ListIncidentsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "WatchIncidents" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Every change of every incident as it happens, until the caller has enough.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_WatchIncidentsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func watchIncidents<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_WatchIncidentsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchIncidentsResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.watchIncidents(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_WatchIncidentsRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_WatchIncidentsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "AcknowledgeIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > A person takes the incident on, and owns it unless it has an owner.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_AcknowledgeIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func acknowledgeIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_AcknowledgeIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AcknowledgeIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.acknowledgeIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_AcknowledgeIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_AcknowledgeIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "AssignIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Gives the incident to somebody.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_AssignIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func assignIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_AssignIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AssignIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.assignIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_AssignIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_AssignIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "AnnotateIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Writes a note on the timeline, whatever state the incident is in.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_AnnotateIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func annotateIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_AnnotateIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AnnotateIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.annotateIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_AnnotateIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_AnnotateIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ChangeIncidentSeverity" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Sets the severity of an open incident, and with it the priority: a person's judgement, which further events of the
+    /// > same severity do not undo; only worse ones than any before do.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_ChangeIncidentSeverityRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func changeIncidentSeverity<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ChangeIncidentSeverityRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ChangeIncidentSeverityResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.changeIncidentSeverity(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ChangeIncidentSeverityRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ChangeIncidentSeverityResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "InvestigateIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says that diagnosis is under way.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_InvestigateIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func investigateIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_InvestigateIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_InvestigateIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.investigateIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_InvestigateIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_InvestigateIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MitigateIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says that the harm has stopped, though the fix may be temporary.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_MitigateIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func mitigateIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_MitigateIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MitigateIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.mitigateIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_MitigateIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_MitigateIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ResolveIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says that normal service is restored and verified. Alerts that still fire count as resolved; firing on, they reopen
+    /// > it.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_ResolveIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func resolveIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ResolveIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ResolveIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.resolveIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ResolveIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ResolveIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ReopenIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Takes up again what was resolved (within the reopen window) or mitigated, merged or dismissed. A merged incident
+    /// > gets back the alerts it brought, with the events it had when it was merged, from the incident that has them, unless
+    /// > they were split off from there or that one is closed; events since then stay where they were counted.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_ReopenIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func reopenIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ReopenIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReopenIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.reopenIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ReopenIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ReopenIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CloseIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Closes a resolved incident: nothing is left to do, and nothing can be undone.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_CloseIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func closeIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_CloseIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_CloseIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.closeIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_CloseIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_CloseIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "DismissIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says that it is no incident: false, duplicate or harmless.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_DismissIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func dismissIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_DismissIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_DismissIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.dismissIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_DismissIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_DismissIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ReleaseIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Gives an acknowledgement back: the incident is nobody's and waits for somebody.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_ReleaseIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func releaseIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ReleaseIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReleaseIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.releaseIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ReleaseIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ReleaseIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MergeIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Makes an incident part of another that is open. Its alerts and their events belong to that one from then on, and so
+    /// > does what those alerts bring later. ReopenIncident undoes it.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_MergeIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func mergeIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_MergeIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MergeIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.mergeIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_MergeIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_MergeIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SplitIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Makes a new incident of some alerts of an open one. At least one alert goes and at least one stays.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_SplitIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func splitIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_SplitIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_SplitIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.splitIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_SplitIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_SplitIncidentResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1213,105 +3714,57 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
 
     /// Call the "GetAccounting" method.
     ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Where every event that the archive knows of went.
+    ///
     /// - Parameters:
-    ///   - request: A request containing a single `Tocsin_V1_AccountingRequest` message.
+    ///   - request: A request containing a single `Tocsin_V1_GetAccountingRequest` message.
     ///   - options: Options to apply to this RPC.
     ///   - handleResponse: A closure which handles the response and returns its result to
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
     public func getAccounting<Result>(
-        request: GRPCCore.ClientRequest<Tocsin_V1_AccountingRequest>,
+        request: GRPCCore.ClientRequest<Tocsin_V1_GetAccountingRequest>,
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AccountingResponse>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_GetAccountingResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
         try await self.getAccounting(
             request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_AccountingRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_AccountingResponse>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_GetAccountingRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_GetAccountingResponse>(),
             options: options,
             onResponse: handleResponse
         )
     }
 
-    /// Call the "Trace" method.
-    ///
-    /// - Parameters:
-    ///   - request: A request containing a single `Tocsin_V1_TraceRequest` message.
-    ///   - options: Options to apply to this RPC.
-    ///   - handleResponse: A closure which handles the response and returns its result to
-    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-    ///       already finished.
-    /// - Returns: The result of `handleResponse`.
-    public func trace<Result>(
-        request: GRPCCore.ClientRequest<Tocsin_V1_TraceRequest>,
-        options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_TraceResponse>) async throws -> Result = { response in
-            try response.message
-        }
-    ) async throws -> Result where Result: Sendable {
-        try await self.trace(
-            request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_TraceRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_TraceResponse>(),
-            options: options,
-            onResponse: handleResponse
-        )
-    }
-
-    /// Call the "Report" method.
+    /// Call the "TraceEvent" method.
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+    /// > What became of one event.
     ///
     /// - Parameters:
-    ///   - request: A request containing a single `Tocsin_V1_ReportRequest` message.
+    ///   - request: A request containing a single `Tocsin_V1_TraceEventRequest` message.
     ///   - options: Options to apply to this RPC.
     ///   - handleResponse: A closure which handles the response and returns its result to
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func report<Result>(
-        request: GRPCCore.ClientRequest<Tocsin_V1_ReportRequest>,
+    public func traceEvent<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_TraceEventRequest>,
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportResponse>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_TraceEventResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
-        try await self.report(
+        try await self.traceEvent(
             request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ReportRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ReportResponse>(),
-            options: options,
-            onResponse: handleResponse
-        )
-    }
-
-    /// Call the "Watch" method.
-    ///
-    /// > Source IDL Documentation:
-    /// >
-    /// > Every change of every incident as it happens, until the caller has enough.
-    ///
-    /// - Parameters:
-    ///   - request: A request containing a single `Tocsin_V1_WatchRequest` message.
-    ///   - options: Options to apply to this RPC.
-    ///   - handleResponse: A closure which handles the response and returns its result to
-    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-    ///       already finished.
-    /// - Returns: The result of `handleResponse`.
-    public func watch<Result>(
-        request: GRPCCore.ClientRequest<Tocsin_V1_WatchRequest>,
-        options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchResponse>) async throws -> Result
-    ) async throws -> Result where Result: Sendable {
-        try await self.watch(
-            request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_WatchRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_WatchResponse>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_TraceEventRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_TraceEventResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1321,7 +3774,11 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
 // Helpers providing sugared APIs for 'ClientProtocol' methods.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Tocsin_V1_IncidentService.ClientProtocol {
-    /// Call the "List" method.
+    /// Call the "ReportEvent" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -1331,26 +3788,30 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func list<Result>(
-        _ message: Tocsin_V1_ListIncidentsRequest,
+    public func reportEvent<Result>(
+        _ message: Tocsin_V1_ReportEventRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListIncidentsResponse>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportEventResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Tocsin_V1_ListIncidentsRequest>(
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ReportEventRequest>(
             message: message,
             metadata: metadata
         )
-        return try await self.list(
+        return try await self.reportEvent(
             request: request,
             options: options,
             onResponse: handleResponse
         )
     }
 
-    /// Call the "Get" method.
+    /// Call the "GetIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > One incident with its alerts and its timeline. NOT_FOUND where there is none of this number.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -1360,7 +3821,7 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func get<Result>(
+    public func getIncident<Result>(
         _ message: Tocsin_V1_GetIncidentRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
@@ -1372,105 +3833,18 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             message: message,
             metadata: metadata
         )
-        return try await self.get(
+        return try await self.getIncident(
             request: request,
             options: options,
             onResponse: handleResponse
         )
     }
 
-    /// Call the "Apply" method.
-    ///
-    /// - Parameters:
-    ///   - message: request message to send.
-    ///   - metadata: Additional metadata to send, defaults to empty.
-    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
-    ///   - handleResponse: A closure which handles the response and returns its result to
-    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-    ///       already finished.
-    /// - Returns: The result of `handleResponse`.
-    public func apply<Result>(
-        _ message: Tocsin_V1_CommandRequest,
-        metadata: GRPCCore.Metadata = [:],
-        options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_CommandResponse>) async throws -> Result = { response in
-            try response.message
-        }
-    ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Tocsin_V1_CommandRequest>(
-            message: message,
-            metadata: metadata
-        )
-        return try await self.apply(
-            request: request,
-            options: options,
-            onResponse: handleResponse
-        )
-    }
-
-    /// Call the "GetAccounting" method.
-    ///
-    /// - Parameters:
-    ///   - message: request message to send.
-    ///   - metadata: Additional metadata to send, defaults to empty.
-    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
-    ///   - handleResponse: A closure which handles the response and returns its result to
-    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-    ///       already finished.
-    /// - Returns: The result of `handleResponse`.
-    public func getAccounting<Result>(
-        _ message: Tocsin_V1_AccountingRequest,
-        metadata: GRPCCore.Metadata = [:],
-        options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AccountingResponse>) async throws -> Result = { response in
-            try response.message
-        }
-    ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Tocsin_V1_AccountingRequest>(
-            message: message,
-            metadata: metadata
-        )
-        return try await self.getAccounting(
-            request: request,
-            options: options,
-            onResponse: handleResponse
-        )
-    }
-
-    /// Call the "Trace" method.
-    ///
-    /// - Parameters:
-    ///   - message: request message to send.
-    ///   - metadata: Additional metadata to send, defaults to empty.
-    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
-    ///   - handleResponse: A closure which handles the response and returns its result to
-    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-    ///       already finished.
-    /// - Returns: The result of `handleResponse`.
-    public func trace<Result>(
-        _ message: Tocsin_V1_TraceRequest,
-        metadata: GRPCCore.Metadata = [:],
-        options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_TraceResponse>) async throws -> Result = { response in
-            try response.message
-        }
-    ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Tocsin_V1_TraceRequest>(
-            message: message,
-            metadata: metadata
-        )
-        return try await self.trace(
-            request: request,
-            options: options,
-            onResponse: handleResponse
-        )
-    }
-
-    /// Call the "Report" method.
+    /// Call the "ListIncidents" method.
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Tells of something that is wrong, or over. Answered when the event is on the hub's disk.
+    /// > Incidents that match, page by page: those that somebody has to act on first, then the worst, then the latest.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -1480,26 +3854,26 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func report<Result>(
-        _ message: Tocsin_V1_ReportRequest,
+    public func listIncidents<Result>(
+        _ message: Tocsin_V1_ListIncidentsRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReportResponse>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListIncidentsResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Tocsin_V1_ReportRequest>(
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ListIncidentsRequest>(
             message: message,
             metadata: metadata
         )
-        return try await self.report(
+        return try await self.listIncidents(
             request: request,
             options: options,
             onResponse: handleResponse
         )
     }
 
-    /// Call the "Watch" method.
+    /// Call the "WatchIncidents" method.
     ///
     /// > Source IDL Documentation:
     /// >
@@ -1513,17 +3887,517 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func watch<Result>(
-        _ message: Tocsin_V1_WatchRequest,
+    public func watchIncidents<Result>(
+        _ message: Tocsin_V1_WatchIncidentsRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchResponse>) async throws -> Result
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Tocsin_V1_WatchIncidentsResponse>) async throws -> Result
     ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Tocsin_V1_WatchRequest>(
+        let request = GRPCCore.ClientRequest<Tocsin_V1_WatchIncidentsRequest>(
             message: message,
             metadata: metadata
         )
-        return try await self.watch(
+        return try await self.watchIncidents(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "AcknowledgeIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > A person takes the incident on, and owns it unless it has an owner.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func acknowledgeIncident<Result>(
+        _ message: Tocsin_V1_AcknowledgeIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AcknowledgeIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_AcknowledgeIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.acknowledgeIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "AssignIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Gives the incident to somebody.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func assignIncident<Result>(
+        _ message: Tocsin_V1_AssignIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AssignIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_AssignIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.assignIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "AnnotateIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Writes a note on the timeline, whatever state the incident is in.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func annotateIncident<Result>(
+        _ message: Tocsin_V1_AnnotateIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_AnnotateIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_AnnotateIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.annotateIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ChangeIncidentSeverity" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Sets the severity of an open incident, and with it the priority: a person's judgement, which further events of the
+    /// > same severity do not undo; only worse ones than any before do.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func changeIncidentSeverity<Result>(
+        _ message: Tocsin_V1_ChangeIncidentSeverityRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ChangeIncidentSeverityResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ChangeIncidentSeverityRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.changeIncidentSeverity(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "InvestigateIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says that diagnosis is under way.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func investigateIncident<Result>(
+        _ message: Tocsin_V1_InvestigateIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_InvestigateIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_InvestigateIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.investigateIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MitigateIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says that the harm has stopped, though the fix may be temporary.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func mitigateIncident<Result>(
+        _ message: Tocsin_V1_MitigateIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MitigateIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_MitigateIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.mitigateIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ResolveIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says that normal service is restored and verified. Alerts that still fire count as resolved; firing on, they reopen
+    /// > it.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func resolveIncident<Result>(
+        _ message: Tocsin_V1_ResolveIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ResolveIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ResolveIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.resolveIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ReopenIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Takes up again what was resolved (within the reopen window) or mitigated, merged or dismissed. A merged incident
+    /// > gets back the alerts it brought, with the events it had when it was merged, from the incident that has them, unless
+    /// > they were split off from there or that one is closed; events since then stay where they were counted.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func reopenIncident<Result>(
+        _ message: Tocsin_V1_ReopenIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReopenIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ReopenIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.reopenIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CloseIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Closes a resolved incident: nothing is left to do, and nothing can be undone.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func closeIncident<Result>(
+        _ message: Tocsin_V1_CloseIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_CloseIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_CloseIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.closeIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "DismissIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says that it is no incident: false, duplicate or harmless.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func dismissIncident<Result>(
+        _ message: Tocsin_V1_DismissIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_DismissIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_DismissIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.dismissIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ReleaseIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Gives an acknowledgement back: the incident is nobody's and waits for somebody.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func releaseIncident<Result>(
+        _ message: Tocsin_V1_ReleaseIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ReleaseIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ReleaseIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.releaseIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MergeIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Makes an incident part of another that is open. Its alerts and their events belong to that one from then on, and so
+    /// > does what those alerts bring later. ReopenIncident undoes it.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func mergeIncident<Result>(
+        _ message: Tocsin_V1_MergeIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MergeIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_MergeIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.mergeIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SplitIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Makes a new incident of some alerts of an open one. At least one alert goes and at least one stays.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func splitIncident<Result>(
+        _ message: Tocsin_V1_SplitIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_SplitIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_SplitIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.splitIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "GetAccounting" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Where every event that the archive knows of went.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func getAccounting<Result>(
+        _ message: Tocsin_V1_GetAccountingRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_GetAccountingResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_GetAccountingRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.getAccounting(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "TraceEvent" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What became of one event.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func traceEvent<Result>(
+        _ message: Tocsin_V1_TraceEventRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_TraceEventResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_TraceEventRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.traceEvent(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -153,7 +153,7 @@ extension Tocsin_V1_Publisher.StreamingServiceProtocol {
     public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: Tocsin_V1_Publisher.Method.Publish.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_PublishRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_PublishRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_PublishResponse>(),
             handler: { request, context in
                 try await self.publish(
@@ -316,7 +316,7 @@ extension Tocsin_V1_Publisher.ClientProtocol {
         try await self.publish(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_PublishRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_PublishResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_PublishResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -645,7 +645,7 @@ extension Tocsin_V1_Subscriber.StreamingServiceProtocol {
     public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: Tocsin_V1_Subscriber.Method.DeclarePool.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_DeclarePoolRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_DeclarePoolRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_DeclarePoolResponse>(),
             handler: { request, context in
                 try await self.declarePool(
@@ -656,7 +656,7 @@ extension Tocsin_V1_Subscriber.StreamingServiceProtocol {
         )
         router.registerHandler(
             forMethod: Tocsin_V1_Subscriber.Method.Consume.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ConsumeRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ConsumeRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ConsumeResponse>(),
             handler: { request, context in
                 try await self.consume(
@@ -667,7 +667,7 @@ extension Tocsin_V1_Subscriber.StreamingServiceProtocol {
         )
         router.registerHandler(
             forMethod: Tocsin_V1_Subscriber.Method.Tap.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_TapRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_TapRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_TapResponse>(),
             handler: { request, context in
                 try await self.tap(
@@ -989,7 +989,7 @@ extension Tocsin_V1_Subscriber.ClientProtocol {
         try await self.declarePool(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_DeclarePoolRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_DeclarePoolResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_DeclarePoolResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1018,7 +1018,7 @@ extension Tocsin_V1_Subscriber.ClientProtocol {
         try await self.consume(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ConsumeRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_ConsumeResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ConsumeResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1045,7 +1045,7 @@ extension Tocsin_V1_Subscriber.ClientProtocol {
         try await self.tap(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_TapRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Tocsin_V1_TapResponse>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_TapResponse>(),
             options: options,
             onResponse: handleResponse
         )

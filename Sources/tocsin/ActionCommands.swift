@@ -1,6 +1,9 @@
 import ArgumentParser
+import GRPCCore
+import TocsinDomain
 import TocsinProgram
 import TocsinProto
+import TocsinServices
 
 struct AcknowledgeCommand: ActionCommand {
     static let configuration = CommandConfiguration(
@@ -8,26 +11,78 @@ struct AcknowledgeCommand: ActionCommand {
     @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
     @OptionGroup var actor: ActorOptions
     @OptionGroup var options: ClientOptionGroup
-    var action: Tocsin_V1_Action { .acknowledge }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_AcknowledgeIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_AcknowledgeIncidentResponse {
+        try await incidents.acknowledgeIncident(request, options: options)
+    }
 }
 
 struct AssignCommand: ActionCommand {
-    static let configuration = CommandConfiguration(commandName: "assign", abstract: "Give an incident to somebody.")
+    static let configuration = CommandConfiguration(
+        commandName: "assign", abstract: "Give an incident to somebody.")
     @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
     @Argument(help: "Who owns it from now on.") var person: String
     @OptionGroup var actor: ActorOptions
     @OptionGroup var options: ClientOptionGroup
-    var action: Tocsin_V1_Action { .assign }
-    var text: String { person }
+
+    func fill(_ request: inout Tocsin_V1_AssignIncidentRequest) { request.assignee = person }
+
+    static func deed(_ answer: Tocsin_V1_AssignIncidentResponse) -> String {
+        "assigned to \(answer.entry.after.printable) by \(answer.entry.actor.printable)"
+    }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_AssignIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_AssignIncidentResponse {
+        try await incidents.assignIncident(request, options: options)
+    }
 }
 
 struct NoteCommand: ActionCommand {
-    static let configuration = CommandConfiguration(commandName: "note", abstract: "Write something on the timeline.")
+    static let configuration = CommandConfiguration(
+        commandName: "note", abstract: "Write something on the timeline.")
     @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
     @Argument(help: "What to write.") var text: String
     @OptionGroup var actor: ActorOptions
     @OptionGroup var options: ClientOptionGroup
-    var action: Tocsin_V1_Action { .note }
+
+    func fill(_ request: inout Tocsin_V1_AnnotateIncidentRequest) { request.note = text }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_AnnotateIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_AnnotateIncidentResponse {
+        try await incidents.annotateIncident(request, options: options)
+    }
+}
+
+struct SeverityCommand: ActionCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "severity", abstract: "Say how bad an incident is; its priority follows.",
+        discussion: "Further events of the same severity do not change it; worse ones do.")
+    @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
+    @Argument(help: "critical, major, minor, info, or another usual name.") var severity: SeverityArgument
+    @Option(help: "Why.") var reason: String?
+    @Option(help: "P1 to P5, where it is not to follow from the severity; needs a reason.") var priority: PriorityArgument?
+    @OptionGroup var actor: ActorOptions
+    @OptionGroup var options: ClientOptionGroup
+
+    func fill(_ request: inout Tocsin_V1_ChangeIncidentSeverityRequest) {
+        request.severity = Tocsin_V1_Severity(rawValue: Int(severity.value.rawValue)) ?? .unspecified
+        request.priority = priority.flatMap { Tocsin_V1_Priority(rawValue: Int($0.value.rawValue)) } ?? .unspecified
+        request.reason = reason ?? ""
+    }
+
+    static func deed(_ answer: Tocsin_V1_ChangeIncidentSeverityResponse) -> String {
+        "\(answer.incident.severity.name) \(answer.incident.priority.name) by \(answer.entry.actor.printable)"
+    }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_ChangeIncidentSeverityRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_ChangeIncidentSeverityResponse {
+        try await incidents.changeIncidentSeverity(request, options: options)
+    }
 }
 
 struct InvestigateCommand: ActionCommand {
@@ -36,7 +91,12 @@ struct InvestigateCommand: ActionCommand {
     @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
     @OptionGroup var actor: ActorOptions
     @OptionGroup var options: ClientOptionGroup
-    var action: Tocsin_V1_Action { .investigate }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_InvestigateIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_InvestigateIncidentResponse {
+        try await incidents.investigateIncident(request, options: options)
+    }
 }
 
 struct MitigateCommand: ActionCommand {
@@ -45,7 +105,12 @@ struct MitigateCommand: ActionCommand {
     @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
     @OptionGroup var actor: ActorOptions
     @OptionGroup var options: ClientOptionGroup
-    var action: Tocsin_V1_Action { .mitigate }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_MitigateIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_MitigateIncidentResponse {
+        try await incidents.mitigateIncident(request, options: options)
+    }
 }
 
 struct ResolveCommand: ActionCommand {
@@ -55,10 +120,17 @@ struct ResolveCommand: ActionCommand {
     @Option(help: "What caused it.") var cause = "unknown"
     @OptionGroup var actor: ActorOptions
     @OptionGroup var options: ClientOptionGroup
-    var action: Tocsin_V1_Action { .resolve }
-    var text: String { cause }
+
     var remark: String? {
         cause == "unknown" ? "the cause is given as \"unknown\"; say it with --cause if you know it" : nil
+    }
+
+    func fill(_ request: inout Tocsin_V1_ResolveIncidentRequest) { request.cause = cause }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_ResolveIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_ResolveIncidentResponse {
+        try await incidents.resolveIncident(request, options: options)
     }
 }
 
@@ -71,9 +143,17 @@ struct CloseCommand: ActionCommand {
     var waivePostmortem: String?
     @OptionGroup var actor: ActorOptions
     @OptionGroup var options: ClientOptionGroup
-    var action: Tocsin_V1_Action { .close }
-    var text: String { waivePostmortem ?? "" }
-    var waivesPostmortem: Bool { waivePostmortem != nil }
+
+    func fill(_ request: inout Tocsin_V1_CloseIncidentRequest) {
+        request.waivePostmortem = waivePostmortem != nil
+        request.reason = waivePostmortem ?? ""
+    }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_CloseIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_CloseIncidentResponse {
+        try await incidents.closeIncident(request, options: options)
+    }
 }
 
 struct DismissCommand: ActionCommand {
@@ -83,17 +163,122 @@ struct DismissCommand: ActionCommand {
     @Argument(help: "Why.") var reason: String
     @OptionGroup var actor: ActorOptions
     @OptionGroup var options: ClientOptionGroup
-    var action: Tocsin_V1_Action { .dismiss }
-    var text: String { reason }
+
+    func fill(_ request: inout Tocsin_V1_DismissIncidentRequest) { request.reason = reason }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_DismissIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_DismissIncidentResponse {
+        try await incidents.dismissIncident(request, options: options)
+    }
+}
+
+struct ReleaseCommand: ActionCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "release", abstract: "Give an acknowledgement back: the incident waits for somebody.")
+    @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
+    @Option(help: "Why.") var reason: String?
+    @OptionGroup var actor: ActorOptions
+    @OptionGroup var options: ClientOptionGroup
+
+    func fill(_ request: inout Tocsin_V1_ReleaseIncidentRequest) { request.reason = reason ?? "" }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_ReleaseIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_ReleaseIncidentResponse {
+        try await incidents.releaseIncident(request, options: options)
+    }
 }
 
 struct ReopenCommand: ActionCommand {
     static let configuration = CommandConfiguration(
-        commandName: "reopen", abstract: "Take up again what was resolved, mitigated or dismissed.")
+        commandName: "reopen", abstract: "Take up again what was resolved, mitigated, merged or dismissed.",
+        discussion: "A merged incident gets back the alerts it brought, unless they were split off since.")
     @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
     @Argument(help: "Why.") var reason: String
     @OptionGroup var actor: ActorOptions
     @OptionGroup var options: ClientOptionGroup
-    var action: Tocsin_V1_Action { .reopen }
-    var text: String { reason }
+
+    func fill(_ request: inout Tocsin_V1_ReopenIncidentRequest) { request.reason = reason }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_ReopenIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_ReopenIncidentResponse {
+        try await incidents.reopenIncident(request, options: options)
+    }
+}
+
+struct MergeCommand: ActionCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "merge", abstract: "Make an incident part of another, which has its alerts from then on.",
+        discussion: "`tocsin reopen` undoes it.")
+    @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
+    @Argument(help: "The incident that takes its alerts; open.") var into: IncidentNumber
+    @Option(help: "Why.") var reason: String
+    @OptionGroup var actor: ActorOptions
+    @OptionGroup var options: ClientOptionGroup
+
+    func fill(_ request: inout Tocsin_V1_MergeIncidentRequest) {
+        request.into = into.value
+        request.reason = reason
+    }
+
+    static func deed(_ answer: Tocsin_V1_MergeIncidentResponse) -> String {
+        "merged into \(shown(answer.into.number)) by \(answer.entry.actor.printable)"
+    }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_MergeIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_MergeIncidentResponse {
+        try await incidents.mergeIncident(request, options: options)
+    }
+}
+
+struct SplitCommand: ActionCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "split", abstract: "Make a new incident of some of an incident's alerts.",
+        discussion: "`tocsin show` tells the fingerprints; as much of each is enough as tells it apart.")
+    @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
+    @Argument(help: "The alerts that go.") var fingerprints: [String]
+    @Option(help: "Of the new incident. Default: the summary of its worst alert.") var title: String?
+    @Option(help: "Why.") var reason: String?
+    @OptionGroup var actor: ActorOptions
+    @OptionGroup var options: ClientOptionGroup
+
+    func fill(_ request: inout Tocsin_V1_SplitIncidentRequest) {
+        request.fingerprints = fingerprints
+        request.title = title ?? ""
+        request.reason = reason ?? ""
+    }
+
+    /// Beginnings of fingerprints become whole ones; what begins none is for the archive to refuse.
+    static func complete(
+        _ request: Tocsin_V1_SplitIncidentRequest, _ session: HubSession
+    ) async throws -> Tocsin_V1_SplitIncidentRequest {
+        let found = try await session.call(.incidents) {
+            try await $0.incidents.getIncident(.with { $0.number = request.number }, options: $1)
+        }
+        var request = request
+        request.fingerprints = try request.fingerprints.map { beginning in
+            let matches = found.alerts.map(\.fingerprint).filter { $0.hasPrefix(beginning) }
+            guard matches.count < 2 || matches.contains(beginning) else {
+                throw Failure(.usage, "\(beginning.printable) begins \(matches.count) fingerprints; give more of it")
+            }
+            return matches.count == 1 ? matches[0] : beginning
+        }
+        return request
+    }
+
+    static func deed(_ answer: Tocsin_V1_SplitIncidentResponse) -> String {
+        let created = answer.created
+        return
+            "split by \(answer.entry.actor.printable), \(shown(created.number)) \(created.state.name) \(created.severity.name) "
+            + "\(created.priority.name) is \"\(created.title.printable)\""
+    }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_SplitIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_SplitIncidentResponse {
+        try await incidents.splitIncident(request, options: options)
+    }
 }

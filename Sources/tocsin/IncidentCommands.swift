@@ -1,5 +1,6 @@
 import ArgumentParser
 import GRPCCore
+import TocsinDomain
 import TocsinKit
 import TocsinProgram
 import TocsinProto
@@ -8,45 +9,71 @@ import TocsinWire
 
 struct ListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List incidents that are open.", aliases: ["ls"])
+        commandName: "list", abstract: "List incidents that are open or resolved.",
+        discussion: "What has to be acted on comes first, then the worst, then the latest.", aliases: ["ls"])
 
     @Flag(name: .shortAndLong, help: "Those that are closed, merged or dismissed too.")
     var all = false
-    @Option(help: "Only of this service.")
-    var service: String?
-    @Option(help: "Only this severity and worse.")
-    var severity: SeverityArgument?
-    @Option(help: "At most this many, 1 to 1000.")
-    var limit = 100
+    @Option(help: "Only in this state; may be given again.") var state: [StateArgument] = []
+    @Option(help: "Only of this service; may be given again.") var service: [String] = []
+    @Option(help: "Only this severity and worse.") var severity: SeverityArgument?
+    @Option(help: ArgumentHelp("Only what this person owns.", valueName: "person")) var owner: String?
+    @Flag(help: "Only what nobody owns.") var unowned = false
+    @Option(help: "Only with this text in the title.") var text: String?
+    @Option(help: ArgumentHelp("Only what was detected in the last while, such as 2h.", valueName: "duration"))
+    var since: DurationArgument?
+    @Option(help: ArgumentHelp("Only what was detected longer ago.", valueName: "duration")) var until: DurationArgument?
+    @Flag(help: "Only drills, or none.") var drills: DrillChoice?
+    @Option(help: "At most this many, 1 to 1000.") var limit = 100
+    @Option(help: ArgumentHelp("Go on where a list ended: the token it gave.", valueName: "token")) var page: String?
     @OptionGroup var options: ClientOptionGroup
 
     func validate() throws {
         guard (1...1000).contains(limit) else { throw ValidationError("--limit is from 1 to 1000") }
+        if all && !state.isEmpty { throw ValidationError("give one of --all and --state") }
+        if owner != nil && unowned { throw ValidationError("give one of --owner and --unowned") }
+    }
+
+    private func request() -> Tocsin_V1_ListIncidentsRequest {
+        .with {
+            let states = all ? IncidentState.allCases : state.map(\.value)
+            $0.states = states.compactMap { Tocsin_V1_IncidentState(rawValue: Int($0.rawValue)) }
+            $0.services = service
+            if let severity {
+                $0.minimumSeverity = Tocsin_V1_Severity(rawValue: Int(severity.value.rawValue)) ?? .unspecified
+            }
+            $0.assignee = owner ?? ""
+            $0.unassigned = unowned
+            $0.titleContains = text ?? ""
+            $0.since = since.map { TimeText.before($0.value) } ?? 0
+            $0.until = until.map { TimeText.before($0.value) } ?? 0
+            $0.drills = drills?.filter ?? .unspecified
+            $0.pageSize = UInt32(limit)
+            $0.pageToken = page ?? ""
+        }
     }
 
     func run() async throws {
-        var request = Tocsin_V1_ListIncidentsRequest()
-        request.all = all
-        request.service = service ?? ""
-        if let severity { request.minimum = Tocsin_V1_Severity(rawValue: Int(severity.value.rawValue)) ?? .unspecified }
-        request.limit = UInt32(limit)
-        let question = request
+        let question = request()
         let response = try await HubSession.with(options) {
-            try await $0.call(.incidents) { try await $0.incidents.list(question, options: $1) }
+            try await $0.call(.incidents) { try await $0.incidents.listIncidents(question, options: $1) }
         }
         switch options.output.format {
         case .json:
             Terminal.print(json: [
                 "incidents": .array(response.incidents.map(\.json)), "total": .unsigned(response.total),
+                "next_page_token": .text(response.nextPageToken),
             ])
         case .text:
             if response.incidents.isEmpty {
-                Terminal.say(all ? "no incidents" : "no open incidents")
+                Terminal.say(all || !state.isEmpty ? "no incidents" : "no open incidents")
                 return
             }
             Terminal.print(Self.table(response.incidents))
-            if response.total > UInt64(response.incidents.count) {
-                Terminal.say("\(response.incidents.count) of \(response.total); raise --limit to see more")
+            if !response.nextPageToken.isEmpty {
+                Terminal.say(
+                    "\(response.incidents.count) of \(response.total); the next with the same options and "
+                        + "--page \(response.nextPageToken)")
             }
         }
     }
@@ -81,7 +108,7 @@ struct ShowCommand: AsyncParsableCommand {
         request.number = number.value
         let question = request
         let response = try await HubSession.with(options) {
-            try await $0.call(.incidents) { try await $0.incidents.get(question, options: $1) }
+            try await $0.call(.incidents) { try await $0.incidents.getIncident(question, options: $1) }
         }
         switch options.output.format {
         case .json:
@@ -114,6 +141,8 @@ struct ShowCommand: AsyncParsableCommand {
         if !incident.cause.isEmpty { facts.append(("cause", incident.cause)) }
         if !incident.runbook.isEmpty { facts.append(("runbook", incident.runbook)) }
         if incident.reopened > 0 { facts.append(("reopened", "\(incident.reopened) times")) }
+        if incident.mergedInto > 0 { facts.append(("merged into", shown(incident.mergedInto))) }
+        if incident.splitFrom > 0 { facts.append(("split from", shown(incident.splitFrom))) }
         if incident.drill { facts.append(("drill", "yes")) }
         for (name, value) in facts {
             // The severity carries colour; everything else comes from outside.
@@ -121,16 +150,21 @@ struct ShowCommand: AsyncParsableCommand {
             Terminal.print("  \(name)\(String(repeating: " ", count: 14 - name.count))\(text)")
         }
         Terminal.print("")
-        var alerts = Table(columns: [
-            .left("ALERT"), .left("SEVERITY"), .left("SERVICE"), .right("EVENTS"), .right("LAST"), .flexible("RULE"),
-            .flexible("SUMMARY"),
-        ])
+        // What `tocsin split` needs, where there is something to split.
+        let length = response.alerts.count > 1 ? FingerprintText.length(response.alerts.map(\.fingerprint)) : 0
+        var alerts = Table(
+            columns: (length > 0 ? [.left("FINGERPRINT")] : []) + [
+                .left("ALERT"), .left("SEVERITY"), .left("SERVICE"), .right("EVENTS"), .right("LAST"), .flexible("RULE"),
+                .flexible("SUMMARY"),
+            ])
         for alert in response.alerts {
+            let belongs = alert.incident == incident.number ? "" : ", now of \(shown(alert.incident))"
             alerts.add(
-                Table.Cell(alert.state), Table.Cell(alert.severity.name, alert.severity.style),
-                Table.Cell(alert.service),
-                Table.Cell("\(alert.events)"), Table.Cell(TimeText.age(since: alert.lastAt)), Table.Cell(alert.rule),
-                Table.Cell(alert.summary))
+                (length > 0 ? [Table.Cell(String(alert.fingerprint.prefix(length)))] : []) + [
+                    Table.Cell(alert.state + belongs), Table.Cell(alert.severity.name, alert.severity.style),
+                    Table.Cell(alert.service), Table.Cell("\(alert.events)"),
+                    Table.Cell(TimeText.age(since: alert.lastAt)), Table.Cell(alert.rule), Table.Cell(alert.summary),
+                ])
         }
         Terminal.print(alerts)
         Terminal.print("")
@@ -141,45 +175,13 @@ struct ShowCommand: AsyncParsableCommand {
     }
 }
 
-/// A person's action on one incident.
-protocol ActionCommand: AsyncParsableCommand {
-    var number: IncidentNumber { get }
-    var actor: ActorOptions { get }
-    var options: ClientOptionGroup { get }
-    var action: Tocsin_V1_Action { get }
-    /// Note, cause, reason or assignee.
-    var text: String { get }
-    var waivesPostmortem: Bool { get }
-    /// Said before it is done. Not in `validate`, which runs before all arguments are known to be good.
-    var remark: String? { get }
-}
-
-extension ActionCommand {
-    var text: String { "" }
-    var waivesPostmortem: Bool { false }
-    var remark: String? { nil }
-
-    func run() async throws {
-        if let remark { Terminal.say(remark) }
-        var request = Tocsin_V1_CommandRequest()
-        request.id = MessageID.random().hexadecimal
-        request.number = number.value
-        request.actor = actor.name
-        request.action = action
-        request.text = text
-        request.waivePostmortem = waivesPostmortem
-        let question = request
-        let response = try await HubSession.with(options) {
-            try await $0.call(.incidents) { try await $0.incidents.apply(question, options: $1) }
-        }
-        switch options.output.format {
-        case .json: Terminal.print(json: ["incident": response.incident.json, "entry": response.entry.json])
-        case .text:
-            let incident = response.incident
-            let whom = action == .assign ? " to \(response.entry.after.printable)" : ""
-            Terminal.print(
-                "\(shown(incident.number)) \(response.entry.verb)\(whom) by \(response.entry.actor.printable): "
-                    + "\(incident.title.printable) (\(incident.state.name))")
-        }
+/// Fingerprints as people read and type them.
+enum FingerprintText {
+    /// How many characters, 8 at least, tell these apart.
+    static func length(_ fingerprints: [String]) -> Int {
+        let longest = fingerprints.map(\.count).max() ?? 0
+        var length = min(8, longest)
+        while length < longest, Set(fingerprints.map { $0.prefix(length) }).count < fingerprints.count { length += 1 }
+        return length
     }
 }

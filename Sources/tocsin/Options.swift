@@ -3,6 +3,7 @@ import Glibc
 import TocsinConfiguration
 import TocsinDomain
 import TocsinProgram
+import TocsinProto
 import TocsinSystem
 
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
@@ -70,6 +71,45 @@ struct SeverityArgument: ExpressibleByArgument, Sendable {
         value = severity
     }
     static var allValueStrings: [String] { Severity.allCases.reversed().map(\.name) }
+}
+
+/// A state of an incident, by its name.
+struct StateArgument: ExpressibleByArgument, Sendable {
+    let value: IncidentState
+    init?(argument: String) {
+        guard let state = IncidentState.allCases.first(where: { $0.name == argument.lowercased() }) else { return nil }
+        value = state
+    }
+    static var allValueStrings: [String] { IncidentState.allCases.map(\.name) }
+}
+
+/// `--drills-only`, `--no-drills`.
+enum DrillChoice: EnumerableFlag {
+    case only, none
+
+    static func name(for value: DrillChoice) -> NameSpecification {
+        switch value {
+        case .only: .customLong("drills-only")
+        case .none: .customLong("no-drills")
+        }
+    }
+
+    var filter: Tocsin_V1_DrillFilter {
+        switch self {
+        case .only: .only
+        case .none: .exclude
+        }
+    }
+}
+
+/// `P1` to `P5`.
+struct PriorityArgument: ExpressibleByArgument, Sendable {
+    let value: Priority
+    init?(argument: String) {
+        guard let priority = Priority(parsing: argument) else { return nil }
+        value = priority
+    }
+    static var allValueStrings: [String] { Priority.allCases.map(\.name) }
 }
 
 /// `name=value`.

@@ -165,12 +165,12 @@ struct ReportFollower {
 
     func outcome() async throws -> ReportOutcome {
         guard let update = try await alertUpdate() else { return .pending }
-        var request = Tocsin_V1_TraceRequest()
+        var request = Tocsin_V1_TraceEventRequest()
         request.eventID = eventID
         request.fingerprint = update.fingerprint
         while ContinuousClock.now < deadline {
             do {
-                let trace = try await session.call(.incidents) { try await $0.incidents.trace(request, options: $1) }
+                let trace = try await session.call(.incidents) { try await $0.incidents.traceEvent(request, options: $1) }
                 switch trace.fate {
                 case .suppressed: return .suppressed(rule: update.rule)
                 case .handled where trace.hasIncident: return .incident(trace.incident)

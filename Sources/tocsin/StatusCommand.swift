@@ -14,7 +14,7 @@ struct StatusCommand: AsyncParsableCommand {
     func run() async throws {
         let (status, accounting) = try await HubSession.with(options) { session in
             let status = try await session.hubStatus()
-            var accounting: Tocsin_V1_AccountingResponse?
+            var accounting: Tocsin_V1_GetAccountingResponse?
             if status.peers.contains(where: { $0.services.contains(ServiceName.incidents.rawValue) }) {
                 accounting = try await session.call(.incidents) { try await $0.incidents.getAccounting(.init(), options: $1) }
             }
@@ -27,7 +27,7 @@ struct StatusCommand: AsyncParsableCommand {
         }
     }
 
-    private static func show(_ status: Tocsin_V1_GetStatusResponse, _ accounting: Tocsin_V1_AccountingResponse?) {
+    private static func show(_ status: Tocsin_V1_GetStatusResponse, _ accounting: Tocsin_V1_GetAccountingResponse?) {
         Terminal.print(status.summary)
         if let accounting {
             Terminal.print(
@@ -156,7 +156,7 @@ extension Tocsin_V1_PeerStatus {
     }
 }
 
-extension Tocsin_V1_AccountingResponse {
+extension Tocsin_V1_GetAccountingResponse {
     var json: JSON {
         [
             "handled": .unsigned(handled), "suppressed": .unsigned(suppressed), "applied": .unsigned(applied),

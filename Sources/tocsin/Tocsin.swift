@@ -22,9 +22,9 @@ struct Tocsin: AsyncParsableCommand {
                 name: "Incidents:",
                 subcommands: [
                     ReportCommand.self, ListCommand.self, ShowCommand.self, AcknowledgeCommand.self, AssignCommand.self,
-                    NoteCommand.self, InvestigateCommand.self, MitigateCommand.self, ResolveCommand.self,
-                    CloseCommand.self,
-                    DismissCommand.self, ReopenCommand.self, WatchCommand.self,
+                    NoteCommand.self, SeverityCommand.self, InvestigateCommand.self, MitigateCommand.self, ResolveCommand.self,
+                    CloseCommand.self, DismissCommand.self, ReleaseCommand.self, ReopenCommand.self, MergeCommand.self,
+                    SplitCommand.self, WatchCommand.self,
                 ]),
             CommandGroup(
                 name: "The system:",

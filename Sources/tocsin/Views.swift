@@ -46,7 +46,8 @@ extension Tocsin_V1_Incident {
             "updated_at": TimeText.json(updatedAt), "alerts_firing": .unsigned(UInt64(alertsFiring)),
             "alerts_total": .unsigned(UInt64(alertsTotal)), "events": .unsigned(events), "cause": .text(cause),
             "runbook": .text(runbook), "reopened": .unsigned(UInt64(reopened)), "drill": .bool(drill),
-            "version": .unsigned(version),
+            "merged_into": mergedInto == 0 ? .null : .unsigned(mergedInto),
+            "split_from": splitFrom == 0 ? .null : .unsigned(splitFrom), "version": .unsigned(version),
         ]
     }
 }

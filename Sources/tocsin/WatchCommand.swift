@@ -20,9 +20,7 @@ struct WatchCommand: AsyncParsableCommand {
     private var start: TapStart {
         if replay { return .sequence(1) }
         guard let since else { return .live }
-        let now = TimeText.now()
-        let back = UInt64(max(0, since.value.components.seconds)) * 1000
-        return .time(now > back ? now - back : 0)
+        return .time(TimeText.before(since.value))
     }
 
     func run() async throws {

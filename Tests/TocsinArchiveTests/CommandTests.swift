@@ -20,7 +20,7 @@ struct CommandTests {
     }
 
     private static func refusal(
-        _ archive: TestArchive, _ request: Tocsin_V1_CommandRequest, now: UInt64 = later
+        _ archive: TestArchive, _ request: some CommandRequest, now: UInt64 = later
     ) async throws -> CommandRefusal? {
         do {
             _ = try await archive.store.command(request, now: now)
@@ -100,7 +100,7 @@ struct CommandTests {
     @Test("what the lifecycle does not allow is refused with its name and a sentence, and journalled")
     func refused() async throws {
         let archive = try await Self.archive()
-        let wrong: [(Tocsin_V1_CommandRequest, String)] = [
+        let wrong: [(TestCommand, String)] = [
             (
                 command("1", .close, "x"),
                 "ILLEGAL_TRANSITION: cannot close an incident that is triaged; resolve it first"
@@ -173,11 +173,11 @@ struct CommandTests {
         let long = String(repeating: "x", count: 20_000)
         let wrong = [
             command("", .note, "x"), command("1", .note, " "), command("2", .assign), command("3", .note, long),
-            command("4", .acknowledge, actor: "  "), command("5", .unspecified), command("6", .UNRECOGNIZED(99)),
+            command("4", .acknowledge, actor: "  "), command("5", .acknowledge, number: 0),
             command(long, .note, "x"), command("7", .note, "x", actor: long), command("8", .resolve, long),
         ]
         for request in wrong {
-            #expect(try await Self.refusal(archive, request)?.code == .invalidArgument, "\(request.id.prefix(20))")
+            #expect(try await Self.refusal(archive, request)?.code == .invalidArgument, "\(request.requestID.prefix(20))")
         }
         #expect(try await archive.count("commands") == 0)
     }
@@ -185,7 +185,7 @@ struct CommandTests {
     @Test("an incident that does not exist is not found, whatever its number")
     func notFound() async throws {
         let archive = try await Self.archive()
-        for number in [0, 2, UInt64.max] {
+        for number in [2, UInt64.max] {
             #expect(try await Self.refusal(archive, command("1", .acknowledge, number: number))?.code == .notFound)
         }
         // Nothing is remembered: it may exist later.
@@ -197,7 +197,8 @@ struct CommandTests {
         let archive = try await Self.archive()
         let server = IncidentServer(store: archive.store, hub: NoHub(), now: { Self.later }, changed: {})
         let context = ServerContext(
-            descriptor: Tocsin_V1_IncidentService.Method.Get.descriptor, remotePeer: "", localPeer: "", cancellation: .init())
+            descriptor: Tocsin_V1_IncidentService.Method.GetIncident.descriptor, remotePeer: "", localPeer: "",
+            cancellation: .init())
         func code(_ call: () async throws -> Void) async throws -> RPCError.Code? {
             do {
                 try await call()
@@ -206,22 +207,33 @@ struct CommandTests {
                 return error.code
             }
         }
-        let list = try await server.list(request: .init(), context: context)
+        let list = try await server.listIncidents(request: .init(), context: context)
         #expect(list.total == 1 && list.incidents.map(\.number) == [1])
-        let get = try await server.get(request: .with { $0.number = 1 }, context: context)
+        let get = try await server.getIncident(request: .with { $0.number = 1 }, context: context)
         #expect(get.alerts.count == 1)
-        let applied = try await server.apply(request: command("1", .acknowledge), context: context)
-        #expect(applied.incident.state == .acknowledged)
+        let acknowledge = Tocsin_V1_AcknowledgeIncidentRequest.with {
+            $0.requestID = "1"
+            $0.number = 1
+            $0.actor = "alice"
+        }
+        let acknowledged = try await server.acknowledgeIncident(request: acknowledge, context: context)
+        #expect(acknowledged.incident.state == .acknowledged)
         let accounting = try await server.getAccounting(request: .init(), context: context)
         #expect(accounting.handled == 1)
-        #expect(try await code { _ = try await server.get(request: .init(), context: context) } == .notFound)
+        #expect(try await code { _ = try await server.getIncident(request: .init(), context: context) } == .notFound)
+        let close = Tocsin_V1_CloseIncidentRequest.with {
+            $0.requestID = "2"
+            $0.number = 1
+            $0.actor = "alice"
+        }
         #expect(
-            try await code { _ = try await server.apply(request: command("2", .close), context: context) } == .failedPrecondition)
-        #expect(try await code { _ = try await server.apply(request: .init(), context: context) } == .invalidArgument)
+            try await code { _ = try await server.closeIncident(request: close, context: context) } == .failedPrecondition)
+        #expect(
+            try await code { _ = try await server.closeIncident(request: .init(), context: context) } == .invalidArgument)
     }
 }
 
 private struct NoHub: IncidentHub {
     func report(_ event: Tocsin_V1_Event) async throws -> Bool { false }
-    func changes(since: UInt64, _ each: (Tocsin_V1_WatchResponse) async throws -> Void) async throws {}
+    func changes(since: UInt64, _ each: (Tocsin_V1_WatchIncidentsResponse) async throws -> Void) async throws {}
 }

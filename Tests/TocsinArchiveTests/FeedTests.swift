@@ -32,7 +32,7 @@ struct FeedTests {
         var numbers: [UInt64] { state.withLock { $0.numbers } }
         var missed: [ClosedRange<UInt64>] { state.withLock { $0.missed } }
 
-        func note(_ response: Tocsin_V1_WatchResponse) {
+        func note(_ response: Tocsin_V1_WatchIncidentsResponse) {
             state.withLock { state in
                 switch response.what {
                 case .change(let change)?: state.numbers.append(change.incident.number)

@@ -168,8 +168,8 @@ struct RedeliveryTests {
         var lines: [String] = []
         for incident in try await archive.store.list(
             .with {
-                $0.all = true
-                $0.limit = 1000
+                $0.states = Tocsin_V1_IncidentState.allCases.filter { $0 != .unspecified }
+                $0.pageSize = 1000
             }
         ).incidents {
             let full = try await archive.store.get(incident.number)

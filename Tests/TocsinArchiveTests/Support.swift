@@ -137,18 +137,46 @@ func report(
     return report
 }
 
+/// A request of any action whose answer is the incident and an entry, as the service reads it.
+struct TestCommand: CommandRequest {
+    typealias Answer = Tocsin_V1_AcknowledgeIncidentResponse
+
+    enum Action: CaseIterable {
+        case acknowledge, assign, note, investigate, mitigate, resolve, reopen, close, dismiss, release
+    }
+
+    var requestID: String
+    var number: UInt64
+    var actor: String
+    var action: Action
+    var text: String
+    var waive: Bool
+
+    func wish() -> CommandWish {
+        switch action {
+        case .acknowledge: Tocsin_V1_AcknowledgeIncidentRequest().wish()
+        case .assign: Tocsin_V1_AssignIncidentRequest.with { $0.assignee = text }.wish()
+        case .note: Tocsin_V1_AnnotateIncidentRequest.with { $0.note = text }.wish()
+        case .investigate: Tocsin_V1_InvestigateIncidentRequest().wish()
+        case .mitigate: Tocsin_V1_MitigateIncidentRequest.with { $0.text = text }.wish()
+        case .resolve: Tocsin_V1_ResolveIncidentRequest.with { $0.cause = text }.wish()
+        case .reopen: Tocsin_V1_ReopenIncidentRequest.with { $0.reason = text }.wish()
+        case .close:
+            Tocsin_V1_CloseIncidentRequest.with {
+                $0.reason = text
+                $0.waivePostmortem = waive
+            }.wish()
+        case .dismiss: Tocsin_V1_DismissIncidentRequest.with { $0.reason = text }.wish()
+        case .release: Tocsin_V1_ReleaseIncidentRequest.with { $0.reason = text }.wish()
+        }
+    }
+}
+
 func command(
-    _ id: String, _ action: Tocsin_V1_Action, _ text: String = "", number: UInt64 = 1, actor: String = "alice",
+    _ id: String, _ action: TestCommand.Action, _ text: String = "", number: UInt64 = 1, actor: String = "alice",
     waive: Bool = false
-) -> Tocsin_V1_CommandRequest {
-    var request = Tocsin_V1_CommandRequest()
-    request.id = id
-    request.number = number
-    request.actor = actor
-    request.action = action
-    request.text = text
-    request.waivePostmortem = waive
-    return request
+) -> TestCommand {
+    TestCommand(requestID: id, number: number, actor: actor, action: action, text: text, waive: waive)
 }
 
 extension Logger {

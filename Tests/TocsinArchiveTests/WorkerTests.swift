@@ -124,9 +124,14 @@ struct WorkerTests {
             $0.handled == 500 && $0.outbox == 0
         }
         #expect(accounting.applied == 500 && accounting.redelivered == 0)
-        let list = try await world.call { try await $0.list(.init()) }
+        let list = try await world.call { try await $0.listIncidents(.init()) }
         #expect(list.total == 5 && list.incidents.allSatisfy { $0.events == 100 })
-        let done = try await world.call { try await $0.apply(command("c1", .acknowledge)) }
+        let acknowledge = Tocsin_V1_AcknowledgeIncidentRequest.with {
+            $0.requestID = "c1"
+            $0.number = 1
+            $0.actor = "alice"
+        }
+        let done = try await world.call { try await $0.acknowledgeIncident(acknowledge) }
         #expect(done.incident.state == .acknowledged && done.incident.assignee == "alice")
 
         let subscription = try await world.client.subscribe(pool: "response", credit: 100)

@@ -5,20 +5,13 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
-ACTION_ACKNOWLEDGE: Action
-ACTION_ASSIGN: Action
-ACTION_CLOSE: Action
-ACTION_DISMISS: Action
-ACTION_INVESTIGATE: Action
-ACTION_MITIGATE: Action
-ACTION_NOTE: Action
-ACTION_REOPEN: Action
-ACTION_RESOLVE: Action
-ACTION_UNSPECIFIED: Action
 DESCRIPTOR: _descriptor.FileDescriptor
 DISPOSITION_ALERT: Disposition
 DISPOSITION_SUPPRESSED: Disposition
 DISPOSITION_UNSPECIFIED: Disposition
+DRILL_FILTER_EXCLUDE: DrillFilter
+DRILL_FILTER_ONLY: DrillFilter
+DRILL_FILTER_UNSPECIFIED: DrillFilter
 EVENT_FATE_HANDLED: EventFate
 EVENT_FATE_SUPPRESSED: EventFate
 EVENT_FATE_UNSPECIFIED: EventFate
@@ -46,28 +39,26 @@ PRIORITY_P4: Priority
 PRIORITY_P5: Priority
 PRIORITY_UNSPECIFIED: Priority
 
-class AccountingRequest(_message.Message):
-    __slots__ = []
-    def __init__(self) -> None: ...
+class AcknowledgeIncidentRequest(_message.Message):
+    __slots__ = ["actor", "number", "request_id"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    number: int
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
 
-class AccountingResponse(_message.Message):
-    __slots__ = ["applied", "handled", "outbox", "position", "redelivered", "suppressed"]
-    APPLIED_FIELD_NUMBER: _ClassVar[int]
-    HANDLED_FIELD_NUMBER: _ClassVar[int]
-    OUTBOX_FIELD_NUMBER: _ClassVar[int]
-    POSITION_FIELD_NUMBER: _ClassVar[int]
-    REDELIVERED_FIELD_NUMBER: _ClassVar[int]
-    SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
-    applied: int
-    handled: int
-    outbox: int
-    position: int
-    redelivered: int
-    suppressed: int
-    def __init__(self, handled: _Optional[int] = ..., suppressed: _Optional[int] = ..., applied: _Optional[int] = ..., redelivered: _Optional[int] = ..., position: _Optional[int] = ..., outbox: _Optional[int] = ...) -> None: ...
+class AcknowledgeIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
 
 class Alert(_message.Message):
-    __slots__ = ["episode", "events", "fingerprint", "first_at", "labels", "last_at", "rule", "service", "severity", "state", "summary"]
+    __slots__ = ["episode", "events", "fingerprint", "first_at", "incident", "labels", "last_at", "rule", "service", "severity", "state", "summary"]
     class LabelsEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +70,7 @@ class Alert(_message.Message):
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     FIRST_AT_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     LAST_AT_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +82,7 @@ class Alert(_message.Message):
     events: int
     fingerprint: str
     first_at: int
+    incident: int
     labels: _containers.ScalarMap[str, str]
     last_at: int
     rule: str
@@ -97,7 +90,7 @@ class Alert(_message.Message):
     severity: _broker_pb2.Severity
     state: str
     summary: str
-    def __init__(self, fingerprint: _Optional[str] = ..., state: _Optional[str] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., first_at: _Optional[int] = ..., last_at: _Optional[int] = ..., events: _Optional[int] = ..., episode: _Optional[int] = ..., rule: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    def __init__(self, fingerprint: _Optional[str] = ..., state: _Optional[str] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., first_at: _Optional[int] = ..., last_at: _Optional[int] = ..., events: _Optional[int] = ..., episode: _Optional[int] = ..., rule: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., incident: _Optional[int] = ...) -> None: ...
 
 class AlertUpdate(_message.Message):
     __slots__ = ["disposition", "drill", "events", "fingerprint", "id", "impact", "kind", "labels", "priority", "rule", "runbook", "service", "severity", "summary", "triaged_at", "urgency"]
@@ -142,23 +135,105 @@ class AlertUpdate(_message.Message):
     urgency: Level
     def __init__(self, id: _Optional[str] = ..., fingerprint: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., disposition: _Optional[_Union[Disposition, str]] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., impact: _Optional[_Union[Level, str]] = ..., urgency: _Optional[_Union[Level, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., rule: _Optional[str] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., runbook: _Optional[str] = ..., triaged_at: _Optional[int] = ..., drill: bool = ...) -> None: ...
 
-class CommandRequest(_message.Message):
-    __slots__ = ["action", "actor", "id", "number", "text", "waive_postmortem"]
-    ACTION_FIELD_NUMBER: _ClassVar[int]
+class AnnotateIncidentRequest(_message.Message):
+    __slots__ = ["actor", "note", "number", "request_id"]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
-    ID_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
-    TEXT_FIELD_NUMBER: _ClassVar[int]
-    WAIVE_POSTMORTEM_FIELD_NUMBER: _ClassVar[int]
-    action: Action
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     actor: str
-    id: str
+    note: str
     number: int
-    text: str
-    waive_postmortem: bool
-    def __init__(self, id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., text: _Optional[str] = ..., waive_postmortem: bool = ...) -> None: ...
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
-class CommandResponse(_message.Message):
+class AnnotateIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
+class AssignIncidentRequest(_message.Message):
+    __slots__ = ["actor", "assignee", "number", "request_id"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNEE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    assignee: str
+    number: int
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., assignee: _Optional[str] = ...) -> None: ...
+
+class AssignIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
+class ChangeIncidentSeverityRequest(_message.Message):
+    __slots__ = ["actor", "number", "priority", "reason", "request_id", "severity"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    number: int
+    priority: Priority
+    reason: str
+    request_id: str
+    severity: _broker_pb2.Severity
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ChangeIncidentSeverityResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
+class CloseIncidentRequest(_message.Message):
+    __slots__ = ["actor", "number", "reason", "request_id", "waive_postmortem"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    WAIVE_POSTMORTEM_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    number: int
+    reason: str
+    request_id: str
+    waive_postmortem: bool
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., waive_postmortem: bool = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CloseIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
+class DismissIncidentRequest(_message.Message):
+    __slots__ = ["actor", "number", "reason", "request_id"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    number: int
+    reason: str
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class DismissIncidentResponse(_message.Message):
     __slots__ = ["entry", "incident"]
     ENTRY_FIELD_NUMBER: _ClassVar[int]
     INCIDENT_FIELD_NUMBER: _ClassVar[int]
@@ -206,6 +281,26 @@ class Event(_message.Message):
     summary: str
     def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., source: _Optional[str] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity_hint: _Optional[str] = ..., dedup_key: _Optional[str] = ..., observed_at: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., details: _Optional[_Mapping[str, str]] = ..., drill: bool = ...) -> None: ...
 
+class GetAccountingRequest(_message.Message):
+    __slots__ = []
+    def __init__(self) -> None: ...
+
+class GetAccountingResponse(_message.Message):
+    __slots__ = ["applied", "handled", "outbox", "position", "redelivered", "suppressed"]
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    HANDLED_FIELD_NUMBER: _ClassVar[int]
+    OUTBOX_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    REDELIVERED_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
+    applied: int
+    handled: int
+    outbox: int
+    position: int
+    redelivered: int
+    suppressed: int
+    def __init__(self, handled: _Optional[int] = ..., suppressed: _Optional[int] = ..., applied: _Optional[int] = ..., redelivered: _Optional[int] = ..., position: _Optional[int] = ..., outbox: _Optional[int] = ...) -> None: ...
+
 class GetIncidentRequest(_message.Message):
     __slots__ = ["number"]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -223,7 +318,7 @@ class GetIncidentResponse(_message.Message):
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., timeline: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ...) -> None: ...
 
 class Incident(_message.Message):
-    __slots__ = ["acknowledged_at", "alerts_firing", "alerts_total", "assignee", "cause", "closed_at", "detected_at", "drill", "events", "mitigated_at", "number", "priority", "reopened", "resolved_at", "runbook", "services", "severity", "state", "title", "triaged_at", "updated_at", "version"]
+    __slots__ = ["acknowledged_at", "alerts_firing", "alerts_total", "assignee", "cause", "closed_at", "detected_at", "drill", "events", "merged_into", "mitigated_at", "number", "priority", "reopened", "resolved_at", "runbook", "services", "severity", "split_from", "state", "title", "triaged_at", "updated_at", "version"]
     ACKNOWLEDGED_AT_FIELD_NUMBER: _ClassVar[int]
     ALERTS_FIRING_FIELD_NUMBER: _ClassVar[int]
     ALERTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +328,7 @@ class Incident(_message.Message):
     DETECTED_AT_FIELD_NUMBER: _ClassVar[int]
     DRILL_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    MERGED_INTO_FIELD_NUMBER: _ClassVar[int]
     MITIGATED_AT_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +337,7 @@ class Incident(_message.Message):
     RUNBOOK_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FROM_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     TRIAGED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -255,6 +352,7 @@ class Incident(_message.Message):
     detected_at: int
     drill: bool
     events: int
+    merged_into: int
     mitigated_at: int
     number: int
     priority: Priority
@@ -263,12 +361,13 @@ class Incident(_message.Message):
     runbook: str
     services: _containers.RepeatedScalarFieldContainer[str]
     severity: _broker_pb2.Severity
+    split_from: int
     state: IncidentState
     title: str
     triaged_at: int
     updated_at: int
     version: int
-    def __init__(self, number: _Optional[int] = ..., state: _Optional[_Union[IncidentState, str]] = ..., title: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., assignee: _Optional[str] = ..., detected_at: _Optional[int] = ..., triaged_at: _Optional[int] = ..., acknowledged_at: _Optional[int] = ..., mitigated_at: _Optional[int] = ..., resolved_at: _Optional[int] = ..., closed_at: _Optional[int] = ..., alerts_firing: _Optional[int] = ..., alerts_total: _Optional[int] = ..., events: _Optional[int] = ..., cause: _Optional[str] = ..., runbook: _Optional[str] = ..., reopened: _Optional[int] = ..., drill: bool = ..., updated_at: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., state: _Optional[_Union[IncidentState, str]] = ..., title: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., assignee: _Optional[str] = ..., detected_at: _Optional[int] = ..., triaged_at: _Optional[int] = ..., acknowledged_at: _Optional[int] = ..., mitigated_at: _Optional[int] = ..., resolved_at: _Optional[int] = ..., closed_at: _Optional[int] = ..., alerts_firing: _Optional[int] = ..., alerts_total: _Optional[int] = ..., events: _Optional[int] = ..., cause: _Optional[str] = ..., runbook: _Optional[str] = ..., reopened: _Optional[int] = ..., drill: bool = ..., updated_at: _Optional[int] = ..., version: _Optional[int] = ..., merged_into: _Optional[int] = ..., split_from: _Optional[int] = ...) -> None: ...
 
 class IncidentChange(_message.Message):
     __slots__ = ["entry", "id", "incident", "labels", "verb"]
@@ -291,25 +390,83 @@ class IncidentChange(_message.Message):
     verb: str
     def __init__(self, id: _Optional[str] = ..., verb: _Optional[str] = ..., incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
+class InvestigateIncidentRequest(_message.Message):
+    __slots__ = ["actor", "number", "request_id"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    number: int
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class InvestigateIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
 class ListIncidentsRequest(_message.Message):
-    __slots__ = ["all", "limit", "minimum", "service"]
-    ALL_FIELD_NUMBER: _ClassVar[int]
-    LIMIT_FIELD_NUMBER: _ClassVar[int]
-    MINIMUM_FIELD_NUMBER: _ClassVar[int]
-    SERVICE_FIELD_NUMBER: _ClassVar[int]
-    all: bool
-    limit: int
-    minimum: _broker_pb2.Severity
-    service: str
-    def __init__(self, all: bool = ..., service: _Optional[str] = ..., minimum: _Optional[_Union[_broker_pb2.Severity, str]] = ..., limit: _Optional[int] = ...) -> None: ...
+    __slots__ = ["assignee", "drills", "minimum_severity", "page_size", "page_token", "services", "since", "states", "title_contains", "unassigned", "until"]
+    ASSIGNEE_FIELD_NUMBER: _ClassVar[int]
+    DRILLS_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    TITLE_CONTAINS_FIELD_NUMBER: _ClassVar[int]
+    UNASSIGNED_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    assignee: str
+    drills: DrillFilter
+    minimum_severity: _broker_pb2.Severity
+    page_size: int
+    page_token: str
+    services: _containers.RepeatedScalarFieldContainer[str]
+    since: int
+    states: _containers.RepeatedScalarFieldContainer[IncidentState]
+    title_contains: str
+    unassigned: bool
+    until: int
+    def __init__(self, states: _Optional[_Iterable[_Union[IncidentState, str]]] = ..., services: _Optional[_Iterable[str]] = ..., minimum_severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., assignee: _Optional[str] = ..., unassigned: bool = ..., title_contains: _Optional[str] = ..., since: _Optional[int] = ..., until: _Optional[int] = ..., drills: _Optional[_Union[DrillFilter, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListIncidentsResponse(_message.Message):
-    __slots__ = ["incidents", "total"]
+    __slots__ = ["incidents", "next_page_token", "total"]
     INCIDENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     incidents: _containers.RepeatedCompositeFieldContainer[Incident]
+    next_page_token: str
     total: int
-    def __init__(self, incidents: _Optional[_Iterable[_Union[Incident, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
+    def __init__(self, incidents: _Optional[_Iterable[_Union[Incident, _Mapping]]] = ..., total: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class MergeIncidentRequest(_message.Message):
+    __slots__ = ["actor", "into", "number", "reason", "request_id"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    INTO_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    into: int
+    number: int
+    reason: str
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., into: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class MergeIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident", "into"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    INTO_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    into: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ..., into: _Optional[_Union[Incident, _Mapping]] = ...) -> None: ...
 
 class MissedChanges(_message.Message):
     __slots__ = ["first", "last", "reason"]
@@ -321,19 +478,99 @@ class MissedChanges(_message.Message):
     reason: str
     def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
-class ReportRequest(_message.Message):
+class MitigateIncidentRequest(_message.Message):
+    __slots__ = ["actor", "number", "request_id", "text"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    number: int
+    request_id: str
+    text: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class MitigateIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
+class ReleaseIncidentRequest(_message.Message):
+    __slots__ = ["actor", "number", "reason", "request_id"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    number: int
+    reason: str
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ReleaseIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
+class ReopenIncidentRequest(_message.Message):
+    __slots__ = ["actor", "number", "reason", "request_id"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    number: int
+    reason: str
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ReopenIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
+class ReportEventRequest(_message.Message):
     __slots__ = ["event"]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     event: Event
     def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
 
-class ReportResponse(_message.Message):
+class ReportEventResponse(_message.Message):
     __slots__ = ["duplicate", "event_id"]
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     duplicate: bool
     event_id: str
     def __init__(self, event_id: _Optional[str] = ..., duplicate: bool = ...) -> None: ...
+
+class ResolveIncidentRequest(_message.Message):
+    __slots__ = ["actor", "cause", "number", "request_id"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    cause: str
+    number: int
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., cause: _Optional[str] = ...) -> None: ...
+
+class ResolveIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
 
 class ResponseReport(_message.Message):
     __slots__ = ["actor", "id", "incident", "mitigated", "text", "time", "verb"]
@@ -353,6 +590,32 @@ class ResponseReport(_message.Message):
     verb: str
     def __init__(self, id: _Optional[str] = ..., incident: _Optional[int] = ..., actor: _Optional[str] = ..., verb: _Optional[str] = ..., text: _Optional[str] = ..., time: _Optional[int] = ..., mitigated: bool = ...) -> None: ...
 
+class SplitIncidentRequest(_message.Message):
+    __slots__ = ["actor", "fingerprints", "number", "reason", "request_id", "title"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINTS_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    fingerprints: _containers.RepeatedScalarFieldContainer[str]
+    number: int
+    reason: str
+    request_id: str
+    title: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., fingerprints: _Optional[_Iterable[str]] = ..., title: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SplitIncidentResponse(_message.Message):
+    __slots__ = ["created", "entry", "incident"]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    created: Incident
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ..., created: _Optional[_Union[Incident, _Mapping]] = ...) -> None: ...
+
 class TimelineEntry(_message.Message):
     __slots__ = ["actor", "after", "before", "sequence", "text", "time", "verb"]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
@@ -371,7 +634,7 @@ class TimelineEntry(_message.Message):
     verb: str
     def __init__(self, sequence: _Optional[int] = ..., time: _Optional[int] = ..., actor: _Optional[str] = ..., verb: _Optional[str] = ..., text: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
-class TraceRequest(_message.Message):
+class TraceEventRequest(_message.Message):
     __slots__ = ["event_id", "fingerprint"]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -379,7 +642,7 @@ class TraceRequest(_message.Message):
     fingerprint: str
     def __init__(self, event_id: _Optional[str] = ..., fingerprint: _Optional[str] = ...) -> None: ...
 
-class TraceResponse(_message.Message):
+class TraceEventResponse(_message.Message):
     __slots__ = ["fate", "incident"]
     FATE_FIELD_NUMBER: _ClassVar[int]
     INCIDENT_FIELD_NUMBER: _ClassVar[int]
@@ -387,7 +650,7 @@ class TraceResponse(_message.Message):
     incident: Incident
     def __init__(self, fate: _Optional[_Union[EventFate, str]] = ..., incident: _Optional[_Union[Incident, _Mapping]] = ...) -> None: ...
 
-class WatchRequest(_message.Message):
+class WatchIncidentsRequest(_message.Message):
     __slots__ = ["number", "service", "since"]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
@@ -397,7 +660,7 @@ class WatchRequest(_message.Message):
     since: int
     def __init__(self, since: _Optional[int] = ..., service: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
-class WatchResponse(_message.Message):
+class WatchIncidentsResponse(_message.Message):
     __slots__ = ["change", "missed"]
     CHANGE_FIELD_NUMBER: _ClassVar[int]
     MISSED_FIELD_NUMBER: _ClassVar[int]
@@ -420,7 +683,7 @@ class Disposition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 class IncidentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
-class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class DrillFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class EventFate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
