@@ -53,7 +53,7 @@ struct FeedTests {
         let seen = (0..<100).map { _ in Seen() }
         let watchers = seen.map { seen in
             Task {
-                try await incidents.watch(.init()) { response in
+                try await incidents.watchIncidents(.init()) { response in
                     for try await item in response.messages { seen.note(item) }
                 }
             }
