@@ -88,8 +88,9 @@ public struct SubscriberService: Tocsin_V1_Subscriber.ServiceProtocol {
         do {
             result = .success(
                 try await first {
+                    // The caller has gone and hears nothing, or the server is being stopped.
                     try await context.cancellation.cancelled
-                    throw CancellationError()
+                    throw RPCError(code: .unavailable, message: "the gateway is being stopped; call again")
                 } or: {
                     try await answer(naming: "the hub") { try await client.ready(within: .seconds(10)) }
                     return try await body(client)
