@@ -926,7 +926,7 @@ nonisolated extension Tocsin_V1_Severity: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Tocsin_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Envelope"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}subject\0\u{1}severity\0\u{1}key\0\u{3}not_before\0\u{1}type\0\u{3}published_at\0\u{1}headers\0\u{2}\u{7}payload\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}subject\0\u{1}severity\0\u{1}key\0\u{3}not_before\0\u{1}type\0\u{3}published_at\0\u{1}headers\0\u{2}\u{7}payload\0\u{c}\u{9}\u{6}")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
