@@ -36,8 +36,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     private var releasing: (ordinal: UInt64, floor: UInt64)?
     /// What is being carried out of the oldest segment; see Engine+Compaction.
     var compaction: Compaction?
-    /// Whatever is needed below was carried.
-    var carriedBelow: UInt64 = 0
+    /// Whatever is needed below was carried; never less than the first sequence that is kept in place.
+    var carriedBelow: UInt64
     private var lastAppend: UInt64 = 0
     private var lastKind = BatchKind.mark
     private var retryJobsAt: UInt64 = 0
@@ -72,6 +72,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         self.clock = clock
         self.core = core
         self.journal = journal
+        carriedBelow = journal.firstSequence
         recovery = report
         started = now
         for pool in options.pools { try self.core.declare(pool) }
@@ -210,11 +211,6 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     mutating func release(_ now: Moment) {
         guard flushControl(now) || journal.prepareFailure != nil else { return }
         releasedAt = now.steady
-        if core.catchUp != nil {
-            // What a pool reads of the past it needs as well.
-            compaction = nil
-            carriedBelow = 0
-        }
         releasing = (journal.lastOrdinal, min(core.floor(from: carriedBelow), dedupFloor(now)))
         releaseDurable(now)
         considerCompaction(now)
@@ -314,6 +310,9 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     /// Gives a pool that begins with the past some of it. True if there is more.
     private mutating func catchUp(_ now: Moment) throws -> Bool {
         guard let (pool, from) = core.catchUp else { return false }
+        // What it reads of the past it needs, also where what others needed was carried.
+        compaction = nil
+        carriedBelow = min(carriedBelow, journal.firstSequence)
         var next = from
         if next < journal.firstSequence {
             next = journal.firstSequence

@@ -100,4 +100,56 @@ import TocsinWire
         #expect(hub.engine.journal.carriedCount == 0)
         #expect(try JournalExamination(disk).isSound)
     }
+
+    @Test("a pool that begins with the past while an old segment is about to go gets what it was promised")
+    func newPoolMeanwhile() throws {
+        let disk = MemoryDisk()
+        let clock = TestClock()
+        var hub = try Self.start(disk, clock)
+        try hub.hello(1)
+        let subscription = try hub.subscribe(1, "work", credit: 1000)
+        try hub.run()
+        hub.publish(1, [try envelope(id: "first", subject: "a.x", payload: 300)])
+        try hub.run()
+        for (_, entry) in hub.delivered(1) {
+            hub.settle(1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .reject)])
+        }
+        try hub.run()
+        // Until the writer has what is carried out of the first segment.
+        var number = 0
+        var carrying: JournalWork?
+        while carrying == nil {
+            try #require(number < 1000)
+            number += 1
+            hub.publish(1, [try envelope(id: "n\(number)", subject: "a.y", payload: 400)])
+            for _ in 0..<10 where carrying == nil {
+                clock.milliseconds += 10
+                _ = try hub.engine.turn()
+                for (_, entry) in hub.delivered(1) {
+                    hub.settle(1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .ack)])
+                }
+                while let job = hub.engine.takeJob() {
+                    try job.perform(on: disk)
+                    hub.engine.finished(job, nil)
+                }
+                guard let work = hub.engine.takeWork() else { continue }
+                try work.perform(on: disk)
+                if work.batches.contains(where: { $0.header.kind == .carried }) {
+                    carrying = work
+                } else {
+                    try hub.engine.written()
+                }
+            }
+        }
+        try hub.declare(1, "late", "a.y", fromStart: true)
+        for _ in 0..<3 { _ = try hub.engine.turn() }
+        let promised = hub.engine.core.poolSnapshots(at: clock.now()).last?.queued
+        try hub.engine.written()
+        try hub.run()
+        let late = try hub.subscribe(1, "late", credit: 1000)
+        try hub.run()
+        let given = hub.delivered(1).filter { $0.subscription == late }
+        #expect(given.map(\.entry.sequence) == Array(2...UInt64(number + 1)))
+        #expect(promised ?? 0 > 1)
+    }
 }
