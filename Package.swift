@@ -53,18 +53,25 @@ let package = Package(
         .target(name: "CCRC32C"),
 
         // The broker.
+        ours("TocsinThreads", ["CLinux"]),
         ours("TocsinWire", []),
         ours("TocsinProto", [protobuf]),
         ours("TocsinTransport", ["CZeroMQ", "TocsinWire"]),
-        ours("TocsinJournal", ["CCRC32C", "TocsinWire", deque]),
+        ours("TocsinJournal", ["CCRC32C", "TocsinThreads", "TocsinWire", deque]),
         ours("TocsinCore", ["TocsinWire", deque, heap]),
         ours("TocsinEngine", ["TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, deque]),
         ours(
-            "TocsinHub", ["TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinWire", logging]),
+            "TocsinHub",
+            [
+                "TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinThreads", "TocsinWire",
+                logging,
+            ]),
         ours("TocsinSimulator", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
 
         // What clients and workers are written with.
-        ours("TocsinKit", ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, logging, deque]),
+        ours(
+            "TocsinKit",
+            ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinThreads", "TocsinWire", protobuf, logging, deque]),
 
         // The stubs of our services; apart from TocsinProto, so that the hub needs no gRPC.
         .target(name: "TocsinServices", dependencies: ["TocsinProto", grpc, grpcProtobuf]),
@@ -76,7 +83,7 @@ let package = Package(
         ours("TocsinGateway", [grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto]),
 
         // What roles need of the operating system: subprocesses, HTTP requests, threads for blocking work.
-        ours("TocsinSystem", ["CCurl", "CLinux"]),
+        ours("TocsinSystem", ["TocsinThreads", "CCurl", "CLinux"]),
 
         // The incident domain and the roles.
         ours("TocsinDomain", []),
@@ -99,7 +106,7 @@ let package = Package(
                 "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinArchive", "TocsinDetection", "TocsinTriage",
                 "TocsinResponse", "TocsinDomain", "TocsinSystem", "TocsinWire", yaml,
             ]),
-        ours("TocsinSupervision", ["TocsinSystem", "CLinux"]),
+        ours("TocsinSupervision", ["TocsinSystem", "TocsinThreads", "CLinux"]),
 
         // What the executables have in common: options, log, signals, exit codes, output.
         ours("TocsinProgram", ["TocsinConfiguration", "TocsinSystem", arguments, logging]),

@@ -148,16 +148,8 @@ struct ControlReader {
     }
 
     mutating func varint() throws(WireError) -> UInt64 {
-        var value: UInt64 = 0
-        var shift: UInt64 = 0
-        while offset < bytes.count, shift < 64 {
-            let byte = bytes[offset]
-            offset += 1
-            value |= UInt64(byte & 0x7F) << shift
-            if byte < 0x80 { return value }
-            shift += 7
-        }
-        throw WireError(.badBody, "a control record is cut short")
+        guard let value = bytes.varint(at: &offset) else { throw WireError(.badBody, "a control record is cut short") }
+        return value
     }
 
     mutating func text() throws(WireError) -> String {

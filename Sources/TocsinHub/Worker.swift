@@ -1,5 +1,5 @@
 import Glibc
-import TocsinJournal
+import TocsinThreads
 
 /// A thread that does one thing after another and tells what came of each; the loop hands it work and never waits for it.
 final class WorkerThread<Work: Sendable, Outcome: Sendable>: @unchecked Sendable {
@@ -21,7 +21,7 @@ final class WorkerThread<Work: Sendable, Outcome: Sendable>: @unchecked Sendable
         wakeup = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(wakeup, nil)
-        do { thread = try SystemThread { [self] in work() } } catch {
+        do { thread = try SystemThread(name) { [self] in work() } } catch {
             throw HubError(code: .other, description: "cannot start the thread \(name): \(error)")
         }
     }

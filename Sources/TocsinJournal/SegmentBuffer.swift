@@ -1,3 +1,5 @@
+import TocsinThreads
+
 /// One segment at a time, whole, in memory that is used again for the next: memory that is new to the process costs more than
 /// reading into it.
 ///
@@ -27,7 +29,7 @@ final class SegmentBuffer<D: Disk>: @unchecked Sendable {
         outcome = nil
         // Unsafe is sound: `deinit` joins the thread, so it never outlives the object; and a reference of its own could make it the
         // one that ends the object, and joins itself.
-        do { thread = try SystemThread { [unowned(unsafe) self] in read() } } catch { thread = nil }
+        do { thread = try SystemThread("read-ahead") { [unowned(unsafe) self] in read() } } catch { thread = nil }
     }
 
     /// The segment, read before (`begin`) or now; valid until the next `begin` or `take`.

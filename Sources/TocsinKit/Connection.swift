@@ -64,7 +64,7 @@ final class Connection {
     consuming func start() throws(ClientError) {
         // Sound: the only other reference is this one, which ends here.
         nonisolated(unsafe) let connection = self
-        try startThread { connection.run() }
+        try startThread("connection") { connection.run() }
     }
 
     private func openSocket() throws(TransportError) {

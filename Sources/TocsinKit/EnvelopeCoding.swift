@@ -176,16 +176,10 @@ enum EnvelopeCoding {
         var atEnd: Bool { offset >= bytes.count }
 
         mutating func varint() throws(WireError) -> UInt64 {
-            var value: UInt64 = 0
-            var shift: UInt64 = 0
-            while offset < bytes.count, shift < 64 {
-                let byte = bytes[offset]
-                offset += 1
-                value |= UInt64(byte & 0x7F) << shift
-                if byte < 0x80 { return value }
-                shift += 7
+            guard let value = bytes.varint(at: &offset) else {
+                throw WireError(.badEnvelope, "a varint at offset \(offset) is cut short or longer than 10 bytes")
             }
-            throw WireError(.badEnvelope, "a varint at offset \(offset) is cut short or longer than 10 bytes")
+            return value
         }
 
         mutating func take(_ count: UInt64) throws(WireError) -> UnsafeRawBufferPointer {

@@ -1,5 +1,5 @@
 import Glibc
-import TocsinJournal
+import TocsinThreads
 
 /// Milliseconds of a clock that never goes back.
 func steadyNow() -> Int64 {
@@ -27,8 +27,8 @@ extension Duration {
 /// Starts a detached thread with all signals blocked: they are handled in one place, which is not here.
 ///
 /// - Throws: `ClientError.badOption` if the limit of threads is reached.
-func startThread(_ body: @escaping @Sendable () -> Void) throws(ClientError) {
-    do { try SystemThread(body).detach() } catch {
+func startThread(_ name: String, _ body: @escaping @Sendable () -> Void) throws(ClientError) {
+    do { try SystemThread(name, body).detach() } catch {
         throw .badOption("cannot start a thread: \(error); raise the limit of threads")
     }
 }

@@ -29,7 +29,7 @@ final class Spool: Sendable {
             subjectPatience: subjectPatience, isConnected: isConnected, publisher: publisher)
         // Sound: the thread has the only reference from here on.
         nonisolated(unsafe) let owned = worker
-        try startThread { owned.run() }
+        try startThread("spool") { owned.run() }
     }
 
     /// Returns when `batch` is on disk.

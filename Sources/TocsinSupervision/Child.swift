@@ -86,18 +86,7 @@ struct RunningProcess {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addclosefrom_np(&actions, childEnd + 1)
 
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        var all = sigset_t()
-        sigemptyset(&none)
-        sigfillset(&all)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setsigdefault(&attributes, &all)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+        let attributes = SpawnAttributes()
 
         var environment = spec.environment
         environment[SupervisedProcess.readyVariable] = "\(childEnd)"
@@ -105,7 +94,7 @@ struct RunningProcess {
         let arguments = CStrings(spec.argv)
         let variables = CStrings(mergedEnvironment(environment))
         var pid: pid_t = 0
-        let code = posix_spawn(&pid, program, &actions, &attributes, arguments.pointers, variables.pointers)
+        let code = posix_spawn(&pid, program, &actions, attributes.pointer, arguments.pointers, variables.pointers)
         close(ends[1])
         guard code == 0 else {
             close(ends[0])

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import TocsinSystem
+import TocsinThreads
 
 /// The supervisor's thread and what only it touches.
 final class SupervisorLoop: @unchecked Sendable {
@@ -44,28 +45,11 @@ final class SupervisorLoop: @unchecked Sendable {
         self.onEvent = onEvent
     }
 
-    /// The thread blocks all signals, as it waits for its own pipes only.
+    /// It waits for its own pipes only.
     func startThread() throws(SupervisorError) {
-        var all = sigset_t()
-        var before = sigset_t()
-        sigfillset(&all)
-        pthread_sigmask(SIG_BLOCK, &all, &before)
-        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(self)
-        let code = pthread_create(
-            &thread, nil,
-            { context in
-                guard let context else { return nil }
-                pthread_setname_np(pthread_self(), "supervisor")
-                Unmanaged<SupervisorLoop>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-        guard code == 0 else {
-            context.release()
-            throw SupervisorError("cannot start a thread: \(errorText(code))")
+        do { try SystemThread("supervisor") { [self] in run() }.detach() } catch {
+            throw SupervisorError("cannot start a thread: \(error)")
         }
-        pthread_detach(thread)
     }
 
     /// Never returns: see `Supervisor`.

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
+import TocsinThreads
 
 /// Told to blocking work when its task was cancelled; the work looks at it now and then and ends early.
 public final class CancellationSignal: Sendable {
@@ -103,8 +104,9 @@ private final class PoolState: @unchecked Sendable {
         let waiting = jobs.count - head
         guard waiting < queueMax + idle else { throw BlockingPoolError.full(waiting: waiting) }
         if waiting >= idle && threads < threadsMax {
-            let code = startThread()
-            if code != 0 && threads == 0 { throw BlockingPoolError.noThread(errno: code) }
+            do { try startThread() } catch {
+                if threads == 0 { throw BlockingPoolError.noThread(errno: error.code) }
+            }
         }
         jobs.append(job)
         pthread_cond_signal(wakeup)
@@ -117,30 +119,10 @@ private final class PoolState: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
     }
 
-    /// Called with the lock held. The new thread inherits the signal mask, so signals are blocked around its creation.
-    private func startThread() -> Int32 {
-        var all = sigset_t()
-        var before = sigset_t()
-        sigfillset(&all)
-        pthread_sigmask(SIG_BLOCK, &all, &before)
-        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(self)
-        let code = pthread_create(
-            &thread, nil,
-            { context in
-                guard let context else { return nil }
-                pthread_setname_np(pthread_self(), "tocsin-blocking")
-                Unmanaged<PoolState>.fromOpaque(context).takeRetainedValue().work()
-                return nil
-            }, context.toOpaque())
-        guard code == 0 else {
-            context.release()
-            return code
-        }
-        pthread_detach(thread)
+    /// Called with the lock held.
+    private func startThread() throws(SystemThread.Refused) {
+        try SystemThread("blocking") { [self] in work() }.detach()
         threads += 1
-        return 0
     }
 
     private func work() {

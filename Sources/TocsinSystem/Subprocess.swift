@@ -155,23 +155,12 @@ private final class RunningChild {
         }
         posix_spawn_file_actions_addclosefrom_np(&actions, 3)
 
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        var all = sigset_t()
-        sigemptyset(&none)
-        sigfillset(&all)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setsigdefault(&attributes, &all)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+        let attributes = SpawnAttributes()
 
         let arguments = CStrings(argv)
         let variables = CStrings(mergedEnvironment(environment))
         var pid: pid_t = 0
-        let code = posix_spawnp(&pid, argv[0], &actions, &attributes, arguments.pointers, variables.pointers)
+        let code = posix_spawnp(&pid, argv[0], &actions, attributes.pointer, arguments.pointers, variables.pointers)
         return code == 0 ? (pid, 0) : (nil, code)
     }
 

@@ -67,16 +67,10 @@ public struct EnvelopeView {
     }
 
     @inlinable static func varint(_ bytes: UnsafeRawBufferPointer, _ offset: inout Int) throws(WireError) -> UInt64 {
-        var value: UInt64 = 0
-        var shift: UInt64 = 0
-        while offset < bytes.count, shift < 64 {
-            let byte = bytes[offset]
-            offset += 1
-            value |= UInt64(byte & 0x7F) << shift
-            if byte < 0x80 { return value }
-            shift += 7
+        guard let value = bytes.varint(at: &offset) else {
+            throw WireError(.badEnvelope, "a varint is cut short or longer than 10 bytes")
         }
-        throw WireError(.badEnvelope, "a varint is cut short or longer than 10 bytes")
+        return value
     }
 
     @inlinable static func field(

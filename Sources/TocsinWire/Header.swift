@@ -117,6 +117,19 @@ extension UnsafeRawBufferPointer {
     @inlinable public func littleEndian<T: FixedWidthInteger>(_ type: T.Type, at offset: Int) -> T {
         T(littleEndian: loadUnaligned(fromByteOffset: offset, as: T.self))
     }
+    /// Reads a base-128 varint (protobuf encoding) and moves `offset` behind it; nil if it is cut short or longer than 10 bytes.
+    @inlinable public func varint(at offset: inout Int) -> UInt64? {
+        var value: UInt64 = 0
+        var shift: UInt64 = 0
+        while offset < count, shift < 64 {
+            let byte = self[offset]
+            offset += 1
+            value |= UInt64(byte & 0x7F) << shift
+            if byte < 0x80 { return value }
+            shift += 7
+        }
+        return nil
+    }
     /// A part of this buffer. The caller has checked that it lies within.
     @inlinable public func part(_ offset: Int, _ count: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: self[offset..<offset + count])

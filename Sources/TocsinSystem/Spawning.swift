@@ -18,6 +18,29 @@ package final class CStrings {
     }
 }
 
+/// How every child is started: in a process group of its own, with no signal blocked or ignored.
+package final class SpawnAttributes {
+    package let pointer: UnsafeMutablePointer<posix_spawnattr_t>
+
+    package init() {
+        pointer = .allocate(capacity: 1)
+        posix_spawnattr_init(pointer)
+        var none = sigset_t()
+        var all = sigset_t()
+        sigemptyset(&none)
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(pointer, &none)
+        posix_spawnattr_setsigdefault(pointer, &all)
+        posix_spawnattr_setpgroup(pointer, 0)
+        posix_spawnattr_setflags(pointer, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+    }
+
+    deinit {
+        posix_spawnattr_destroy(pointer)
+        pointer.deallocate()
+    }
+}
+
 /// This process's environment with `changes` over it, as `NAME=value`.
 package func mergedEnvironment(_ changes: [String: String]) -> [String] {
     var result: [String] = []
