@@ -172,7 +172,7 @@ let package = Package(
             "TocsinArchiveTests",
             [
                 "TocsinArchive", "TocsinHub", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinProto",
-                "TocsinWire", grpc, sqlite, logging,
+                "TocsinWire", grpc, protobuf, sqlite, logging,
             ]),
         tests(
             "TocsinResponseTests",

@@ -9,6 +9,7 @@ struct AlertFacts: Sendable, Equatable {
     var summary: String
     var severity: Severity
     var priority: Priority
+    var impact: Level
     /// The rule that decided, and why.
     var rule: String
     var runbook: String
@@ -29,6 +30,7 @@ struct AlertFacts: Sendable, Equatable {
         summary = TextLimit.clip(update.summary, to: TextLimit.title)
         severity = Severity(update.severity)
         priority = Self.priority(of: update, severity)
+        impact = Level(rawValue: UInt8(clamping: update.impact.rawValue)) ?? severity.impact
         rule = TextLimit.clip(update.rule, to: TextLimit.cause)
         runbook = TextLimit.clip(update.runbook, to: TextLimit.name)
         labels = Self.bounded(update.labels)

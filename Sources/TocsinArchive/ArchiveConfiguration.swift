@@ -15,6 +15,8 @@ public struct ArchiveConfiguration: Sendable {
     public var resolvesAutomatically: Bool
     /// An alert that is at least this bad opens an incident; others are recorded only.
     public var incidentSeverity: Severity
+    /// Gives the priority where a person changes the severity, and of an incident that is split off: triage's.
+    public var matrix: PriorityMatrix
     /// Messages that may be with this worker and not settled.
     public var credit: Int
     /// Messages in one transaction, at most.
@@ -22,8 +24,8 @@ public struct ArchiveConfiguration: Sendable {
 
     public init(
         name: String, databasePath: String, pool: String = "archive", reopenWindow: Duration = .seconds(24 * 3600),
-        resolvesAutomatically: Bool = true, incidentSeverity: Severity = .minor, credit: Int = 2048,
-        batchMax: Int = 1024
+        resolvesAutomatically: Bool = true, incidentSeverity: Severity = .minor, matrix: PriorityMatrix = .standard,
+        credit: Int = 2048, batchMax: Int = 1024
     ) {
         self.name = name
         self.databasePath = databasePath
@@ -31,12 +33,14 @@ public struct ArchiveConfiguration: Sendable {
         self.reopenWindow = reopenWindow
         self.resolvesAutomatically = resolvesAutomatically
         self.incidentSeverity = incidentSeverity
+        self.matrix = matrix
         self.credit = credit
         self.batchMax = batchMax
     }
 
     var policy: IncidentPolicy {
         IncidentPolicy(
-            reopenWindow: reopenWindow, resolvesAutomatically: resolvesAutomatically, minimumSeverity: incidentSeverity)
+            reopenWindow: reopenWindow, resolvesAutomatically: resolvesAutomatically, minimumSeverity: incidentSeverity,
+            matrix: matrix)
     }
 }

@@ -48,7 +48,7 @@ private struct BatchWriter {
     private var alerts = RowCache<String, AlertRecord>()
     private var suppressions = RowCache<String, SuppressionRecord>()
     private var drafts: [IncidentDraft] = []
-    private var links: [(incident: UInt64, fingerprint: String)] = []
+    private var links = RowCache<LinkKey, UInt64>()
     private var refusals: [RefusalRecord] = []
     private var nextNumber: UInt64
     private var position: UInt64 = 0
@@ -132,10 +132,10 @@ private struct BatchWriter {
         alerts.put(outcome.alert, for: facts.fingerprint)
         if let left = outcome.left { incidents.put(left, for: left.number) }
         if let draft = outcome.draft {
-            if draft.incident.number == nextNumber {
-                nextNumber += 1
-                links.append((draft.incident.number, facts.fingerprint))
-            }
+            if draft.incident.number == nextNumber { nextNumber += 1 }
+            // Whatever touches an incident has counted the events in it.
+            let link = LinkKey(incident: draft.incident.number, fingerprint: facts.fingerprint)
+            links.put((links.find(link) { _ in nil } ?? 0) + facts.events, for: link)
             keep(draft)
         }
         refusals += outcome.refusals
@@ -177,9 +177,7 @@ private struct BatchWriter {
         for incident in incidents.changed { try incident.save(in: db) }
         for alert in alerts.changed { try alert.save(in: db) }
         for suppression in suppressions.changed { try suppression.save(in: db) }
-        let link = try db.cachedStatement(
-            sql: "INSERT OR IGNORE INTO incident_alerts (incident, fingerprint) VALUES (?, ?)")
-        for (incident, fingerprint) in links { try link.execute(arguments: [stored(incident), fingerprint]) }
+        for (link, events) in links.changes { try link.add(events, in: db) }
         for draft in drafts {
             for entry in draft.entries { try entry.insert(incident: draft.incident.number, in: db) }
             if try OutboxRow.insert(draft, in: db) { result.changes += 1 }
@@ -210,5 +208,6 @@ private struct RowCache<Key: Hashable, Record> {
         if dirty.insert(key).inserted { order.append(key) }
     }
 
+    var changes: [(Key, Record)] { order.compactMap { key in (rows[key] ?? nil).map { (key, $0) } } }
     var changed: [Record] { order.compactMap { rows[$0] ?? nil } }
 }

@@ -23,19 +23,24 @@ extension ArchiveStore {
             // The guards look at stamps that may have come from another clock.
             let now = max(now, incident.detectedAt)
             incident.alertsFiring = try Self.alertsFiring(of: command.number, in: db)
-            switch policy.decide(command, incident: incident, now: now) {
+            let subject = try Self.subject(of: command, incident, in: db)
+            if case .merge(let into) = command.kind, subject.other == nil, into != command.number {
+                return .failure(CommandRefusal(.notFound, "there is no incident \(into) that could take the alerts"))
+            }
+            switch policy.decide(command, subject, now: now) {
             case .failure(let refusal):
                 try RefusalRecord(
                     time: now, incident: command.number, actor: command.actor, action: command.action, refusal: refusal
                 ).insert(in: db)
-                try Self.remember(
-                    command, at: now, Result<Request.Answer, CommandRefusal>.failure(CommandRefusal(refusal)), in: db)
-                return .failure(CommandRefusal(refusal))
-            case .success(let draft):
-                try Self.write(draft, in: db)
+                let answer = Result<Request.Answer, CommandRefusal>.failure(CommandRefusal(refusal))
+                try Self.remember(command, at: now, answer, in: db)
+                return answer
+            case .success(let effect):
+                let (incident, other) = try Self.write(effect, in: db)
                 var response = Request.Answer()
-                response.incident = draft.incident.proto
-                if let entry = draft.entries.last { response.entry = entry.proto }
+                response.incident = incident.proto
+                if let entry = effect.draft.entries.last { response.entry = entry.proto }
+                if let other { response.take(other: other.proto) }
                 try Self.remember(command, at: now, .success(response), in: db)
                 return .success(response)
             }
@@ -43,9 +48,119 @@ extension ArchiveStore {
         return try result.get()
     }
 
+    // MARK: - What there is
+
+    private static func subject(
+        of command: Command, _ incident: IncidentRecord, in db: Database
+    ) throws -> CommandSubject {
+        var subject = CommandSubject(incident: incident)
+        switch command.kind {
+        case .transition(.reopen) where incident.state == .merged:
+            subject.other = try owner(afterMerging: incident, in: db)
+            let brought = try Row.fetchAll(
+                db, sql: "SELECT fingerprint, events FROM merged_alerts WHERE incident = ?",
+                arguments: [stored(incident.number)]
+            ).map { (fingerprint: $0[0] as String, events: UInt64(clamping: $0[1] as Int64)) }
+            subject.brought = brought.count
+            let held = try subject.other.map { try alerts(of: $0.number, in: db) } ?? []
+            let events = Dictionary(uniqueKeysWithValues: brought.map { ($0.fingerprint, $0.events) })
+            subject.alerts = held.compactMap { held in
+                events[held.alert.fingerprint].map { HeldAlert(alert: held.alert, events: min($0, held.events)) }
+            }
+        case .transition, .assign, .note, .severity: break
+        case .merge(let into):
+            subject.other = try IncidentRecord.find(into, in: db)
+            subject.alerts = try alerts(of: incident.number, in: db)
+        case .split:
+            subject.alerts = try alerts(of: incident.number, in: db)
+            subject.newNumber = try Tables.nextNumber(in: db)
+        }
+        return subject
+    }
+
+    /// Who has the alerts of a merged incident now: the end of the chain of merges.
+    private static func owner(afterMerging incident: IncidentRecord, in db: Database) throws -> IncidentRecord? {
+        var seen: Set<UInt64> = [incident.number]
+        var next = try IncidentRecord.find(incident.mergedInto, in: db)
+        while let owner = next, owner.state == .merged {
+            guard seen.insert(owner.number).inserted else {
+                throw ArchiveError(.corrupt, "the merges of incident \(incident.number) go in a circle")
+            }
+            next = try IncidentRecord.find(owner.mergedInto, in: db)
+        }
+        return next
+    }
+
+    /// The alerts that belong to an incident, in the order of their fingerprints.
+    private static func alerts(of number: UInt64, in db: Database) throws -> [HeldAlert] {
+        let columns = AlertRecord.columns.split(separator: ", ").map { "alerts.\($0)" }.joined(separator: ", ")
+        let rows = try Row.fetchCursor(
+            db,
+            sql: """
+                SELECT \(columns), incident_alerts.events FROM incident_alerts JOIN alerts USING (fingerprint)
+                WHERE incident_alerts.incident = ? AND alerts.incident = ? ORDER BY alerts.fingerprint
+                """, arguments: [stored(number), stored(number)])
+        var held: [HeldAlert] = []
+        while let row = try rows.next() {
+            held.append(HeldAlert(alert: try AlertRecord(row), events: UInt64(clamping: row[12] as Int64)))
+        }
+        return held
+    }
+
+    // MARK: - What is written
+
+    /// Returns the incidents as they are then.
+    private static func write(
+        _ effect: CommandEffect, in db: Database
+    ) throws -> (incident: IncidentRecord, other: IncidentRecord?) {
+        var drafts = [effect.draft] + (effect.other.map { [$0] } ?? [])
+        // Before what refers to them.
+        for draft in drafts { try draft.incident.save(in: db) }
+        if drafts.count > 1 {
+            try move(effect, in: db)
+            for index in drafts.indices { try recount(&drafts[index], in: db) }
+        }
+        for draft in drafts { try write(draft, in: db) }
+        return (drafts[0].incident, drafts.count > 1 ? drafts[1].incident : nil)
+    }
+
+    private static func move(_ effect: CommandEffect, in db: Database) throws {
+        let incident = effect.draft.incident
+        for move in effect.moves {
+            try LinkKey(incident: move.from, fingerprint: move.fingerprint).take(move.events, in: db)
+            try LinkKey(incident: move.to, fingerprint: move.fingerprint).add(move.events, in: db)
+            try db.cachedStatement(sql: "UPDATE alerts SET incident = ? WHERE fingerprint = ?").execute(
+                arguments: [stored(move.to), move.fingerprint])
+            if incident.state == .merged {
+                try db.cachedStatement(
+                    sql: "INSERT INTO merged_alerts (incident, fingerprint, events) VALUES (?, ?, ?)"
+                ).execute(arguments: [stored(incident.number), move.fingerprint, stored(move.events)])
+            }
+        }
+    }
+
+    /// Counts anew what the incident has, from the alerts themselves.
+    private static func recount(_ draft: inout IncidentDraft, in db: Database) throws {
+        let number = draft.incident.number
+        let row = try Row.fetchOne(
+            db, sql: "SELECT count(*), coalesce(sum(events), 0) FROM incident_alerts WHERE incident = ?",
+            arguments: [stored(number)])
+        let firing = try alertsFiring(of: number, in: db)
+        draft.edit {
+            $0.alertsTotal = UInt32(clamping: row?[0] as Int64? ?? 0)
+            $0.events = UInt64(clamping: row?[1] as Int64? ?? 0)
+            $0.alertsFiring = firing
+        }
+    }
+
     private static func write(_ draft: IncidentDraft, in db: Database) throws {
         try draft.incident.save(in: db)
         for entry in draft.entries { try entry.insert(incident: draft.incident.number, in: db) }
+        if draft.incident.state != .merged {
+            // Nothing is left to be undone.
+            try db.cachedStatement(sql: "DELETE FROM merged_alerts WHERE incident = ?").execute(
+                arguments: [stored(draft.incident.number)])
+        }
         if draft.resolvesAlerts {
             try db.execute(
                 sql: "UPDATE alerts SET state = ? WHERE state = ? AND incident = ? AND fingerprint IN "
@@ -77,16 +192,17 @@ extension ArchiveStore {
         let row = try Row.fetchOne(
             db,
             sql:
-                "SELECT code, message, response, incident, actor, action, text, waive_postmortem FROM commands WHERE id = ?",
+                "SELECT code, message, response, incident, actor, action, text, waive_postmortem, arguments FROM commands WHERE id = ?",
             arguments: [command.id])
         guard let row else { return nil }
+        let arguments = try command.arguments()
         let isSame =
-            row[3] == stored(command.number) && row[4] == command.actor && row[5] == command.action
+            row[8] == arguments && row[3] == stored(command.number) && row[4] == command.actor && row[5] == command.action
             && row[6] == command.text && row[7] == command.waivePostmortem
         guard isSame else {
             return .failure(
                 CommandRefusal(
-                    .invalidArgument, "the id \(command.id) was used for another command; give each its own"))
+                    .invalidArgument, "request_id \(command.id) was used for another command; give each its own"))
         }
         let number: Int64 = row[0]
         if let code = CommandRefusal.Code(rawValue: UInt32(clamping: number)) {
@@ -111,12 +227,13 @@ extension ArchiveStore {
         }
         try db.execute(
             sql: """
-                INSERT INTO commands (id, time, incident, actor, action, text, waive_postmortem, code, message, response)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO commands
+                    (id, time, incident, actor, action, text, waive_postmortem, code, message, response, arguments)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 command.id, stored(time), stored(command.number), command.actor, command.action, command.text,
-                command.waivePostmortem, code, message, response,
+                command.waivePostmortem, code, message, response, try command.arguments(),
             ])
     }
 }

@@ -14,15 +14,18 @@ struct IncidentDraft: Sendable, Equatable {
     init(_ incident: IncidentRecord) { self.incident = incident }
 
     /// A new incident: detected, then triaged.
-    init(opening incident: IncidentRecord, why: String, at time: UInt64) {
+    init(
+        opening incident: IncidentRecord, by actor: String = Lifecycle.automaticActor, why: String, at time: UInt64
+    ) {
         self.incident = incident
-        let origin = incident.recurs == 0 ? "" : "; recurs from incident \(incident.recurs)"
+        var text = incident.title
+        if incident.recurs > 0 { text += "; recurs from incident \(incident.recurs)" }
+        if incident.splitFrom > 0 { text += "; split from incident \(incident.splitFrom)" }
         record(
-            "detected", by: Lifecycle.automaticActor, incident.title + origin, before: "",
-            after: IncidentState.detected.name, at: incident.detectedAt)
-        let context = TransitionContext(actor: Lifecycle.automaticActor, now: time, priority: incident.priority)
+            "detected", by: actor, text, before: "", after: IncidentState.detected.name, at: incident.detectedAt)
+        let context = TransitionContext(actor: actor, now: time, priority: incident.priority)
         if case .success(let step) = Lifecycle.transition(from: .detected, to: .triaged, context: context) {
-            walk([step], by: Lifecycle.automaticActor, why, at: time)
+            walk([step], by: actor, why, at: time)
         }
         tell("opened")
     }
@@ -125,18 +128,17 @@ struct IncidentDraft: Sendable, Equatable {
         return true
     }
 
-    /// Severity and priority only ever rise while an incident is open; a real event makes a drill real.
+    /// By themselves, severity and priority only ever rise while an incident is open; a real event makes a drill real. Once a
+    /// person has set the severity, only what is worse than all that was known then raises anything.
     mutating func raise(_ severity: Severity, _ priority: Priority, drill: Bool, why: String, at time: UInt64) {
         let actor = Lifecycle.automaticActor
-        if severity > incident.severity {
-            record(
-                "severity-changed", by: actor, why, before: incident.severity.name, after: severity.name, at: time)
-            incident.severity = severity
+        let isNews = incident.judgedSeverity.map { severity > $0 } ?? true
+        if isNews, severity > incident.severity {
+            set(severity, by: actor, why, at: time)
             tell("updated")
         }
-        if priority < incident.priority {
-            record("priority-changed", by: actor, why, before: incident.priority.name, after: priority.name, at: time)
-            incident.priority = priority
+        if isNews, priority < incident.priority {
+            set(priority, by: actor, why, at: time)
             tell("updated")
         }
         if incident.drill, !drill {
@@ -144,6 +146,16 @@ struct IncidentDraft: Sendable, Equatable {
             incident.drill = false
             tell("updated")
         }
+    }
+
+    mutating func set(_ severity: Severity, by actor: String, _ why: String, at time: UInt64) {
+        record("severity-changed", by: actor, why, before: incident.severity.name, after: severity.name, at: time)
+        incident.severity = severity
+    }
+
+    mutating func set(_ priority: Priority, by actor: String, _ why: String, at time: UInt64) {
+        record("priority-changed", by: actor, why, before: incident.priority.name, after: priority.name, at: time)
+        incident.priority = priority
     }
 
     /// Counters, names and texts that no guard looks at.

@@ -11,10 +11,11 @@ struct IncidentPolicy: Sendable, Equatable {
     var resolvesAutomatically: Bool
     /// An alert that is less bad than this opens no incident and reopens none: it is recorded, and needs nobody.
     var minimumSeverity = Severity.minor
+    /// For what a person makes of an incident; what triage sent has its priority.
+    var matrix = PriorityMatrix.standard
 
     /// The cause where nobody stated one and no runbook claims the fix.
     static let resolvedByItself = "alert resolved by itself"
-    private static let servicesMax = 64
     private static let actor = Lifecycle.automaticActor
 
     /// What is to be written.
@@ -92,17 +93,18 @@ struct IncidentPolicy: Sendable, Equatable {
         return outcome
     }
 
-    /// Whether an incident that a person dismissed or merged still speaks for its firing alert: for the window, and for
+    /// Whether an incident that a person dismissed still speaks for its firing alert: for the window, and for
     /// nothing worse than what they saw.
     private func holds(_ incident: IncidentRecord, against facts: AlertFacts, since alert: AlertRecord) -> Bool {
         switch incident.state {
-        case .dismissed, .merged:
+        case .dismissed:
             guard facts.severity <= max(incident.severity, alert.severity), facts.drill || !incident.drill else {
                 return false
             }
             let elapsed = facts.lastAt > incident.updatedAt ? facts.lastAt - incident.updatedAt : 0
             return Duration.milliseconds(Int64(clamping: elapsed)) <= reopenWindow
-        case .detected, .triaged, .acknowledged, .investigating, .mitigated, .resolved, .closed: return false
+        // A merged one has no alerts: those it had are another incident's.
+        case .detected, .triaged, .acknowledged, .investigating, .mitigated, .resolved, .closed, .merged: return false
         }
     }
 
@@ -142,12 +144,9 @@ struct IncidentPolicy: Sendable, Equatable {
 
     private func add(_ facts: AlertFacts, to incident: inout IncidentRecord) {
         incident.events += facts.events
+        incident.impact = max(incident.impact ?? .low, facts.impact)
         if incident.runbook.isEmpty { incident.runbook = facts.runbook }
-        if !facts.service.isEmpty, !incident.services.contains(facts.service),
-            incident.services.count < Self.servicesMax
-        {
-            incident.services.append(facts.service)
-        }
+        incident.add(service: facts.service)
     }
 
     // MARK: - Resolves
@@ -231,6 +230,16 @@ struct IncidentPolicy: Sendable, Equatable {
         }
         draft.finish(at: time)
         return (draft, refusals)
+    }
+}
+
+extension IncidentRecord {
+    private static let servicesMax = 64
+
+    /// One more service that it is about; past the bound it is left out.
+    mutating func add(service: String) {
+        guard !service.isEmpty, !services.contains(service), services.count < Self.servicesMax else { return }
+        services.append(service)
     }
 }
 

@@ -33,6 +33,14 @@ struct IncidentRecord: Sendable, Equatable {
     var mitigatedBy = ""
     /// The earlier incident of the same alert; 0: none.
     var recurs: UInt64 = 0
+    /// The widest that was reported, as far as known.
+    var impact: Level?
+    /// The worst severity that was known when a person set the severity; nil: nobody did.
+    var judgedSeverity: Severity?
+    /// The incident it was merged into; 0: none.
+    var mergedInto: UInt64 = 0
+    /// The incident it was split off from; 0: none.
+    var splitFrom: UInt64 = 0
     /// Of the alert that opened it.
     var labels: [String: String] = [:]
 
@@ -60,6 +68,8 @@ struct IncidentRecord: Sendable, Equatable {
         incident.drill = drill
         incident.updatedAt = updatedAt
         incident.version = version
+        incident.mergedInto = mergedInto
+        incident.splitFrom = splitFrom
         return incident
     }
 }
@@ -96,6 +106,7 @@ struct AlertRecord: Sendable, Equatable {
         alert.episode = episode
         alert.rule = rule
         alert.labels = labels
+        alert.incident = incident
         return alert
     }
 }

@@ -26,8 +26,33 @@ enum Schema {
             try db.execute(sql: "PRAGMA application_id = \(applicationID)")
             try db.execute(sql: tables)
         }
+        migrator.registerMigration("2: merge, split, severity") { try $0.execute(sql: mergeAndSplit) }
         return migrator
     }
+
+    // `impact` is the number of incident.proto; 0, of incidents from before, what follows from the severity. `judged_severity`:
+    // the worst that was known when a person set the severity; 0: nobody did. incident_alerts has the events that were counted
+    // while the alert was the incident's: before, every incident had one alert.
+    private static let mergeAndSplit = """
+        ALTER TABLE incidents ADD COLUMN impact INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE incidents ADD COLUMN judged_severity INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE incidents ADD COLUMN merged_into INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE incidents ADD COLUMN split_from INTEGER NOT NULL DEFAULT 0;
+
+        ALTER TABLE incident_alerts ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
+        UPDATE incident_alerts SET events = (SELECT events FROM incidents WHERE number = incident);
+
+        -- What a merged incident had when it was merged: that much comes back to it if that is undone.
+        CREATE TABLE merged_alerts (
+            incident INTEGER NOT NULL REFERENCES incidents (number),
+            fingerprint TEXT NOT NULL REFERENCES alerts (fingerprint),
+            events INTEGER NOT NULL,
+            PRIMARY KEY (incident, fingerprint)
+        ) STRICT, WITHOUT ROWID;
+
+        -- What tells a command apart from others of its action, beside its text.
+        ALTER TABLE commands ADD COLUMN arguments TEXT NOT NULL DEFAULT '';
+        """
 
     // Times are milliseconds since 1970, 0 where not reached. Services and labels are JSON. States, severities and priorities
     // are the numbers of incident.proto; the state of an alert is a word, as there.

@@ -29,7 +29,7 @@ extension IncidentRecord {
     static let columns = """
         number, state, title, services, severity, priority, assignee, detected_at, triaged_at, acknowledged_at, mitigated_at, \
         resolved_at, closed_at, alerts_firing, alerts_total, events, cause, runbook, reopened, drill, updated_at, version, \
-        entries, mitigated_by, recurs, labels
+        entries, mitigated_by, recurs, labels, impact, judged_severity, merged_into, split_from
         """
 
     /// A row of `columns`.
@@ -66,6 +66,11 @@ extension IncidentRecord {
         mitigatedBy = row[23]
         recurs = unsigned(row[24])
         labels = try JSONText.decode(row[25])
+        let (impactNumber, judgedNumber): (Int64, Int64) = (row[26], row[27])
+        impact = Level(rawValue: UInt8(clamping: impactNumber))
+        judgedSeverity = Severity(rawValue: UInt8(clamping: judgedNumber))
+        mergedInto = unsigned(row[28])
+        splitFrom = unsigned(row[29])
     }
 
     static func find(_ number: UInt64, in db: Database) throws -> IncidentRecord? {
@@ -82,6 +87,7 @@ extension IncidentRecord {
             stored(mitigatedAt), stored(resolvedAt), stored(closedAt), Int64(alertsFiring), Int64(alertsTotal),
             stored(events), cause, runbook, Int64(reopened), drill, stored(updatedAt), stored(version),
             stored(entries), mitigatedBy, stored(recurs), try JSONText.encode(labels),
+            Int64(impact?.rawValue ?? 0), Int64(judgedSeverity?.rawValue ?? 0), stored(mergedInto), stored(splitFrom),
         ])
     }
 
@@ -205,5 +211,32 @@ enum Tables {
 
     static func nextNumber(in db: Database) throws -> UInt64 {
         unsigned(try Int64.fetchOne(db, sql: "SELECT max(number) FROM incidents") ?? 0) + 1
+    }
+}
+
+/// An alert in an incident it belongs or belonged to.
+struct LinkKey: Hashable, Sendable {
+    var incident: UInt64
+    var fingerprint: String
+
+    /// Counts events of the alert in the incident.
+    func add(_ events: UInt64, in db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO incident_alerts (incident, fingerprint, events) VALUES (?, ?, ?)
+                ON CONFLICT (incident, fingerprint) DO UPDATE SET events = events + excluded.events
+                """
+        ).execute(arguments: [stored(incident), fingerprint, stored(events)])
+    }
+
+    /// Takes events of the alert out of the incident; with the last the alert is none of it any more.
+    func take(_ events: UInt64, in db: Database) throws {
+        let arguments: StatementArguments = [stored(events), stored(incident), fingerprint]
+        try db.cachedStatement(
+            sql: "UPDATE incident_alerts SET events = events - ? WHERE incident = ? AND fingerprint = ?"
+        ).execute(arguments: arguments)
+        try db.cachedStatement(
+            sql: "DELETE FROM incident_alerts WHERE events <= 0 AND incident = ? AND fingerprint = ?"
+        ).execute(arguments: [stored(incident), fingerprint])
     }
 }

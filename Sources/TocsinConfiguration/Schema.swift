@@ -24,7 +24,7 @@ enum Schema {
         if !isEndpointSet, let first = hub.endpoints.first { endpoint = reachable(first) }
         let detectors = readDetectors(root, data: data)
         let (triage, triageWorkers) = root.section("triage", readTriage)
-        let archiver = root.section("archiver") { readArchiver($0, data: data) }
+        let archiver = root.section("archiver") { readArchiver($0, data: data, matrix: triage.matrix) }
         let gateway = root.section("gateway", readGateway)
         root.finish()
         return Configuration(
@@ -51,7 +51,9 @@ enum Schema {
         return LogSettings(level: level, format: LogSettings.Format(rawValue: format) ?? .logfmt)
     }
 
-    private static func readArchiver(_ section: Section, data: String) -> ArchiveConfiguration {
+    private static func readArchiver(
+        _ section: Section, data: String, matrix: PriorityMatrix
+    ) -> ArchiveConfiguration {
         ArchiveConfiguration(
             name: "archiver",
             databasePath: section.path(
@@ -65,6 +67,7 @@ enum Schema {
             incidentSeverity: section.read(
                 "incident_severity", .severity, default: .minor,
                 "An alert that is at least this bad opens an incident; others are recorded and need nobody."),
+            matrix: matrix,
             credit: section.read(
                 "credit", .integer(1...65_536), default: 2048, "Messages it holds at the same time."),
             batchMax: section.read(

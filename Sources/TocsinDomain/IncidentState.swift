@@ -79,6 +79,12 @@ public struct TransitionRefusal: Error, Sendable, Equatable, CustomStringConvert
         case postmortemMissing = "POSTMORTEM_MISSING"
         case reasonMissing = "REASON_MISSING"
         case reopenWindowPassed = "REOPEN_WINDOW_PASSED"
+        /// The incident that is to take alerts cannot.
+        case targetUnfit = "TARGET_UNFIT"
+        /// An alert that is to go does not belong to the incident.
+        case alertElsewhere = "ALERT_ELSEWHERE"
+        /// No alert would stay.
+        case nothingStays = "NOTHING_STAYS"
     }
 
     public var code: Code

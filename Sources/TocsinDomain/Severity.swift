@@ -87,6 +87,20 @@ public enum Level: UInt8, Sendable, CaseIterable, Comparable, CustomStringConver
     }
 }
 
+extension Severity {
+    /// How far it reaches where nobody says more of it. What needs nobody has no impact to speak of.
+    public var impact: Level {
+        switch self {
+        case .critical: .high
+        case .major: .medium
+        case .minor, .info: .low
+        }
+    }
+
+    /// How soon it harms where nobody says more of it.
+    public var urgency: Level { impact }
+}
+
 /// In which order incidents are worked on, from impact × urgency. Sorted ascending, the most urgent (`p1`) comes first.
 public enum Priority: UInt8, Sendable, CaseIterable, Comparable, CustomStringConvertible {
     case p1 = 1

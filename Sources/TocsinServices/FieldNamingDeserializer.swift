@@ -16,8 +16,7 @@ public struct FieldNamingDeserializer<Message: SwiftProtobuf.Message>: MessageDe
             return try ProtobufDeserializer<Message>().deserialize(bytes)
         } catch {
             let problem = bytes.withUnsafeBytes { Self.problem(in: Array($0)) }
-            throw RPCError(
-                code: .invalidArgument, message: "these bytes are no \(Message.protoMessageName): \(problem)", cause: error)
+            throw RPCError(code: .invalidArgument, message: "these bytes are no \(Message.protoMessageName): \(problem)")
         }
     }
 

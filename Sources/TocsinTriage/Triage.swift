@@ -54,7 +54,7 @@ public struct Triage: Sendable {
         let severity = rule?.severity ?? hinted
         let entry = configuration.services[service]
         let impact = rule?.impact ?? Self.impact(severity, entry)
-        let urgency = rule?.urgency ?? Self.urgency(severity)
+        let urgency = rule?.urgency ?? severity.urgency
         let priority = configuration.matrix[impact: impact, urgency: urgency]
 
         var why: String
@@ -102,18 +102,8 @@ public struct Triage: Sendable {
     /// Of the service where the catalogue has it, else as far as the severity tells. What needs nobody has none.
     private static func impact(_ severity: Severity, _ entry: ServiceEntry?) -> Level {
         if severity == .info { return .low }
-        guard let entry else {
-            return severity == .critical ? .high : severity == .major ? .medium : .low
-        }
+        guard let entry else { return severity.impact }
         return entry.impact ?? (entry.tier <= 1 ? .high : entry.tier == 2 ? .medium : .low)
-    }
-
-    private static func urgency(_ severity: Severity) -> Level {
-        switch severity {
-        case .critical: .high
-        case .major: .medium
-        case .minor, .info: .low
-        }
     }
 
     private static func words(forHint text: String, _ hint: Severity?, _ severity: Severity) -> String {

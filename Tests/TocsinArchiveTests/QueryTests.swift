@@ -63,6 +63,52 @@ struct QueryTests {
         #expect(try await Self.list(archive) { $0.pageSize = .max }.incidents.count == 1000)
     }
 
+    @Test("filters by state, owner, title, time and drill")
+    func moreFilters() async throws {
+        let archive = try await Self.archive()
+        try await archive.apply(update("6", ["7"], .trigger, .minor, at: 1000, service: "c", drill: true))
+        _ = try await archive.store.command(command("d", .assign, "bob", number: 3), now: TestArchive.now)
+        func numbers(_ fill: (inout Tocsin_V1_ListIncidentsRequest) -> Void) async throws -> [UInt64] {
+            try await Self.list(archive, fill).incidents.map(\.number)
+        }
+        #expect(try await numbers { $0.states = [.resolved, .dismissed] } == [2, 5])
+        #expect(try await numbers { $0.services = ["b", "c"] } == [6, 2])
+        #expect(try await numbers { $0.assignee = "bob" } == [3])
+        #expect(try await numbers { $0.unassigned = true } == [4, 6, 1, 2])
+        #expect(try await numbers { $0.titleContains = "C IS d" } == [6])
+        #expect(try await numbers { $0.titleContains = "100%" } == [])
+        #expect(try await numbers { $0.since = TestArchive.start + 1 } == [6])
+        #expect(try await numbers { $0.until = TestArchive.start + 1 } == [4, 3, 1, 2])
+        #expect(try await numbers { $0.drills = .only } == [6])
+        #expect(try await numbers { $0.drills = .exclude } == [4, 3, 1, 2])
+    }
+
+    @Test("pages hold everything once, though incidents come and go between them")
+    func pages() async throws {
+        let archive = try TestArchive()
+        let severities: [Tocsin_V1_Severity] = [.minor, .major, .critical]
+        try await archive.apply((1...50).map { .alert(update("f\($0)", ["e\($0)"], .trigger, severities[$0 % 3])) })
+        try await archive.apply((1...10).map { .alert(update("f\($0)", ["r\($0)"], .resolve, severities[$0 % 3], at: 9)) })
+        let whole = try await Self.list(archive).incidents.map(\.number)
+        var found: [UInt64] = []
+        var token = ""
+        var pages = 0
+        repeat {
+            let page = try await Self.list(archive) {
+                $0.pageSize = 7
+                $0.pageToken = token
+            }
+            found += page.incidents.map(\.number)
+            token = page.nextPageToken
+            pages += 1
+            // One comes before what is next, one that was seen goes.
+            try await archive.apply(update("new\(pages)", ["n\(pages)"], .trigger, .critical))
+            let gone = command("g\(pages)", .dismiss, "noise", number: found[pages - 1])
+            _ = try await archive.store.command(gone, now: TestArchive.now)
+        } while !token.isEmpty && pages < 20
+        #expect(found == whole && pages == 8)
+    }
+
     @Test("an event is traced to its fate, and to the incident of its alert once it is applied")
     func traces() async throws {
         let archive = try TestArchive()

@@ -95,6 +95,47 @@ struct StoreTests {
         #expect(error?.code == .foreign && error?.message.contains("newer version") == true)
     }
 
+    @Test("an archive of the first version is opened, keeps what it has, and counts on")
+    func older() async throws {
+        let archive = try TestArchive()
+        let new = try TestArchive()
+        try archive.store.close()
+        try FileManager.default.removeItem(atPath: archive.path)
+        let queue = try DatabaseQueue(path: archive.path)
+        try Schema.migrator.migrate(queue, upTo: "1: incidents, alerts, timeline, events, outbox")
+        // As that version left it after a critical alert of two events, an answered command and a dismissed incident.
+        try await new.apply([.alert(update("f", ["a", "b"])), .alert(update("g", ["c"], .trigger, .minor))])
+        let acknowledge = command("1", .acknowledge)
+        let answer = try await new.store.command(acknowledge, now: TestArchive.start + 60_000)
+        _ = try await new.store.command(command("2", .dismiss, "noise", number: 2), now: TestArchive.start + 60_000)
+        try new.store.close()
+        try await queue.writeWithoutTransaction { [path = new.path] db in
+            try db.execute(sql: "ATTACH ? AS new", arguments: [path])
+            try db.inTransaction {
+                for table in ["counters", "incidents", "alerts", "incident_alerts", "timeline", "events", "commands", "outbox"] {
+                    let columns = try db.columns(in: table).map(\.name).joined(separator: ", ")
+                    try db.execute(sql: "INSERT INTO main.\(table) (\(columns)) SELECT \(columns) FROM new.\(table)")
+                }
+                return .commit
+            }
+            try db.execute(sql: "DETACH new")
+        }
+        try queue.close()
+        try new.restart()
+
+        try archive.reopen()
+        #expect(try await archive.store.command(acknowledge, now: TestArchive.start + 90_000) == answer)
+        // How wide it reaches was not kept then.
+        try await new.store.write { try $0.execute(sql: "UPDATE incidents SET impact = 0") }
+        let (migrated, made) = (try await archive.dump(), try await new.dump())
+        #expect(migrated == made)
+        let merge = Tocsin_V1_MergeIncidentRequest.with {
+            ($0.requestID, $0.number, $0.actor, $0.into, $0.reason) = ("3", 1, "alice", 2, "one cause")
+        }
+        _ = try await archive.store.command(command("4", .reopen, "no noise", number: 2), now: TestArchive.start + 90_000)
+        #expect(try await archive.store.command(merge, now: TestArchive.start + 90_000).into.events == 3)
+    }
+
     @Test("a damaged file")
     func damaged() async throws {
         let error = try await Self.spoiled { path in

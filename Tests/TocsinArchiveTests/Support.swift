@@ -43,8 +43,11 @@ final class TestArchive {
     /// As after the death of one archiver and the start of another.
     func restart() throws {
         try store.close()
-        store = try Self.open(path, policy)
+        try reopen()
     }
+
+    /// Of one that was closed.
+    func reopen() throws { store = try Self.open(path, policy) }
 
     @discardableResult
     func apply(_ contents: [ArchiveItem.Content], from sequence: UInt64 = 1) async throws -> AppliedBatch {
