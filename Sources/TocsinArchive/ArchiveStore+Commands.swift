@@ -57,16 +57,11 @@ extension ArchiveStore {
         switch command.kind {
         case .transition(.reopen) where incident.state == .merged:
             subject.other = try owner(afterMerging: incident, in: db)
-            let brought = try Row.fetchAll(
+            subject.alerts = try subject.other.map { try alerts(of: $0.number, in: db) } ?? []
+            let rows = try Row.fetchCursor(
                 db, sql: "SELECT fingerprint, events FROM merged_alerts WHERE incident = ?",
-                arguments: [stored(incident.number)]
-            ).map { (fingerprint: $0[0] as String, events: UInt64(clamping: $0[1] as Int64)) }
-            subject.brought = brought.count
-            let held = try subject.other.map { try alerts(of: $0.number, in: db) } ?? []
-            let events = Dictionary(uniqueKeysWithValues: brought.map { ($0.fingerprint, $0.events) })
-            subject.alerts = held.compactMap { held in
-                events[held.alert.fingerprint].map { HeldAlert(alert: held.alert, events: min($0, held.events)) }
-            }
+                arguments: [stored(incident.number)])
+            while let row = try rows.next() { subject.brought[row[0]] = UInt64(clamping: row[1] as Int64) }
         case .transition, .assign, .note, .severity: break
         case .merge(let into):
             subject.other = try IncidentRecord.find(into, in: db)
@@ -102,7 +97,7 @@ extension ArchiveStore {
                 """, arguments: [stored(number), stored(number)])
         var held: [HeldAlert] = []
         while let row = try rows.next() {
-            held.append(HeldAlert(alert: try AlertRecord(row), events: UInt64(clamping: row[12] as Int64)))
+            held.append(HeldAlert(alert: try AlertRecord(row), events: UInt64(clamping: row[14] as Int64)))
         }
         return held
     }

@@ -11,10 +11,10 @@ struct CommandSubject: Sendable {
     var incident: IncidentRecord
     /// The incident it is merged into; or, of one that was merged, the one that has its alerts now. Nil if there is none.
     var other: IncidentRecord?
-    /// To merge or split: the alerts of the incident. To undo a merge: what it brought of the alerts that the other one has.
+    /// To merge or split: the alerts of the incident. To undo a merge: those of the other one.
     var alerts: [HeldAlert] = []
-    /// How many alerts a merged incident brought.
-    var brought = 0
+    /// The alerts that a merged incident brought, by fingerprint, and with how many events.
+    var brought: [String: UInt64] = [:]
     /// For the incident that is split off.
     var newNumber: UInt64 = 0
 }
@@ -205,15 +205,15 @@ extension IncidentPolicy {
         _ command: Command, _ subject: CommandSubject, _ now: UInt64
     ) -> Result<CommandEffect, TransitionRefusal> {
         let incident = subject.incident
+        // What is closed stays as it is.
         let other = subject.other.flatMap { $0.state == .closed ? nil : $0 }
-        let moves =
-            other.map { other in
-                subject.alerts.map {
-                    AlertMove(
-                        fingerprint: $0.alert.fingerprint, from: other.number, to: incident.number, events: $0.events)
-                }
-            } ?? []
-        var text = "\(command.text) (\(moves.count) of \(Self.count(subject.brought, "alert")) came back"
+        let going = other == nil ? [] : subject.alerts.filter { subject.brought[$0.alert.fingerprint] != nil }
+        let moves = going.map {
+            AlertMove(
+                fingerprint: $0.alert.fingerprint, from: other?.number ?? 0, to: incident.number,
+                events: min($0.events, subject.brought[$0.alert.fingerprint] ?? 0))
+        }
+        var text = "\(command.text) (\(moves.count) of \(Self.count(subject.brought.count, "alert")) came back"
         if let other = subject.other { text += " from incident \(other.number)" }
         text += ")"
         var draft = IncidentDraft(incident)
@@ -229,6 +229,7 @@ extension IncidentPolicy {
         let what = "incident \(incident.number) is taken up again, with \(Self.count(moves.count, "alert"))"
         left.record("unmerged", by: command.actor, "\(what): \(command.text)", at: now)
         left.tell("unmerged")
+        left.edit { Self.takeServices(of: going, among: subject.alerts, from: &$0) }
         return .success(CommandEffect(draft: draft, other: left, moves: moves))
     }
 
@@ -263,6 +264,7 @@ extension IncidentPolicy {
         draft.record(
             "split", by: command.actor, Command.isBlank(command.text) ? what : "\(what): \(command.text)", at: now)
         draft.tell("split")
+        draft.edit { Self.takeServices(of: going, among: subject.alerts, from: &$0) }
         let why = Command.isBlank(command.text) ? "its alerts are a matter of their own" : command.text
         let moves = going.map {
             AlertMove(
@@ -283,15 +285,24 @@ extension IncidentPolicy {
         let detectedAt = ordered.map(\.firstAt).min().map { max($0, subject.incident.detectedAt) } ?? now
         var created = IncidentRecord(
             number: subject.newNumber, state: .detected, title: Command.isBlank(title) ? ordered.first?.summary ?? "" : title,
-            services: [], severity: severity, priority: priority(of: severity, subject.incident.impact),
-            detectedAt: min(detectedAt, now))
+            services: [], severity: severity, priority: priority(of: severity, nil), detectedAt: min(detectedAt, now))
+        // As triage judged them, as far as that is known.
+        if let priority = ordered.compactMap(\.priority).min() { created.priority = priority }
+        created.impact = ordered.compactMap(\.impact).max()
         created.splitFrom = subject.incident.number
         created.labels = ordered.first?.labels ?? [:]
         created.drill = subject.incident.drill
-        created.impact = subject.incident.impact
         for alert in ordered { created.add(service: alert.service) }
         if Command.isBlank(created.title) { created.title = "\(created.services.first ?? ""): \(severity) alert" }
         return created
+    }
+
+    private static func takeServices(
+        of going: [HeldAlert], among all: [HeldAlert], from incident: inout IncidentRecord
+    ) {
+        let gone = Set(going.map(\.alert.fingerprint))
+        let left = all.map(\.alert).filter { !gone.contains($0.fingerprint) }
+        incident.remove(servicesOf: going.map(\.alert), left: left)
     }
 
     private static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }

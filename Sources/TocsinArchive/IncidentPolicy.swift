@@ -58,7 +58,7 @@ struct IncidentPolicy: Sendable, Equatable {
         alert.rule = facts.rule
         if let incident, alert.state.isOpen {
             if incident.state.isOpen || holds(incident, against: facts, since: alert) {
-                alert.severity = max(alert.severity, facts.severity)
+                alert.worsen(facts)
                 var draft = IncidentDraft(incident)
                 draft.edit { add(facts, to: &$0) }
                 if incident.state.isOpen {
@@ -71,7 +71,7 @@ struct IncidentPolicy: Sendable, Equatable {
         let isAlone = incident.map { !$0.state.isOpen } ?? true
         if facts.severity < minimumSeverity, isAlone {
             if alert.state.isOpen {
-                alert.severity = max(alert.severity, facts.severity)
+                alert.worsen(facts)
             } else {
                 alert.fire(facts)
             }
@@ -79,7 +79,7 @@ struct IncidentPolicy: Sendable, Equatable {
         }
         if incident == nil, alert.state.isOpen {
             // It has been firing all the time; only now it is bad enough.
-            alert.severity = facts.severity
+            alert.judge(facts)
         } else {
             alert.fire(facts)
         }
@@ -236,6 +236,13 @@ struct IncidentPolicy: Sendable, Equatable {
 extension IncidentRecord {
     private static let servicesMax = 64
 
+    /// It is no more about what only the alerts that go are about, unless nothing would be left.
+    mutating func remove(servicesOf going: [AlertRecord], left: [AlertRecord]) {
+        let gone = Set(going.map(\.service)).subtracting(left.map(\.service))
+        let rest = services.filter { !gone.contains($0) }
+        if !rest.isEmpty { services = rest }
+    }
+
     /// One more service that it is about; past the bound it is left out.
     mutating func add(service: String) {
         guard !service.isEmpty, !services.contains(service), services.count < Self.servicesMax else { return }
@@ -248,7 +255,20 @@ extension AlertRecord {
     fileprivate mutating func fire(_ facts: AlertFacts) {
         state = .firing
         episode += 1
-        severity = facts.severity
+        judge(facts)
         labels = facts.labels
+    }
+
+    fileprivate mutating func judge(_ facts: AlertFacts) {
+        severity = facts.severity
+        impact = facts.impact
+        priority = facts.priority
+    }
+
+    /// Further events of an episode.
+    fileprivate mutating func worsen(_ facts: AlertFacts) {
+        severity = max(severity, facts.severity)
+        impact = max(impact ?? facts.impact, facts.impact)
+        priority = min(priority ?? facts.priority, facts.priority)
     }
 }

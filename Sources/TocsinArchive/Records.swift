@@ -92,6 +92,9 @@ struct AlertRecord: Sendable, Equatable {
     /// Its latest incident; 0: it never fired.
     var incident: UInt64 = 0
     var labels: [String: String]
+    /// The widest, and the most urgent, of this episode; nil: not known.
+    var impact: Level?
+    var priority: Priority?
 
     var proto: Tocsin_V1_Alert {
         var alert = Tocsin_V1_Alert()

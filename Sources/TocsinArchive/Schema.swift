@@ -30,7 +30,7 @@ enum Schema {
         return migrator
     }
 
-    // `impact` is the number of incident.proto; 0, of incidents from before, what follows from the severity. `judged_severity`:
+    // Impact and priority are the numbers of incident.proto; 0, of what is from before, follows from the severity. `judged_severity`:
     // the worst that was known when a person set the severity; 0: nobody did. incident_alerts has the events that were counted
     // while the alert was the incident's: before, every incident had one alert.
     private static let mergeAndSplit = """
@@ -38,6 +38,9 @@ enum Schema {
         ALTER TABLE incidents ADD COLUMN judged_severity INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE incidents ADD COLUMN merged_into INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE incidents ADD COLUMN split_from INTEGER NOT NULL DEFAULT 0;
+
+        ALTER TABLE alerts ADD COLUMN impact INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE alerts ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 
         ALTER TABLE incident_alerts ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
         UPDATE incident_alerts SET events = (SELECT events FROM incidents WHERE number = incident);

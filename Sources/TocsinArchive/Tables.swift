@@ -96,7 +96,8 @@ extension IncidentRecord {
 
 extension AlertRecord {
     static let columns = """
-        fingerprint, state, service, summary, severity, first_at, last_at, events, episode, rule, incident, labels
+        fingerprint, state, service, summary, severity, first_at, last_at, events, episode, rule, incident, labels, impact, \
+        priority
         """
 
     /// A row of `columns`.
@@ -111,7 +112,9 @@ extension AlertRecord {
         self.init(
             fingerprint: fingerprint, state: state, service: row[2], summary: row[3], severity: severity,
             firstAt: unsigned(row[5]), lastAt: unsigned(row[6]), events: unsigned(row[7]), episode: small(row[8]),
-            rule: row[9], incident: unsigned(row[10]), labels: try JSONText.decode(row[11]))
+            rule: row[9], incident: unsigned(row[10]), labels: try JSONText.decode(row[11]),
+            impact: Level(rawValue: UInt8(clamping: row[12] as Int64)),
+            priority: Priority(rawValue: UInt8(clamping: row[13] as Int64)))
     }
 
     static func find(_ fingerprint: String, in db: Database) throws -> AlertRecord? {
@@ -125,6 +128,7 @@ extension AlertRecord {
         try statement.execute(arguments: [
             fingerprint, state.rawValue, service, summary, Int64(severity.rawValue), stored(firstAt), stored(lastAt),
             stored(events), Int64(episode), rule, stored(incident), try JSONText.encode(labels),
+            Int64(impact?.rawValue ?? 0), Int64(priority?.rawValue ?? 0),
         ])
     }
 

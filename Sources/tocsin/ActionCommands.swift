@@ -199,6 +199,13 @@ struct ReopenCommand: ActionCommand {
     @OptionGroup var actor: ActorOptions
     @OptionGroup var options: ClientOptionGroup
 
+    static func deed(_ answer: Tocsin_V1_ReopenIncidentResponse) -> String {
+        let deed = "\(answer.entry.verb) by \(answer.entry.actor.printable)"
+        // Not all that was merged away need have come back.
+        let total = answer.incident.alertsTotal
+        return answer.entry.verb == "restored" ? "\(deed) with \(total) alert\(total == 1 ? "" : "s")" : deed
+    }
+
     func fill(_ request: inout Tocsin_V1_ReopenIncidentRequest) { request.reason = reason }
 
     static func call(

@@ -166,8 +166,11 @@ struct ShowCommand: AsyncParsableCommand {
                     Table.Cell(TimeText.age(since: alert.lastAt)), Table.Cell(alert.rule), Table.Cell(alert.summary),
                 ])
         }
-        Terminal.print(alerts)
-        Terminal.print("")
+        // What was merged has none.
+        if !response.alerts.isEmpty {
+            Terminal.print(alerts)
+            Terminal.print("")
+        }
         // What happened is read to its end here; the terminal breaks the line.
         var timeline = Table(columns: [.left("TIME"), .left("WHO"), .left("WHAT")])
         for entry in response.timeline { timeline.add(TimeText.local(entry.time), entry.actor, entry.sentence) }

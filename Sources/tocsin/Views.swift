@@ -58,7 +58,7 @@ extension Tocsin_V1_Alert {
             "fingerprint": .string(fingerprint), "state": .string(state), "service": .string(service),
             "summary": .string(summary), "severity": .string(severity.name), "first_at": TimeText.json(firstAt),
             "last_at": TimeText.json(lastAt), "events": .unsigned(events), "episode": .unsigned(UInt64(episode)),
-            "rule": .text(rule), "labels": .table(labels),
+            "rule": .text(rule), "labels": .table(labels), "incident": incident == 0 ? .null : .unsigned(incident),
         ]
     }
 }

@@ -90,6 +90,57 @@ struct SystemTests {
         }
     }
 
+    @Test("incidents are judged, merged, split and taken up again; lists are filtered and paged")
+    func mergeAndSplit() async throws {
+        try await Workplace.with { place async throws in
+            _ = try await up(place)
+            let shop = try await report(place, "Shop is down", "shop", "critical")
+            let mail = try await report(place, "Mail is slow", "mail", "minor")
+            let search = try await report(place, "Search fails", "search", "major")
+
+            let judged = try await place.run("severity", "\(mail)", "SEV2", "--reason", "all customers")
+            #expect(judged.output == "#\(mail) major P3 by alice: Mail is slow (triaged)\n")
+            let merged = try await place.run("merge", "\(mail)", "#\(shop)", "--reason", "one network")
+            #expect(merged.output == "#\(mail) merged into #\(shop) by alice: Mail is slow (merged)\n")
+            #expect(try await place.run("merge", "\(search)", "\(shop)", "--reason", "one network").code == 0)
+            #expect(try await place.run("merge", "\(shop)", "\(shop)", "--reason", "x").errors.contains("TARGET_UNFIT"))
+            // What its alert brings later is the other incident's.
+            #expect(try await report(place, "Mail is slow", "mail", "minor") == shop)
+
+            let shown = try await place.run("show", "\(shop)", "--output", "json").json()
+            let alerts = try #require(shown["alerts"] as? [[String: Any]])
+            #expect(alerts.count == 3 && alerts.allSatisfy { $0["incident"] as? Int == shop })
+            let fingerprint = try #require(alerts.first { $0["service"] as? String == "search" }?["fingerprint"] as? String)
+            let beginning = String(fingerprint.prefix(8))
+            #expect(try await place.run("show", "\(shop)").output.contains(beginning))
+            let split = try await place.run(
+                "split", "\(shop)", beginning, "--title", "Search alone", "--output", "json"
+            ).json()
+            let created = try #require(split["created"] as? [String: Any])
+            #expect(created["title"] as? String == "Search alone" && created["split_from"] as? Int == shop)
+            let unknown = try await place.run("split", "\(shop)", "nosuch")
+            #expect(unknown.code == 1 && unknown.errors.contains("has no alert nosuch"))
+            let reopened = try await place.run("reopen", "\(mail)", "two causes")
+            #expect(reopened.output == "#\(mail) restored by alice with 1 alert: Mail is slow (triaged)\n")
+            #expect(try await place.run("ack", "\(mail)").code == 0)
+            let released = try await place.run("release", "\(mail)")
+            #expect(released.output == "#\(mail) released by alice: Mail is slow (triaged)\n")
+
+            func numbers(_ arguments: String...) async throws -> (numbers: [Int], next: String?) {
+                let list = try await place.run(["list", "--output", "json"] + arguments).json()
+                let incidents = try #require(list["incidents"] as? [[String: Any]])
+                return (incidents.compactMap { $0["number"] as? Int }, list["next_page_token"] as? String)
+            }
+            #expect(try await numbers("--state", "merged").numbers == [search])
+            #expect(try await numbers("--text", "alone").numbers == [created["number"] as? Int])
+            let first = try await numbers("--limit", "1")
+            #expect(first.numbers == [shop])
+            let second = try await numbers("--limit", "5", "--page", try #require(first.next))
+            #expect(second.numbers.count == 2 && second.next == nil)
+            #expect(try await place.run("list", "--page", "nonsense").errors.contains("page_token"))
+        }
+    }
+
     @Test("what is not there is said with the code for it, and nothing on standard output")
     func notFound() async throws {
         try await Workplace.with { place async throws in

@@ -126,7 +126,9 @@ struct StoreTests {
         try archive.reopen()
         #expect(try await archive.store.command(acknowledge, now: TestArchive.start + 90_000) == answer)
         // How wide it reaches was not kept then.
-        try await new.store.write { try $0.execute(sql: "UPDATE incidents SET impact = 0") }
+        try await new.store.write {
+            try $0.execute(sql: "UPDATE incidents SET impact = 0; UPDATE alerts SET impact = 0, priority = 0")
+        }
         let (migrated, made) = (try await archive.dump(), try await new.dump())
         #expect(migrated == made)
         let merge = Tocsin_V1_MergeIncidentRequest.with {
