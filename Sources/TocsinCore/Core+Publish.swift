@@ -37,8 +37,10 @@ extension Core {
     mutating func publish(
         _ peer: PeerID, _ request: UInt64, _ metas: [MessageMeta], _ now: Moment, _ effects: inout [Effect]
     ) {
-        guard pendingCount + metas.count <= options.pendingMessages else {
-            let error = WireError(.storageFailed, "\(pendingCount) messages wait for the disk already; send again later")
+        // What is pending may be the answer to duplicates alone.
+        guard pendingCount + metas.count <= options.pendingMessages, pending.count < options.pendingMessages else {
+            let error = WireError(
+                .storageFailed, "\(max(pendingCount, pending.count)) messages or answers wait for the disk already; send again later")
             return effects.append(.status(peer, id: request, error))
         }
         var kept: [Int]?

@@ -222,7 +222,7 @@ public struct Core {
         _ peer: PeerID, _ subscription: UInt64, _ name: String, _ credit: UInt32
     ) throws(WireError) {
         guard let pool = poolIndex[name] else {
-            throw WireError(.unknownPool, "there is no pool \"\(name)\"; declare it first")
+            throw WireError(.unknownPool, "there is no pool \"\(name.shortened(to: 64))\"; declare it first")
         }
         guard credit >= 1, credit <= UInt32(Limits.credit) else {
             throw WireError(.badCredit, "credit \(credit); 1 to \(Limits.credit) are possible")

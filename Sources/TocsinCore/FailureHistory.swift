@@ -43,7 +43,7 @@ struct FailureHistory: Sendable {
 
 extension String {
     /// At most `limit` bytes, cut between characters.
-    func shortened(to limit: Int) -> String {
+    package func shortened(to limit: Int) -> String {
         guard utf8.count > limit else { return self }
         var end = utf8.index(startIndex, offsetBy: limit)
         while end.samePosition(in: unicodeScalars) == nil { end = utf8.index(before: end) }

@@ -57,7 +57,8 @@ extension Engine {
                 }
                 for letter in letters {
                     let slice = try journal.message(letter.sequence)
-                    bytes += slice?.count ?? 0
+                    let history = core.failures(pool: pool, letter.sequence)
+                    bytes += history.reduce(letter.reason.utf8.count + (slice?.count ?? 0)) { $0 + $1.reason.utf8.count }
                     if bytes > Limits.callMessageBytes / 2 { break }
                     var entry = Tocsin_V1_DeadLetter()
                     entry.pool = pool
@@ -65,7 +66,7 @@ extension Engine {
                     entry.attempts = UInt32(letter.attempts)
                     entry.reason = letter.reason
                     entry.time = letter.time
-                    entry.history = core.failures(pool: pool, letter.sequence).map { failed in
+                    entry.history = history.map { failed in
                         var attempt = Tocsin_V1_FailedAttempt()
                         attempt.attempt = UInt32(failed.attempt)
                         attempt.time = failed.time

@@ -23,6 +23,7 @@ extension Engine {
 
     private mutating func park(_ peer: PeerID, _ subscription: UInt64, _ rows: ArraySlice<DeliveryEntry>) {
         isWaitingForReader = true
+        parkedRows += rows.count
         parked.append(ParkedDelivery(peer: peer, subscription: subscription, rows: Array(rows)))
     }
 
@@ -30,20 +31,25 @@ extension Engine {
     mutating func deliverParked(_ now: Moment) throws {
         guard !parked.isEmpty else { return }
         let waiting = parked
+        let isLong = parkedRows >= parkedLimit
         parked = []
+        parkedRows = 0
         var blocked: Set<PeerID> = []
         for delivery in waiting where core.isWelcomed(delivery.peer) {
-            guard !blocked.contains(delivery.peer), !link.isBusy(delivery.peer) else {
+            let isBlocked = blocked.contains(delivery.peer) || link.isBusy(delivery.peer)
+            var rows = delivery.rows
+            if !isBlocked || isLong { rows.removeAll { !core.isOut($0, to: delivery.peer, delivery.subscription) } }
+            guard !isBlocked else {
                 blocked.insert(delivery.peer)
-                park(delivery.peer, delivery.subscription, delivery.rows[...])
+                if !rows.isEmpty { park(delivery.peer, delivery.subscription, rows[...]) }
                 continue
             }
-            let rows = delivery.rows.filter { core.isOut($0, to: delivery.peer, delivery.subscription) }
             let rest = try send(delivery.peer, delivery.subscription, rows[...], now)
             guard !rest.isEmpty else { continue }
             blocked.insert(delivery.peer)
             park(delivery.peer, delivery.subscription, rest)
         }
+        if isLong { parkedLimit = max(4096, 2 * parkedRows) }
         try perform(now)
     }
 

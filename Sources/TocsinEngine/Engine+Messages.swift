@@ -43,8 +43,8 @@ extension Engine {
         case .hello:
             let hello: Tocsin_V1_Hello = try Self.decode(parts[1])
             let description = PeerDescription(
-                name: String(hello.name.prefix(64)), role: String(hello.role.prefix(64)),
-                software: String(hello.software.prefix(64)))
+                name: hello.name.shortened(to: 64), role: hello.role.shortened(to: 64),
+                software: hello.software.shortened(to: 64))
             try step(.hello(peer, description), now)
         case .heartbeat: try step(.heartbeat(peer, id: header.id), now)
         case .goodbye:

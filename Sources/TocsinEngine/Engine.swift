@@ -25,6 +25,9 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     var taps: [TapState] = []
     /// Deliveries kept back from peers that read too slowly, in order.
     var parked: [ParkedDelivery] = []
+    /// Rows in them, and reaching how many those that were given to somebody else meanwhile are dropped.
+    var parkedRows = 0
+    var parkedLimit = 4096
     /// Something is kept back until a peer has read: nobody tells when that is.
     var isWaitingForReader = false
     /// Calls of the hub's own service whose request has not come yet: their methods. The core bounds and ends them.
@@ -192,8 +195,15 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         if journal.canRoll {
             // What does not fit any more goes after the checkpoint, which does not count it.
             _ = flushControl(now)
+            let checkpoint = core.checkpoint()
+            // In a segment that has nothing but its head it would not fit either.
+            let most = journal.options.segmentBytes - reserve - checkpoint.count - 4 * BatchHeader.size
+            guard bytes <= most else {
+                return .never(
+                    WireError(.tooLarge, "a batch of \(bytes) bytes; with its pools this hub takes \(most); send smaller ones"))
+            }
             journal.roll()
-            append(.checkpoint, core.checkpoint(), now)
+            append(.checkpoint, checkpoint, now)
             let isAll = flushControl(now)
             release(now)
             return isAll && journal.room >= bytes + reserve ? .ready : .soon

@@ -152,6 +152,17 @@ struct SessionTests {
         #expect(accepted(hub.take()).map(\.stored) == [2, 2], "the refused ids were not remembered")
     }
 
+    @Test("so are the answers to duplicates that wait for it")
+    func pendingDuplicates() throws {
+        var options = TestHub.options()
+        options.pendingMessages = 3
+        var hub = try TestHub.withWorker(options: options)
+        for request in UInt64(1)...4 { try hub.publish(1, request: request, [TestMessage(id: "1")]) }
+        #expect(hub.statuses().map(\.reason) == [.storageFailed])
+        try hub.sync()
+        #expect(accepted(hub.take()).map(\.stored) == [1, 0, 0])
+    }
+
     @Test("declaring again confirms, with other limits changes them, with other filters is refused")
     func declare() throws {
         var hub = try TestHub.withWorker()

@@ -1,16 +1,17 @@
 import TestSupport
 import Testing
 import TocsinCore
-import TocsinEngine
 import TocsinJournal
 import TocsinWire
 
+@testable import TocsinEngine
+
 /// Goal: what a peer does not read waits in the journal and not in memory, and nothing of it is lost, doubled or out of order.
 @Suite("Slow readers") struct SlowReaderTests {
-    private func hub(visibility: UInt64 = 60_000) throws -> TestEngine<MemoryDisk> {
+    private func hub(visibility: UInt64 = 60_000, attempts: UInt32 = 5) throws -> TestEngine<MemoryDisk> {
         var options = EngineOptions()
         options.journal.segmentBytes = 64 << 10
-        options.pools = [try PoolDefinition(name: "work", filters: ["a.>"], visibility: visibility)]
+        options.pools = [try PoolDefinition(name: "work", filters: ["a.>"], visibility: visibility, maxAttempts: attempts)]
         var hub = try TestEngine(MemoryDisk(), options)
         for peer in UInt64(1)...3 { try hub.hello(peer) }
         try hub.run()
@@ -99,5 +100,24 @@ import TocsinWire
         try hub.run()
         #expect(hub.peers.released == [9, 10])
         #expect(hub.peers.take(.status, of: 9).count == 1 && hub.peers.take(.status, of: 10).count == 1)
+    }
+
+    @Test("what a worker that never reads is given again and again is remembered only as often as it is out")
+    func again() throws {
+        var hub = try hub(visibility: 100, attempts: 255)
+        _ = try hub.subscribe(2, "work", credit: 1000)
+        hub.peers.busy = [2]
+        hub.publish(1, try (1...1000).map { try envelope(id: "m\($0)", subject: "a.b") })
+        try hub.run()
+        for _ in 1...30 {
+            hub.clock.milliseconds += 100
+            hub.send(2, .heartbeat, [])
+            try hub.run()
+        }
+        #expect(hub.engine.core.inFlight == 1000)
+        #expect(hub.engine.parked.reduce(0) { $0 + $1.rows.count } <= 8192)
+        hub.peers.busy = []
+        try hub.run()
+        #expect(Set(hub.delivered(2).map(\.entry.sequence)) == Set(1...1000))
     }
 }

@@ -59,19 +59,26 @@ struct TestEngine<D: Disk> {
         while idle < 3 {
             clock.milliseconds += 10
             var isBusy = try engine.turn()
-            if let work = engine.takeWork() {
-                try work.perform(on: disk)
-                try engine.written()
-                isBusy = true
-            }
-            while let job = engine.takeJob() {
-                var failure: DiskError?
-                do { try job.perform(on: disk) } catch { failure = error }
-                engine.finished(job, failure)
-                isBusy = true
-            }
+            if try work() { isBusy = true }
             idle = isBusy || !peers.incoming.isEmpty ? 0 : idle + 1
         }
+    }
+
+    /// The work of the hub's threads; false if there is none.
+    @discardableResult mutating func work() throws -> Bool {
+        var hasWorked = false
+        if let work = engine.takeWork() {
+            try work.perform(on: disk)
+            try engine.written()
+            hasWorked = true
+        }
+        while let job = engine.takeJob() {
+            var failure: DiskError?
+            do { try job.perform(on: disk) } catch { failure = error }
+            engine.finished(job, failure)
+            hasWorked = true
+        }
+        return hasWorked
     }
 
     @discardableResult mutating func send(_ peer: PeerID, _ kind: Kind, count: Int = 0, _ body: [Bytes]) -> UInt64 {
@@ -112,7 +119,8 @@ struct TestEngine<D: Disk> {
         return send(peer, .subscribe, [try bytes(spec)])
     }
 
-    mutating func settle(_ peer: PeerID, _ subscription: UInt64, _ entries: [SettleEntry]) {
+    /// `reason`: of each entry.
+    mutating func settle(_ peer: PeerID, _ subscription: UInt64, _ entries: [SettleEntry], reason: String? = nil) {
         var writer = ByteWriter()
         for entry in entries {
             let row = writer.extend(by: SettleEntry.size)
@@ -122,15 +130,26 @@ struct TestEngine<D: Disk> {
             row.storeBigEndian(entry.outcome.rawValue, at: 16)
             row.storeBigEndian(entry.delay, at: 20)
         }
-        send(peer, Header(.settle, id: subscription, count: entries.count), [writer.finish()])
+        var body = [writer.finish()]
+        if let reason {
+            var reasons: [UInt8] = []
+            for _ in entries { LengthPrefixed.append(reason.utf8, to: &reasons) }
+            body.append(Bytes(reasons))
+        }
+        send(peer, Header(.settle, id: subscription, count: entries.count), body)
     }
 
     /// Gives all dead letters of a pool to it again.
     mutating func revive(_ peer: PeerID, _ pool: String) throws {
-        var head = Tocsin_V1_CallHead()
-        head.method = "tocsin.v1.BrokerAdmin/RetryDeadLetters"
         var request = Tocsin_V1_RetryDeadLettersRequest()
         request.pool = pool
+        try administer(peer, "RetryDeadLetters", request)
+    }
+
+    /// A call of the hub's own service.
+    mutating func administer(_ peer: PeerID, _ method: String, _ request: some SwiftProtobuf.Message) throws {
+        var head = Tocsin_V1_CallHead()
+        head.method = "tocsin.v1.BrokerAdmin/\(method)"
         var body: [UInt8] = []
         LengthPrefixed.append(try request.serializedBytes() as [UInt8], to: &body)
         send(peer, .call, count: 1, [try bytes(head), Bytes(body)])
