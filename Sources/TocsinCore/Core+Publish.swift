@@ -39,8 +39,8 @@ extension Core {
     ) {
         // What is pending may be the answer to duplicates alone.
         guard pendingCount + metas.count <= options.pendingMessages, pending.count < options.pendingMessages else {
-            let error = WireError(
-                .storageFailed, "\(max(pendingCount, pending.count)) messages or answers wait for the disk already; send again later")
+            let waiting = max(pendingCount, pending.count)
+            let error = WireError(.storageFailed, "\(waiting) messages or answers wait for the disk already; send again later")
             return effects.append(.status(peer, id: request, error))
         }
         var kept: [Int]?
