@@ -32,7 +32,7 @@ extension Schema {
             "And for how long at most.")
         let maxBytes = section.read(
             "max_size", .size(atLeast: 0), default: 0,
-            "What the journal may take on disk; beyond, publishers are refused. 0: all there is.")
+            "What the journal may take on disk before publishers are refused. 0: all there is.")
         let drain = section.read(
             "drain", .duration, default: .seconds(2),
             "How long a hub that is stopped waits for workers to settle what they hold.")

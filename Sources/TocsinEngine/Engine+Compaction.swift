@@ -17,19 +17,23 @@ extension Engine {
     /// Carried at once at most: what one turn spends on it.
     private static var carriedAtOnce: Int { 256 }
     private var carriedBytesAtOnce: Int { min(256 << 10, journal.options.segmentBytes / 4) }
-    /// The journal takes at least so many times what is needed of it: carrying it all costs less than a third of what that frees.
-    private static var worthwhile: Int { 4 }
+    /// Whether what carrying frees is worth its cost: where no more than a quarter of the messages is needed, that is a third of
+    /// it. A journal at its limit cannot choose: there, up to three quarters.
+    private func isWorthwhile(needed: Int, of messages: Int) -> Bool {
+        needed * 4 <= (journal.isAtLimit ? 3 * messages : messages)
+    }
 
     /// Begins with the next segment, if it is worth it: it would be released if nothing in it was needed.
     mutating func considerCompaction(_ now: Moment) {
-        guard compaction == nil, core.canRestate, let next = journal.compactable(from: carriedBelow),
+        // Past the limit it would take more than it frees.
+        guard compaction == nil, !journal.isPastLimit, core.canRestate, let next = journal.compactable(from: carriedBelow),
             next.messages.upperBound <= dedupFloor(now)
         else { return }
         let bytes = journal.bytes(from: next.segment)
-        let isFull = journal.prepareFailure?.code == .full
+        let isFull = journal.isAtLimit || journal.prepareFailure?.code == .full
         guard bytes > journal.options.retainBytes || isFull || journal.isOutdated(next.segment, now: now.wall) else { return }
         let messages = Int(journal.nextSequence - next.messages.lowerBound) + journal.carriedCount
-        guard core.neededMost * Self.worthwhile <= messages else { return }
+        guard isWorthwhile(needed: core.neededMost, of: messages) else { return }
         let needed = journal.carried(in: next.segment) + core.needed(in: next.messages)
         compaction = Compaction(segment: next.segment, end: next.messages.upperBound, left: needed[...])
     }
@@ -59,7 +63,7 @@ extension Engine {
         compaction?.left = batch.rest
         guard batch.rest.isEmpty else { return true }
         compaction = nil
-        carriedBelow = current.end
+        carriedBelow = max(carriedBelow, current.end)
         release(now)
         return compaction != nil
     }

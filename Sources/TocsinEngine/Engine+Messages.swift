@@ -141,7 +141,7 @@ extension Engine {
             throw WireError(.badLengthPrefix, "the header announces \(header.count) messages, the body has \(count)")
         }
         guard count > 0 else { throw WireError(.badBody, "a publish without messages") }
-        switch makeRoom(body.count, now) {
+        switch makeRoom(body.count, forNew: true, now) {
         case .ready: break
         case .soon: return hold(received)
         case .never(let error): throw error

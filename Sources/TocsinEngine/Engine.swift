@@ -114,7 +114,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             retryJobsAt = now.steady + 1000
             release(now)
             journal.retryJobs()
-        } else if now.steady >= releasedAt + 60_000 {
+        } else if now.steady >= releasedAt + (journal.isAtLimit ? 1000 : 60_000) {
             release(now)
         }
         return more
@@ -145,7 +145,9 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         let since = controlSince ?? now.steady
         controlSince = since
         if core.controlBytes > reserve / 4 || core.isControlAwaited { return true }
-        return writing == nil && (journal.queuedBytes > 0 || now.steady >= since + options.controlAfter)
+        // Where no more segments can be made, many together take less of the last one.
+        let wait = journal.prepareFailure == nil ? options.controlAfter : max(options.controlAfter, 1000)
+        return writing == nil && (journal.queuedBytes > 0 || now.steady >= since + wait)
     }
 
     /// Milliseconds until `turn` is needed though nothing comes in.
@@ -178,20 +180,34 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     /// Room kept in each segment for control batches, so that settlements can be written where messages cannot.
     var reserve: Int { journal.options.segmentBytes / 8 }
 
+    /// The last publisher was refused because the journal had its limit.
+    private var hasRefused = false
+    /// Whether publishers are refused because the journal has its limit.
+    public var isAtLimit: Bool { hasRefused && journal.isAtLimit }
+
     enum Room {
         case ready, soon
         case never(WireError)
     }
 
-    /// Whether a batch of messages of this size can be appended now. Begins the next segment where needed.
-    mutating func makeRoom(_ bytes: Int, _ now: Moment) -> Room {
+    /// Whether a batch of this size can be appended now. Begins the next segment where needed; for new messages only within the
+    /// journal's limit, as what is written about those that are there is what makes room again.
+    mutating func makeRoom(_ bytes: Int, forNew isNew: Bool = false, _ now: Moment) -> Room {
         guard bytes + 2 * reserve <= journal.options.segmentBytes else {
             return .never(
                 WireError(
                     .tooLarge,
                     "a batch of \(bytes) bytes; this hub takes \(journal.options.segmentBytes - 2 * reserve); send smaller ones"))
         }
-        if journal.room >= bytes + reserve { return .ready }
+        let fits = journal.room >= bytes + reserve
+        if isNew { hasRefused = fits ? journal.isPastLimit : journal.isAtLimit }
+        if isNew, hasRefused {
+            return .never(
+                WireError(
+                    .storageFailed,
+                    "the journal has its limit of \(journal.options.maxBytes) bytes; nothing was stored, send it again later"))
+        }
+        if fits { return .ready }
         if journal.canRoll {
             // What does not fit any more goes after the checkpoint, which does not count it.
             _ = flushControl(now)

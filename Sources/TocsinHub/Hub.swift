@@ -144,11 +144,13 @@ public final class Hub: Sendable {
 
     /// Says once when the disk, or the limit, leaves no room for messages, and once when there is room again.
     private func reportRoom(_ engine: HubEngine, _ isFull: inout Bool) {
-        if let failure = engine.journal.prepareFailure, !isFull {
+        let failure = engine.journal.prepareFailure?.description
+        let reason = failure ?? (engine.isAtLimit ? "the journal has its limit of \(options.engine.journal.maxBytes) bytes" : nil)
+        if let reason, !isFull {
             isFull = true
             logger.error(
-                "cannot make room for more messages; publishers are refused until there is", metadata: ["reason": "\(failure)"])
-        } else if isFull, engine.journal.canRoll {
+                "cannot make room for more messages; publishers are refused until there is", metadata: ["reason": "\(reason)"])
+        } else if isFull, reason == nil, engine.journal.canRoll {
             isFull = false
             logger.notice("there is room for messages again")
         }

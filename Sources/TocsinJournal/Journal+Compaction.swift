@@ -3,10 +3,12 @@ import TocsinWire
 /// Messages that are still needed are stored again at the end of the journal, so that the segments they were in can go though
 /// little in them is needed (the cleaning of log-structured file systems, Rosenblum and Ousterhout, SOSP 1991).
 extension Journal {
-    /// The oldest segment from which something is to be carried: sealed, on disk, followed by another, and not below `boundary`,
-    /// up to which everything was. Its messages reach to `end`.
+    /// The oldest segment from which something is to be carried: sealed, on disk, followed by another, and either not below
+    /// `boundary`, up to which everything was, or with messages that were carried into it.
     public func compactable(from boundary: UInt64) -> (segment: UInt32, messages: Range<UInt64>)? {
-        for (position, segment) in segments.enumerated().dropLast() where segments[position + 1].firstSequence > boundary {
+        let holding = Set(carried.map(\.segment))
+        for (position, segment) in segments.enumerated().dropLast()
+        where segments[position + 1].firstSequence > boundary || holding.contains(segment.number) {
             guard segments[position + 1].number <= durableEnd.segment else { return nil }
             return (segment.number, segment.firstSequence..<segments[position + 1].firstSequence)
         }

@@ -9,7 +9,8 @@ public struct JournalOptions: Sendable {
     public var retainBytes = 256 << 20
     /// And not for longer than this, milliseconds.
     public var retainAge: UInt64 = 7 * 86_400_000
-    /// All segments together take at most so much; beyond, publishers are refused. 0: as much as the disk has.
+    /// Messages come in as long as all segments together take no more than this, with one that is kept free for what becomes of
+    /// them: settlements, and messages stored again. Those may go beyond it. 0: as much as the disk has.
     public var maxBytes = 0
     /// Newest messages kept in memory.
     public var recentBytes = 8 << 20
@@ -151,7 +152,15 @@ public struct Journal<D: Disk> {
     /// Oldest sequence from which on all can be read; equals `nextSequence` if there is none. Before it there may be carried ones.
     public var firstSequence: UInt64 { segments.first?.firstSequence ?? nextSequence }
     /// Bytes the segments take on disk.
-    public var bytes: Int { segments.reduce(0) { $0 + $1.bytes } + (next == .ready ? options.segmentBytes : 0) }
+    public var bytes: Int { begunBytes + (next == .ready ? options.segmentBytes : 0) }
+    private var begunBytes: Int { segments.reduce(0) { $0 + $1.bytes } }
+    /// Whether no more segments may be begun for messages: with the next, and one more that is free, it would be over its limit.
+    public var isAtLimit: Bool { exceedsLimit(with: 2) }
+    /// Whether the one that is free beyond that is in use, and another would be over the limit.
+    public var isPastLimit: Bool { exceedsLimit(with: 1) }
+    private func exceedsLimit(with more: Int) -> Bool {
+        options.maxBytes > 0 && begunBytes + more * options.segmentBytes > options.maxBytes
+    }
 
     // MARK: Appending
 
@@ -250,9 +259,6 @@ public struct Journal<D: Disk> {
 
     /// Slow work to be done now, if any: one at a time, `finished` is called before the next is asked for.
     public mutating func takeJob() -> JournalJob? {
-        if next == .absent, prepareFailure == nil, options.maxBytes > 0, bytes + options.segmentBytes > options.maxBytes {
-            prepareFailure = DiskError(.full, "the journal has reached its limit of \(options.maxBytes) bytes")
-        }
         if next == .absent, prepareFailure == nil, let current = segments.last {
             next = .preparing
             return .prepare(
@@ -294,13 +300,12 @@ public struct Journal<D: Disk> {
     /// the next segment, one goes each time though it would be retained: new messages are worth more than old ones. `now`:
     /// milliseconds since 1970.
     public mutating func release(below floor: UInt64, now: UInt64) {
-        let limit = options.maxBytes > 0 ? max(0, options.maxBytes - options.segmentBytes) : .max
         var makesRoom = prepareFailure?.code == .full && removable.isEmpty && removing.isEmpty
         let holding = Set(carried.map(\.segment))
         // What sums up everything before must itself be on disk.
         while segments.count > 1, !holding.contains(segments[0].number), segments[1].number <= durableEnd.segment,
             segments[1].firstSequence <= floor,
-            bytes > min(options.retainBytes, limit) || makesRoom || isOutdated(segments[0].number, now: now)
+            bytes > options.retainBytes || isAtLimit || makesRoom || isOutdated(segments[0].number, now: now)
         {
             makesRoom = false
             let gone = segments.removeFirst()
@@ -384,8 +389,10 @@ public struct Journal<D: Disk> {
         return low == 0 ? nil : low - 1
     }
 
-    /// Sequence of the first message stored at or after `time` (milliseconds since 1970), to the grain of the index.
+    /// Sequence of the first message stored at or after `time` (milliseconds since 1970), to the grain of the index; that of the
+    /// next to come where there is none.
     public func sequence(at time: UInt64) -> UInt64 {
+        guard time <= latestTime else { return nextSequence }
         guard let position = Self.lastIndex(index.count, where: { index[$0].time < time }) else { return firstSequence }
         return index[position].firstSequence
     }

@@ -22,7 +22,7 @@ final class Caller: Client {
     }
 
     override func work() {
-        guard world.isTroubled else { return }
+        guard world.isTroubled else { return makeRoom() }
         if random.chance(0.15) {
             var payload: [UInt8] = []
             LengthPrefixed.append((0..<random.within(0...40)).map { UInt8($0) }, to: &payload)
@@ -42,6 +42,18 @@ final class Caller: Client {
             LengthPrefixed.append(request(method), to: &payload)
             call("tocsin.v1.BrokerAdmin/\(method)", payload, timeout: 1000, expecting: nil)
         }
+    }
+
+    /// What an operator does where publishers are refused though all there is was tried: dead letters take the journal.
+    private func makeRoom() {
+        guard world.isStuckAtLimit, open.isEmpty else { return }
+        var request = Tocsin_V1_DiscardDeadLettersRequest()
+        request.pool = random.pick(world.poolNames)
+        request.sequences = Array((world.checker.pool(request.pool)?.dead ?? []).prefix(10))
+        guard !request.sequences.isEmpty else { return }
+        var payload: [UInt8] = []
+        LengthPrefixed.append(encode(request), to: &payload)
+        call("tocsin.v1.BrokerAdmin/DiscardDeadLetters", payload, timeout: 1000, expecting: nil)
     }
 
     private func request(_ method: String) -> [UInt8] {

@@ -285,6 +285,8 @@ final class Checker {
 
     /// The writer has told the engine that everything up to this batch is on disk.
     func durable(_ ordinal: UInt64) {
+        // Seen now, as the segment it is in may be gone before somebody is answered.
+        _ = isOnDisk(ordinal)
         // What is due by now comes before what is new.
         tick()
         let now = clock.moment

@@ -59,6 +59,8 @@ public struct Coverage: Sendable {
     public var resends = 0
     public var duplicates = 0
     public var refusals = 0
+    /// Publishes refused because the journal had its limit.
+    public var limitsReached = 0
     public var redeliveries = 0
     public var expiredLeases = 0
     public var staleSettlements = 0
@@ -97,7 +99,8 @@ public struct Coverage: Sendable {
         ("messages lost", \.messagesLost), ("messages repeated", \.messagesRepeated), ("queues full", \.queuesFull),
         ("hub pauses", \.pauses),
         ("clock jumps", \.clockJumps), ("batches sent again", \.resends), ("duplicates", \.duplicates),
-        ("requests refused", \.refusals), ("redeliveries", \.redeliveries), ("leases expired", \.expiredLeases),
+        ("requests refused", \.refusals), ("refused at the limit", \.limitsReached), ("redeliveries", \.redeliveries),
+        ("leases expired", \.expiredLeases),
         ("stale settlements", \.staleSettlements), ("retries", \.retries), ("rejects", \.rejects),
         ("dead letters", \.deadLetters), ("dead letters revived", \.deadLettersRevived),
         ("dead letters discarded", \.deadLettersDiscarded), ("messages for later", \.delayedMessages),

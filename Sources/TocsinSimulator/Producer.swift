@@ -99,6 +99,7 @@ final class Producer: Client {
             done += batches.remove(at: position).envelopes
             if done.count > 40 { done.removeFirst(done.count - 40) }
         case .status:
+            if let hub = world.hub, hub.engine.isAtLimit { world.coverage.limitsReached += 1 }
             // Refused for now: again at a later time.
             let batch = batches[position].request
             after(random.within(100_000...600_000)) { [unowned self] in

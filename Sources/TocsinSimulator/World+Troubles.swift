@@ -52,6 +52,11 @@ extension World {
         engineOptions.receivedPerTurn = draw.pick([1, 4, 256])
         engineOptions.deliveredPerTurn = draw.pick([1, 8, 8192])
         engineOptions.markAfter = draw.pick([50, 200])
+        // Where ids are remembered for long, so are the messages: what does not fit would never come to rest.
+        var limit = SplitMix64(seed: draw.state)
+        if engineOptions.core.dedupWindow < 10_000, limit.chance(0.3) {
+            engineOptions.journal.maxBytes = engineOptions.journal.segmentBytes * limit.within(5...12)
+        }
         checker.deadLetters = engineOptions.core.deadLetters
         checker.deadLetterWait = engineOptions.core.deadLetterWait
         checker.aging = engineOptions.core.aging
@@ -251,6 +256,12 @@ extension World {
             client.start()
         }
         lookForRest()
+    }
+
+    /// A minute after the troubles somebody is still refused because the journal has its limit.
+    var isStuckAtLimit: Bool {
+        guard let hub, clock.now > (options.duration + 60_000) * 1000 else { return false }
+        return hub.engine.isAtLimit && clients.contains { $0 is Producer && !$0.isAtRest }
     }
 
     private func lookForRest() {

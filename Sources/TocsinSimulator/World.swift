@@ -178,12 +178,17 @@ final class World {
         do {
             if let failure = try settleWork(hub) { return endHub("the disk failed: \(failure)") }
             checker.firstKept = hub.engine.journal.firstSequence
-            let segments = hub.engine.journal.bytes
+            let (segments, last) = (hub.engine.journal.bytes, hub.engine.core.lastSequence)
             let more = try hub.engine.turn()
             checker.turned(kept: hub.engine.journal.firstSequence)
             let pending = hub.engine.core.lastSequence - hub.engine.core.durableSequence
             if pending > UInt64(engineOptions.core.pendingMessages) {
                 checker.fail("bounds", "\(pending) messages wait for the disk, \(engineOptions.core.pendingMessages) may")
+            }
+            let limit = engineOptions.journal.maxBytes
+            if limit > 0, hub.engine.core.lastSequence > last, hub.engine.journal.bytes > limit {
+                checker.fail(
+                    "bounds", "messages are stored though the journal takes \(hub.engine.journal.bytes) bytes of \(limit)")
             }
             if hub.engine.journal.bytes != segments { trace.note("segments", UInt64(hub.engine.journal.bytes)) }
             hand(hub)

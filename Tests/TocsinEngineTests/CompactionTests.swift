@@ -152,4 +152,25 @@ import TocsinWire
         #expect(given.map(\.entry.sequence) == Array(2...UInt64(number + 1)))
         #expect(promised ?? 0 > 1)
     }
+
+    @Test("many dead letters, carried over several segments, do not hold those that come after them")
+    func manyDeadLetters() throws {
+        var hub = try Self.start(MemoryDisk(), TestClock())
+        try hub.hello(1)
+        let subscription = try hub.subscribe(1, "work", credit: 1000)
+        for number in 1...50 {
+            hub.publish(1, [try envelope(id: "dead \(number)", subject: "a.x", payload: 350)])
+            try hub.run()
+        }
+        let rejected = hub.delivered(1).map {
+            SettleEntry(sequence: $0.entry.sequence, token: $0.entry.token, outcome: .reject)
+        }
+        hub.settle(1, subscription, rejected)
+        try hub.run()
+        var filler = Filler()
+        for _ in 0..<20 { try filler.fill(&hub, subscription) }
+        #expect(hub.engine.core.deadLetters(pool: "work", atMost: 99)?.count == 50)
+        // Four times what they take, and two segments more.
+        #expect(hub.engine.journal.bytes <= 14 * 8192, "\(hub.engine.journal.bytes / 8192) segments")
+    }
 }

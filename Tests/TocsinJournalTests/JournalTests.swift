@@ -139,27 +139,29 @@ import TocsinWire
         #expect(journal.firstSequence == 4, "and so does the current segment")
     }
 
-    @Test("a journal with a limit takes no more, lets go of what is retained first, and goes on")
+    @Test("a journal with a limit keeps a segment free, lets go of what is retained first, and goes on")
     func limited() throws {
         var options = JournalOptions.small
         options.retainBytes = .max
-        options.maxBytes = 3 * 4096
+        options.maxBytes = 4 * 4096
         let disk = MemoryDisk()
         var journal = try Opened(disk, options).journal
         journal.publish(["message 1"])
         for number in 2...3 {
+            #expect(!journal.isAtLimit)
             journal.begin()
             journal.publish(["message \(number)"])
             try journal.write()
         }
-        #expect(journal.doJobs().isEmpty && !journal.canRoll && journal.prepareFailure?.code == .full)
+        #expect(journal.doJobs().isEmpty && journal.canRoll && journal.isAtLimit && !journal.isPastLimit)
+        #expect(journal.bytes == options.maxBytes)
         journal.release(below: 1, now: 0)
         #expect(journal.firstSequence == 1, "nothing that is needed goes")
+        journal.begin()
+        #expect(journal.isPastLimit)
         journal.release(below: .max, now: 0)
-        #expect(journal.firstSequence == 2)
-        journal.doJobs()
-        #expect(journal.canRoll && journal.prepareFailure == nil)
-        #expect(journal.bytes == 3 * 4096)
+        #expect(journal.firstSequence == 3, "no more than is needed for the next goes")
+        #expect(!journal.isAtLimit)
     }
 
     @Test("on a full disk the oldest settled segment goes though it would be retained, and the next takes its room")
