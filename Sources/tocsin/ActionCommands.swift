@@ -125,6 +125,11 @@ struct ResolveCommand: ActionCommand {
         cause == "unknown" ? "the cause is given as \"unknown\"; say it with --cause if you know it" : nil
     }
 
+    func validate() throws {
+        guard cause.allSatisfy(\.isWhitespace) else { return }
+        throw ValidationError("The cause is blank; say what it was, or leave --cause out where it is not known.")
+    }
+
     func fill(_ request: inout Tocsin_V1_ResolveIncidentRequest) { request.cause = cause }
 
     static func call(

@@ -124,6 +124,23 @@ struct RefusalTests {
         }
     }
 
+    @Test(
+        "a resolution that is not understood is refused before a hub is looked for",
+        arguments: [
+            (["--cause"], "--cause"), (["--cause", " "], "leave --cause out"), (["--cause", ""], "leave --cause out"),
+            (["a bad deployment"], "a bad deployment"), (["--cause", "a", "bad deployment"], "bad deployment"),
+        ])
+    func resolve(arguments: [String], named: String) async throws {
+        try await Workplace.with { place async throws in
+            // There is no hub: with good arguments this is what is said.
+            let good = try await place.run(["resolve", "1", "--cause", "a bad deployment", "--timeout", "100ms"])
+            #expect(good.code == 69)
+            let outcome = try await place.run(["resolve", "1"] + arguments)
+            #expect(outcome.code == 64 && outcome.output.isEmpty, "\(outcome)")
+            #expect(outcome.errors.contains(named) && outcome.errors.contains("Usage: tocsin resolve"), "\(outcome.errors)")
+        }
+    }
+
     @Test("version, help and exit codes need nothing")
     func help() async throws {
         try await Workplace.with { place async throws in
