@@ -129,6 +129,12 @@ let package = Package(
                 "TocsinProto", "TocsinSupervision", "TocsinWire", arguments, crypto, grpc,
             ], swiftSettings: strict),
         .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
+        // The README has it.
+        .executableTarget(name: "tocsin-example", dependencies: ["TocsinKit", "TocsinProto", logging], swiftSettings: strict),
+        // For tools/conform.
+        .executableTarget(
+            name: "tocsin-conform-worker", dependencies: ["TocsinKit", "GRPCZeroMQTransport", "TocsinProto", grpc, logging],
+            swiftSettings: strict),
         .executableTarget(name: "tocsin-fuzz", dependencies: ["TocsinSimulator"], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-bench",

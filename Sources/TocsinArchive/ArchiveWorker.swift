@@ -127,7 +127,7 @@ private struct ActiveArchiver: Sendable {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     do {
-                        for try await batch in subscription { await intake.put(try batch.deliveries()) }
+                        for try await batch in subscription { await intake.put(batch.deliveries()) }
                     } catch {
                         await intake.end()
                         throw error

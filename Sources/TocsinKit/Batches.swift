@@ -89,36 +89,41 @@ extension EncodedBatch {
 }
 
 extension DeliveryBatch {
-    /// Decodes the batch, on the caller's thread.
-    ///
-    /// - Throws: `ClientError.protocolViolation` if the hub sent what cannot be read.
-    public func deliveries() throws -> [Delivery] {
+    /// Decodes the batch, on the caller's thread. What no worker can read, because its publisher did not write an envelope, is
+    /// left out and rejected: it becomes a dead letter, and the others are worked on.
+    public func deliveries() -> [Delivery] {
         var deliveries: [Delivery] = []
         deliveries.reserveCapacity(count)
-        try readMessages(body, expected: count) { index, message in
+        var unreadable: [(Lease, Settlement)] = []
+        readMessages(body) { index, message in
             let entry = DeliveryEntry(table.buffer, at: index)
-            deliveries.append(
-                Delivery(
-                    message: message, sequence: entry.sequence, token: entry.token, attempt: Int(entry.attempt),
-                    session: session))
+            switch message {
+            case .success(let message):
+                deliveries.append(
+                    Delivery(
+                        message: message, sequence: entry.sequence, token: entry.token, attempt: Int(entry.attempt),
+                        session: session))
+            case .failure(let error):
+                let lease = Lease(session: session, sequence: entry.sequence, token: entry.token, isKeyed: true)
+                unreadable.append((lease, .reject(reason: "the message cannot be read: \(error)")))
+            }
         }
+        if !unreadable.isEmpty { mailbox?.settle(unreadable, subscription: subscription) }
         return deliveries
     }
 }
 
-/// Decodes the envelopes of a length-prefixed frame that must hold exactly `expected`.
-///
-/// - Throws: `ClientError.protocolViolation`.
-func readMessages(_ body: Bytes, expected: Int, _ each: (Int, Message) -> Void) throws(ClientError) {
+/// Decodes the envelopes of a length-prefixed frame whose prefixes were checked when it came.
+func readMessages(_ body: Bytes, _ each: (Int, Result<Message, WireError>) -> Void) {
     do {
-        let seen = try LengthPrefixed.forEach(in: body.buffer) { index, _, bytes throws(WireError) in
-            guard index < expected else { return }
-            each(index, try EnvelopeCoding.read(bytes))
-        }
-        guard seen == expected else {
-            throw WireError(.badLengthPrefix, "\(seen) messages for a table of \(expected) rows")
+        _ = try LengthPrefixed.forEach(in: body.buffer) { index, _, bytes throws(WireError) in
+            do throws(WireError) {
+                each(index, .success(try EnvelopeCoding.read(bytes)))
+            } catch {
+                each(index, .failure(error))
+            }
         }
     } catch {
-        throw .protocolViolation("the hub sent messages that cannot be read; is it of another version? \(error)")
+        assertionFailure("the prefixes were not checked: \(error)")
     }
 }

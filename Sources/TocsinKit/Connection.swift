@@ -221,6 +221,8 @@ final class Connection {
             guard let inbox = subscriptions[id] else { return }
             // Before it is handed out: its settlement may come at once.
             mailbox.delivered(batch.count, subscription: id)
+            var batch = batch
+            (batch.mailbox, batch.subscription) = (mailbox, id)
             if settleAt == nil { settleAt = now + Self.settleAfter }
             if !inbox.push(batch, weight: batch.count) { session.violation("more deliveries than credit", now: now) }
         case .tapped(let id, let chunk):

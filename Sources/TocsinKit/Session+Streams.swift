@@ -152,6 +152,7 @@ extension Session {
         guard table.count == Int(header.count) * DeliveryEntry.size, header.count > 0 else {
             return violation("a delivery table of \(table.count) bytes for \(header.count) messages", now: now)
         }
+        if let problem = framing(of: body, count: Int(header.count)) { return violation(problem, now: now) }
         opened(header.id)
         act(.deliver(subscription: header.id, DeliveryBatch(table: table, body: body, session: number)))
     }
@@ -163,12 +164,23 @@ extension Session {
             return violation(
                 "a table of \(table.count) bytes for \(count) messages with a credit of \(progress.granted)", now: now)
         }
+        if let problem = framing(of: body, count: count) { return violation(problem, now: now) }
         opened(header.id)
         progress.granted -= count
         progress.held += count
         progress.last = table.buffer.bigEndian(UInt64.self, at: (count - 1) * 8)
         streams[header.id]?.kind = .tap(progress)
         act(.tapped(tap: header.id, .messages(table: table, body: body)))
+    }
+
+    /// What is wrong with the prefixes of a frame of `count` messages.
+    private func framing(of body: Bytes, count: Int) -> String? {
+        do {
+            let seen = try LengthPrefixed.forEach(in: body.buffer) { (_, _, _) in }
+            return seen == count ? nil : "\(seen) messages for a table of \(count) rows"
+        } catch {
+            return error.description
+        }
     }
 
     mutating func gap(_ id: UInt64, _ body: Bytes, now: Int64) {

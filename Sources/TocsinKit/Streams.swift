@@ -87,11 +87,11 @@ public final class Tap: AsyncSequence, Sendable {
 
         /// Waits for the next message or gap; nil when closed.
         ///
-        /// - Throws: `ClientError.protocolViolation` if the hub sent what cannot be read; `CancellationError`.
+        /// - Throws: `CancellationError`.
         public mutating func next() async throws -> TapItem? {
             while next == items.count {
                 guard let chunk = try await tap.inbox.next() else { return nil }
-                try tap.unpack(chunk, into: &items)
+                tap.unpack(chunk, into: &items)
                 next = 0
             }
             defer { next += 1 }
@@ -100,7 +100,7 @@ public final class Tap: AsyncSequence, Sendable {
     }
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(tap: self) }
 
-    private func unpack(_ chunk: TapChunk, into items: inout [TapItem]) throws(ClientError) {
+    private func unpack(_ chunk: TapChunk, into items: inout [TapItem]) {
         items.removeAll(keepingCapacity: true)
         switch chunk {
         case .messages(let table, let body):
@@ -109,8 +109,13 @@ public final class Tap: AsyncSequence, Sendable {
             } catch {
                 // The client is closed; what it has received is still good.
             }
-            try readMessages(body, expected: chunk.count) { index, message in
-                items.append(.message(message, sequence: table.buffer.bigEndian(UInt64.self, at: index * 8)))
+            readMessages(body) { index, message in
+                let sequence = table.buffer.bigEndian(UInt64.self, at: index * 8)
+                switch message {
+                case .success(let message): items.append(.message(message, sequence: sequence))
+                case .failure(let error):
+                    items.append(.gap(first: sequence, last: sequence, reason: "the message cannot be read: \(error)"))
+                }
             }
         case .gap(let first, let last, let reason):
             items.append(.gap(first: first, last: last, reason: reason))

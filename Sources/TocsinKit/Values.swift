@@ -177,6 +177,9 @@ public struct DeliveryBatch: Sendable {
     package let table: Bytes
     package let body: Bytes
     package let session: UInt64
+    /// Where what cannot be read is settled.
+    var mailbox: Mailbox?
+    var subscription: UInt64 = 0
 
     package init(table: Bytes, body: Bytes, session: UInt64) {
         self.table = table
@@ -206,7 +209,7 @@ public enum TapStart: Sendable, Equatable {
 
 public enum TapItem: Sendable {
     case message(Message, sequence: UInt64)
-    /// These will not be seen: the tap was too slow, or they are no longer kept.
+    /// These will not be seen: the tap was too slow, they are no longer kept, or (one alone) it is not an envelope.
     case gap(first: UInt64, last: UInt64, reason: String)
 }
 

@@ -50,7 +50,7 @@ public struct SubscriberService: Tocsin_V1_Subscriber.ServiceProtocol {
                     try await settle(&settlements, subscription)
                 } or: {
                     for try await batch in subscription {
-                        for part in try parts(batch.deliveries()) { try await response.write(part) }
+                        for part in parts(batch.deliveries()) { try await response.write(part) }
                     }
                 }
             }

@@ -111,7 +111,7 @@ public enum ResponderWorker {
         let taking = Task {
             for try await batch in subscription {
                 let arrived = ContinuousClock.now
-                for delivery in try batch.deliveries() { await worker.take(delivery, arrived: arrived) }
+                for delivery in batch.deliveries() { await worker.take(delivery, arrived: arrived) }
             }
         }
         let stop: @Sendable () async -> Void = {

@@ -22,7 +22,7 @@ public enum TriageWorker {
             // Tasks of their own, so that a cancelled worker still finishes its batches.
             var inFlight: [Task<Void, Never>] = []
             for try await batch in subscription {
-                let deliveries = try batch.deliveries()
+                let deliveries = batch.deliveries()
                 let work = TriageBatch(deliveries.map { ($0.message, $0.attempt) }, triage: &triage, now: now())
                 if inFlight.count == inFlightMax { await inFlight.removeFirst().value }
                 inFlight.append(

@@ -29,7 +29,7 @@ struct Consume: AsyncParsableCommand {
         for try await batch in subscription {
             let now = monotonic()
             if seen == 0 { first = now }
-            let deliveries = try batch.deliveries()
+            let deliveries = batch.deliveries()
             for delivery in deliveries {
                 if delivery.attempt > 1 { again += 1 }
                 if let latencyOf, delivery.message.severity == latencyOf {

@@ -137,7 +137,7 @@ struct WorkerTests {
         let subscription = try await world.client.subscribe(pool: "response", credit: 100)
         var ids: [String] = []
         for try await batch in subscription {
-            for delivery in try batch.deliveries() {
+            for delivery in batch.deliveries() {
                 ids.append(String(decoding: delivery.message.id, as: UTF8.self))
                 subscription.settle([(delivery, .ack)])
             }

@@ -76,7 +76,7 @@ import TocsinServices
                 let subscription = try await worker.subscribe(pool: "p", credit: 5)
                 group.addTask {
                     for try await batch in subscription {
-                        for delivery in try batch.deliveries() {
+                        for delivery in batch.deliveries() {
                             let key = delivery.message.key
                             let number = Int(delivery.message.text) ?? -1
                             log.seen.withLock { seen in

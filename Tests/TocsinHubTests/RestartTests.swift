@@ -16,7 +16,7 @@ import TocsinProto
         let seen = Mutex<[UInt64: Set<String>]>([:])
         let working = Task {
             for try await batch in subscription {
-                let deliveries = try batch.deliveries()
+                let deliveries = batch.deliveries()
                 seen.withLock { for each in deliveries { $0[each.sequence, default: []].insert(each.message.text) } }
                 subscription.settle(deliveries.map { ($0, .ack) })
             }

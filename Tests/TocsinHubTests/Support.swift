@@ -136,7 +136,7 @@ struct Reader {
     mutating func next() async throws -> Delivery {
         while pending.isEmpty {
             guard let batch = try await iterator.next() else { throw NotNow(description: "the subscription ended") }
-            pending = try batch.deliveries()
+            pending = batch.deliveries()
         }
         return pending.removeFirst()
     }

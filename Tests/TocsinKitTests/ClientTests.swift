@@ -75,7 +75,7 @@ import TocsinWire
         var seen: [Int] = []
         let subscription = try await client.subscribe(pool: "p", credit: 100)
         for try await batch in subscription {
-            let deliveries = try batch.deliveries()
+            let deliveries = batch.deliveries()
             seen += deliveries.compactMap { Int(String(decoding: $0.message.id, as: UTF8.self)) }
             subscription.settle(deliveries.map { ($0, .ack) })
             if seen.count >= count { break }
@@ -96,6 +96,54 @@ import TocsinWire
         let receipt = try await publishing.value
         #expect(receipt == Receipt(firstSequence: 1, stored: 60, duplicates: 0))
         #expect(try await delivered(client, 60) == Array(0..<60))
+        await client.close()
+        try await hub.stop()
+    }
+
+    /// An envelope as far as a hub looks: of its last field more is promised than is there.
+    private func broken(_ id: String) throws -> [UInt8] {
+        let routing = Tocsin_V1_Envelope.with {
+            $0.id = .init(id.utf8)
+            $0.subject = "event.broken"
+        }
+        return try routing.serializedBytes() + [0x7A, 100]
+    }
+
+    @Test("what its publisher wrote and nobody can read becomes a dead letter, a gap to a tap; the rest is worked on and seen")
+    func unreadable() async throws {
+        let hub = try RealHub()
+        try await hub.start()
+        let client = try hub.client("client")
+        try await pool(client)
+        let tap = try await client.tap(["event.>"])
+        let good = try messages(1...2).map { message in
+            try Tocsin_V1_Envelope.with {
+                $0.id = .init(message.id)
+                $0.subject = message.subject
+            }.serializedBytes() as [UInt8]
+        }
+        var body: [UInt8] = []
+        for envelope in [good[0], try broken("x"), good[1]] { LengthPrefixed.append(envelope, to: &body) }
+        _ = try await client.publish(encoded: Bytes(body), count: 3)
+        #expect(try await delivered(client, 2) == [1, 2])
+        var seen: [String] = []
+        for try await item in tap {
+            switch item {
+            case .message(let message, _): seen.append(String(decoding: message.id, as: UTF8.self))
+            case .gap(let first, let last, let reason):
+                #expect(first == 2 && last == 2 && reason.contains("cannot be read"))
+                seen.append("gap")
+            }
+            if seen.count == 3 { break }
+        }
+        #expect(seen == ["1", "gap", "2"])
+        let request = try Tocsin_V1_ListDeadLettersRequest().serializedBytes() as [UInt8]
+        var letters: [Tocsin_V1_DeadLetter] = []
+        while letters.isEmpty {
+            let answer = try await client.ask("tocsin.v1.BrokerAdmin/ListDeadLetters", request)
+            letters = try Tocsin_V1_ListDeadLettersResponse(serializedBytes: answer).letters
+        }
+        #expect(letters.map(\.sequence) == [2] && letters[0].reason.contains("cannot be read"))
         await client.close()
         try await hub.stop()
     }
@@ -227,13 +275,23 @@ import TocsinWire
 
 extension Client {
     /// A unary call without content; throws how it failed.
-    fileprivate func ask(_ method: String, timeout: Duration = .seconds(1000)) async throws {
+    /// The first response of a call.
+    @discardableResult fileprivate func ask(
+        _ method: String, _ request: [UInt8]? = nil, timeout: Duration = .seconds(1000)
+    ) async throws -> [UInt8] {
+        var response: [UInt8] = []
         let call = try await openCall(method, timeout: timeout, singleRequest: true)
         defer { closeCall(call) }
         try call.begin([])
+        if let request { try await call.write(request) }
         call.finish()
         while let incoming = try await call.next() {
-            if case .tail(let tail) = incoming, tail.code != 0 { throw ClientError.call(code: tail.code, message: tail.message) }
+            switch incoming {
+            case .headers: break
+            case .messages(let messages): response = Array(messages.array.dropFirst(LengthPrefixed.prefixSize))
+            case .tail(let tail): if tail.code != 0 { throw ClientError.call(code: tail.code, message: tail.message) }
+            }
         }
+        return response
     }
 }

@@ -55,7 +55,7 @@ private struct Archive {
         let subscription = try await client.subscribe(pool: "archive", credit: 100)
         reading = Task { [seen] in
             for try await batch in subscription {
-                for delivery in try batch.deliveries() {
+                for delivery in batch.deliveries() {
                     try await seen.publish([delivery.message])
                     subscription.settle([(delivery, .ack)])
                 }

@@ -51,14 +51,21 @@ def raise_if_status(answer: Message) -> None:
         raise Refused(answer.reason, status.reason, status.code, status.message, status.index)
 
 
-def read_deliveries(batch: Message) -> list[Delivery]:
-    """What a `deliver` brings. Raises ProtocolError."""
+def read_deliveries(batch: Message, unreadable: Callable[[Delivery, str], None] | None = None) -> list[Delivery]:
+    """What a `deliver` brings. Raises ProtocolError. The hub passes on what its publisher wrote: what is no envelope goes to
+    `unreadable`, if that is given."""
     envelopes = split(batch.frames[1])
     if len(batch.frames[0]) != DELIVERY_ROW.size * len(envelopes) or len(envelopes) != batch.count:
         raise ProtocolError(f"{batch.count} deliveries, {len(envelopes)} envelopes, a table of {len(batch.frames[0])} bytes")
-    rows = DELIVERY_ROW.iter_unpack(batch.frames[0])
-    return [
-        Delivery(sequence, token, attempt, read(pb.Envelope, e), e) for (sequence, token, attempt), e in zip(rows, envelopes)]
+    deliveries = []
+    for (sequence, token, attempt), encoded in zip(DELIVERY_ROW.iter_unpack(batch.frames[0]), envelopes):
+        try:
+            deliveries.append(Delivery(sequence, token, attempt, read(pb.Envelope, encoded), encoded))
+        except ProtocolError as problem:
+            if unreadable is None:
+                raise
+            unreadable(Delivery(sequence, token, attempt, pb.Envelope(), encoded), str(problem))
+    return deliveries
 
 
 class Call:
@@ -221,7 +228,9 @@ class Connection:
         return answer
 
     def close(self) -> None:
-        """Says goodbye: what was delivered and not settled goes to others."""
+        """Says goodbye: what was delivered and not settled goes to others. Safe to call twice."""
+        if self.socket.closed:
+            return
         self.send(Kind.GOODBYE, 0, 0)
         self.socket.close(linger=200)
 

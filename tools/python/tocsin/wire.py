@@ -7,10 +7,11 @@ import enum
 import os
 import struct
 import time
-from typing import Iterable, Mapping, NamedTuple, Protocol, Sequence, Union, cast
+from typing import Any, Iterable, Mapping, NamedTuple, Protocol, Sequence, Union, cast
 
 from .errors import ProtocolError
-from .v1.broker_pb2 import Envelope, MetadataEntry, Severity
+from .v1 import broker_pb2 as pb
+from .v1.broker_pb2 import Envelope, MetadataEntry
 
 
 class Kind(enum.IntEnum):
@@ -39,6 +40,15 @@ class Kind(enum.IntEnum):
     MESSAGE = 68
     HEADERS = 69
     WINDOW = 70
+
+
+class Severity(enum.IntEnum):
+    """How bad what happened is; the most severe is delivered first."""
+
+    INFO = 1
+    MINOR = 2
+    MAJOR = 3
+    CRITICAL = 4
 
 
 class Outcome(enum.IntEnum):
@@ -78,6 +88,9 @@ MetadataLike = Union[Mapping[str, Union[str, bytes]], Iterable[tuple[str, Union[
 
 class Encodable(Protocol):
     """A protobuf message."""
+
+    @property
+    def DESCRIPTOR(self) -> Any: ...
 
     def SerializeToString(self) -> bytes: ...
 
@@ -122,17 +135,17 @@ class Gap(NamedTuple):
 
 
 def envelope(
-    subject: str, payload: bytes = b"", id: bytes | None = None, severity: int = 0, key: str = "", not_before: int = 0,
+    subject: str, payload: bytes = b"", id: bytes | None = None, severity: int = Severity.INFO, key: str = "", not_before: int = 0,
     type: str = "", headers: Mapping[str, str] | None = None,
 ) -> Envelope:
     """One message to publish.
 
     `id` is 16 random bytes unless given; better is one made from what the message is about, so that it is stored once however
-    often it is sent. `severity` is a tocsin.v1.Severity. Messages with the same `key` are worked on one after another.
+    often it is sent. `severity`: see `Severity`. Messages with the same `key` are worked on one after another.
     `not_before`: milliseconds since 1970; it is delivered then. `type`: full name of the protobuf message in `payload`.
     """
     return Envelope(
-        id=os.urandom(16) if id is None else id, subject=subject, severity=cast(Severity, severity), key=key,
+        id=os.urandom(16) if id is None else id, subject=subject, severity=cast(pb.Severity, severity), key=key,
         not_before=not_before, type=type, published_at=int(time.time() * 1000), headers=headers or {}, payload=payload)
 
 
