@@ -80,16 +80,19 @@ public final class Client: Sendable {
     public var isConnected: Bool { shared.isConnected.load(ordering: .acquiring) }
 
     /// Says goodbye, ends subscriptions and taps, releases the thread. What waits for an answer gets `ClientError.closed`.
-    /// Settlements queued before are still sent. Safe to call twice.
+    /// Settlements queued before are still sent, also if the task that closes was cancelled. Safe to call twice.
     public func close() async {
-        await spool?.close()
-        let ticket = Ticket()
-        do {
-            try mailbox.post(.close(ticket))
-            _ = try await ticket.value()
-        } catch {
-            // Closed already, or this task was cancelled: the thread ends all the same.
-        }
+        // A task of its own: the one that closes was often cancelled for it, and must not end the process before all is sent.
+        await Task {
+            await spool?.close()
+            let ticket = Ticket()
+            do {
+                try mailbox.post(.close(ticket))
+                _ = try await ticket.value()
+            } catch {
+                // Closed already.
+            }
+        }.value
     }
 
     // MARK: Publishing

@@ -100,6 +100,21 @@ import TocsinWire
         try await hub.stop()
     }
 
+    @Test("closing by a task that was cancelled waits as well: nothing that was said before is left behind")
+    func closeWhenCancelled() async throws {
+        let hub = try RealHub()
+        try await hub.start()
+        let client = try hub.client("client")
+        try await client.ready(within: .seconds(20))
+        let closing = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            await client.close()
+            return client.isConnected
+        }
+        #expect(await closing.value == false)
+        try await hub.stop()
+    }
+
     /// An envelope as far as a hub looks: of its last field more is promised than is there.
     private func broken(_ id: String) throws -> [UInt8] {
         let routing = Tocsin_V1_Envelope.with {

@@ -59,6 +59,7 @@ def adds_credit():
 
 def forgets(kind):
     """Does not repeat its requests of this kind in a new session."""
+
     @replace(client.Client, "_begin")
     def _(self, connection):
         if self.session:
@@ -127,12 +128,23 @@ def drops_what_it_holds():
 
 
 FAULTS = {
-    "settles-twice": settles_twice, "wrong-token": wrong_token, "settles-the-past": settles_the_past, "wrong-count": wrong_count,
-    "adds-credit": adds_credit, "forgets-its-pool": lambda: forgets(Kind.SUBSCRIBE),
-    "forgets-publishes": lambda: forgets(Kind.PUBLISH), "no-heartbeat": no_heartbeat, "waits-for-ever": waits_for_ever,
-    "dies-of-unknown-kinds": dies_of_unknown_kinds, "dies-of-bad-frames": dies_of_bad_frames,
-    "ignores-windows": ignores_windows, "gives-no-window": gives_no_window, "ignores-cancel": ignores_cancel,
-    "serves-any-method": serves_any_method, "drops-what-it-holds": drops_what_it_holds}
+    "settles-twice": settles_twice,
+    "wrong-token": wrong_token,
+    "settles-the-past": settles_the_past,
+    "wrong-count": wrong_count,
+    "adds-credit": adds_credit,
+    "forgets-its-pool": lambda: forgets(Kind.SUBSCRIBE),
+    "forgets-publishes": lambda: forgets(Kind.PUBLISH),
+    "no-heartbeat": no_heartbeat,
+    "waits-for-ever": waits_for_ever,
+    "dies-of-unknown-kinds": dies_of_unknown_kinds,
+    "dies-of-bad-frames": dies_of_bad_frames,
+    "ignores-windows": ignores_windows,
+    "gives-no-window": gives_no_window,
+    "ignores-cancel": ignores_cancel,
+    "serves-any-method": serves_any_method,
+    "drops-what-it-holds": drops_what_it_holds,
+}
 
 if __name__ == "__main__":
     FAULTS[sys.argv[1]]()

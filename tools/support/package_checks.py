@@ -27,13 +27,14 @@ def fails(type, action, **facts):
 
 def letters(caller, pool):
     return caller.call(
-        "tocsin.v1.BrokerAdmin/ListDeadLetters", pb.ListDeadLettersRequest(pool=pool), pb.ListDeadLettersResponse).letters
+        "tocsin.v1.BrokerAdmin/ListDeadLetters", pb.ListDeadLettersRequest(pool=pool), pb.ListDeadLettersResponse
+    ).letters
 
 
 def register(check, hub):
     """`check` marks a check; `hub` is a started one, which may be killed and started again."""
 
-    @check("package: a publish is durable, a repeated id is stored once, thousands go in batches, a refusal tells which")
+    @check("package: a publish is durable, a repeated id is stored once, thousands go in batches, a refusal says which")
     def publisher():
         with hub.client("declares") as peer:
             peer.declare("pub", ["pub.>"])
@@ -49,19 +50,21 @@ def register(check, hub):
             fails(tocsin.Refused, lambda: publisher.publish_all(wrong), name="UNKNOWN_SUBJECT", index=5000)
             fails(tocsin.Refused, lambda: publisher.publish("pub d"), name="BAD_ENVELOPE", index=0)
 
-    @check("package: without a hub a publish ends by its deadline, and so does a call; nothing hangs, closing does not either")
+    @check("package: without a hub a publish ends by its deadline, and so does a call; nothing hangs")
     def nobody():
         began = time.monotonic()
         with tocsin.Client("tcp://127.0.0.1:9", "lonely") as client:
             fails(tocsin.TimedOut, lambda: tocsin.Publisher(client, timeout=0.3).publish("a.b"))
-            fails(CallError, lambda: tocsin.Caller(client).call("a.B/C", b"", pb.Gap, timeout=0.3), code=Code.UNAVAILABLE)
+            fails(
+                CallError, lambda: tocsin.Caller(client).call("a.B/C", b"", pb.Gap, timeout=0.3), code=Code.UNAVAILABLE
+            )
             worker = tocsin.Worker(client, "p", print)
             fails(tocsin.TimedOut, lambda: worker.start(timeout=0.3))
         assert time.monotonic() - began < 5, "took too long"
         fails(tocsin.Closed, lambda: tocsin.Publisher(client).publish("a.b"))
         fails(ValueError, lambda: tocsin.Client("no endpoint"))
 
-    @check("package: a worker acknowledges what its handler returns from; Retry, Reject and any other exception do as they say")
+    @check("package: a worker acks what its handler returns from; Retry, Reject and other exceptions do as they say")
     def worker():
         seen, lock = {}, threading.Lock()
 
@@ -75,9 +78,13 @@ def register(check, hub):
             if delivery.envelope.payload == b"fails":
                 raise KeyError("x")
 
-        with tocsin.Client(hub.endpoint, "worker") as client, tocsin.Publisher(client) as publisher, \
-                tocsin.Worker(client, "work", handle, filters=["work.>"], threads=3, max_attempts=2), \
-                tocsin.Caller(client) as caller, hub.client("asks") as peer:
+        with (
+            tocsin.Client(hub.endpoint, "worker") as client,
+            tocsin.Publisher(client) as publisher,
+            tocsin.Worker(client, "work", handle, filters=["work.>"], threads=3, max_attempts=2),
+            tocsin.Caller(client) as caller,
+            hub.client("asks") as peer,
+        ):
             # The last is an envelope only as far as a hub looks.
             broken = pb.Envelope(id=b"broken", subject="work.x").SerializeToString() + b"\x7a\x64"
             client.publish([broken])
@@ -85,9 +92,11 @@ def register(check, hub):
             until(lambda: pool_status(peer, "work").acked == 2 and pool_status(peer, "work").dead == 3)
             equal(seen, {b"fine": [1], b"later": [1, 2], b"never": [1], b"fails": [1, 2]}, "attempts")
             reasons = [letter.reason for letter in letters(caller, "work")]
-            assert "cannot be read" in reasons[0] and "not at all: é" in reasons[1] and "KeyError" in reasons[2], reasons
+            assert "cannot be read" in reasons[0] and "not at all: é" in reasons[1] and "KeyError" in reasons[2], (
+                reasons
+            )
 
-    @check("package: a handler that takes many heartbeats keeps its message and its session; stopping waits for it, gives back the rest")
+    @check("package: a long handler keeps its message and session; stopping waits for it and gives back the rest")
     def long_work():
         begun, ending = threading.Semaphore(0), threading.Event()
 
@@ -162,7 +171,9 @@ def register(check, hub):
                 numbers = caller.stream("package.v1.Test/Count", pb.Gap, [pb.Gap(first=0, last=20_000)])
                 equal([number.first for number in numbers], list(range(20_000)), "a stream")
                 numbers = (pb.Gap(first=number) for number in range(1000))
-                equal([sum_.first for sum_ in caller.stream("package.v1.Test/Sum", pb.Gap, numbers)], [499_500], "a sum")
+                equal(
+                    [sum_.first for sum_ in caller.stream("package.v1.Test/Sum", pb.Gap, numbers)], [499_500], "a sum"
+                )
                 large = (pb.Envelope(payload=bytes(50_000)) for _ in range(100))
                 equal(len(list(caller.stream("package.v1.Test/Both", pb.Envelope, large))), 100, "both ways")
                 with caller.stream("package.v1.Test/Both", pb.Envelope) as stream:
@@ -201,7 +212,7 @@ def register(check, hub):
                     peer.close()
                     fails(CallError, lambda: next(stream), code=Code.UNAVAILABLE, name="WORKER_LOST")
 
-    @check("package: over kill -9 of the hub every publish is stored once, the worker goes on, what it held is fenced, calls fail or go on")
+    @check("package: over kill -9 of the hub each publish is stored once, the worker goes on, what it held is fenced")
     def over_a_crash():
         handled, holding, ending = set(), threading.Event(), threading.Event()
 
@@ -212,8 +223,11 @@ def register(check, hub):
                 ending.wait(30)
             handled.add(delivery.envelope.payload)
 
-        with tocsin.Client(hub.endpoint, "client") as client, tocsin.Client(hub.endpoint, "serves") as serving, \
-                contextlib.ExitStack() as stack:
+        with (
+            tocsin.Client(hub.endpoint, "client") as client,
+            tocsin.Client(hub.endpoint, "serves") as serving,
+            contextlib.ExitStack() as stack,
+        ):
             worker = tocsin.Worker(client, "over", handle, filters=["over.>"], threads=2, credit=64)
             server = tocsin.Server(serving, "package.v1.Over")
             server.unary("Echo", pb.Gap)(lambda request, context: request)
@@ -227,7 +241,10 @@ def register(check, hub):
             def publish():
                 try:
                     for number in range(100):
-                        batch = [envelope("over.x", b"%d" % (number * 10 + n), id=b"over-%d-%d" % (number, n)) for n in range(10)]
+                        batch = [
+                            envelope("over.x", b"%d" % (number * 10 + n), id=b"over-%d-%d" % (number, n))
+                            for n in range(10)
+                        ]
                         receipt = publisher.publish_all(batch)
                         equal(receipt.stored + receipt.duplicates, 10, "answered")
                         stored.append(receipt)
@@ -245,7 +262,9 @@ def register(check, hub):
             ending.set()
             until(lambda: len(handled) == 1001, 30)
             until(lambda: worker.stale == 1)
-            equal(caller.call("package.v1.Over/Echo", pb.Gap(first=3), pb.Gap, wait=True, timeout=20).first, 3, "a call")
+            equal(
+                caller.call("package.v1.Over/Echo", pb.Gap(first=3), pb.Gap, wait=True, timeout=20).first, 3, "a call"
+            )
             with hub.client("asks") as peer:
                 status = pool_status(peer, "over")
                 equal((status.matched, status.dead), (1001, 0), "messages")

@@ -1,8 +1,8 @@
 """A hub for tools/conform: says what its script says, and looks at every byte that a worker sends.
 
 It is no broker: nothing is stored, routed or timed. It answers what a worker cannot do without (welcome, heartbeat, OK,
-accepted), keeps in mind what the worker may do now (what it holds, which calls are open, how much of each window is left),
-and raises `Wrong` where the worker breaks proto/PROTOCOL.md or the contract of tools/conform.
+accepted), keeps in mind what the worker may do now (what it holds, which calls are open, how much of each window is
+left), and raises `Wrong` where the worker breaks proto/PROTOCOL.md or the contract of tools/conform.
 """
 
 import itertools
@@ -14,15 +14,39 @@ import zmq
 
 from tocsin.v1 import broker_pb2 as pb
 from tocsin.wire import (
-    ACK, BODY_FRAMES, DELIVERY_ROW, FRAME_OVERHEAD, HALF_CLOSE, HEADER, MAGIC, PREFIX, REJECT, RETRY, SERVED, SETTLE_ROW, VERSION,
-    WINDOW_BYTES, Kind, Message, header, length_prefixed)
+    ACK,
+    BODY_FRAMES,
+    DELIVERY_ROW,
+    FRAME_OVERHEAD,
+    HALF_CLOSE,
+    HEADER,
+    MAGIC,
+    PREFIX,
+    REJECT,
+    RETRY,
+    SERVED,
+    SETTLE_ROW,
+    VERSION,
+    WINDOW_BYTES,
+    Kind,
+    Message,
+    header,
+    length_prefixed,
+)
 
 POOL, FILTER, SERVICE = "conform", "conform.>", "conform.v1.Conformance"
 CREDIT = 4
 FROM_PEERS = set(Kind) - {Kind.WELCOME, Kind.STATUS, Kind.ACCEPTED, Kind.DELIVER, Kind.TAPPED, Kind.GAP}
 BODIES = {
-    Kind.HELLO: pb.Hello, Kind.DECLARE: pb.PoolSpec, Kind.SUBSCRIBE: pb.Subscribe, Kind.TAP: pb.Tap, Kind.SERVE: pb.Serve,
-    Kind.CALL: pb.CallHead, Kind.REPLY: pb.CallTail, Kind.HEADERS: pb.CallStart}
+    Kind.HELLO: pb.Hello,
+    Kind.DECLARE: pb.PoolSpec,
+    Kind.SUBSCRIBE: pb.Subscribe,
+    Kind.TAP: pb.Tap,
+    Kind.SERVE: pb.Serve,
+    Kind.CALL: pb.CallHead,
+    Kind.REPLY: pb.CallTail,
+    Kind.HEADERS: pb.CallStart,
+}
 OF_CALLS = {Kind.REPLY, Kind.HEADERS, Kind.MESSAGE, Kind.CANCEL, Kind.WINDOW}
 SUBJECT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,15}\Z")
 
@@ -40,7 +64,7 @@ def demand(condition, sentence):
         raise Wrong(sentence)
 
 
-# -- reading, strictly ----------------------------------------------------------------------------------------------------
+# -- reading, strictly -------------------------------------------------------------------------------------------------
 
 
 def read(type, data, what):
@@ -62,13 +86,16 @@ def split(frame, what):
         at += PREFIX.size
         demand(flags == 0, f"{what}: length prefix with flags {flags}")
         demand(at + length <= len(frame), f"{what}: a length of {length} goes past the frame")
-        messages.append(frame[at:at + length])
+        messages.append(frame[at : at + length])
         at += length
     return messages
 
 
 def parse(frames):
-    """A message that a peer sent, its first body frame read, and the messages of its length-prefixed one. Raises Wrong."""
+    """A message that a peer sent, its first body frame read, and the messages of its length-prefixed one.
+
+    Raises Wrong.
+    """
     demand(len(frames[0]) == HEADER.size, f"a header of {len(frames[0])} bytes")
     magic, version, kind, flags, id, count, reason, reserved = HEADER.unpack(frames[0])
     demand(magic == MAGIC and version == VERSION, f"a header with magic {magic!r}, version {version}")
@@ -112,18 +139,26 @@ def check_envelope(encoded):
     envelope = read(pb.Envelope, encoded, "PUBLISH")
     # Google's serialiser writes fields in ascending order, each once; map entries have no order.
     if len(envelope.headers) < 2:
-        demand(envelope.SerializeToString() == encoded, "an envelope whose fields are not in ascending order, each once")
+        demand(
+            envelope.SerializeToString() == encoded, "an envelope whose fields are not in ascending order, each once"
+        )
     demand(1 <= len(envelope.id) <= 64, f"an envelope with an id of {len(envelope.id)} bytes")
-    demand(SUBJECT.match(envelope.subject) and len(envelope.subject) <= 255, f"an envelope with subject {envelope.subject!r}")
+    demand(
+        SUBJECT.match(envelope.subject) and len(envelope.subject) <= 255,
+        f"an envelope with subject {envelope.subject!r}",
+    )
 
 
 def settlements(message):
     """Rows (sequence, token, outcome, delay, reason) of a settle."""
     table = message.frames[0]
-    demand(table and len(table) == SETTLE_ROW.size * message.count, f"SETTLE with count {message.count}, {len(table)} bytes")
+    demand(
+        table and len(table) == SETTLE_ROW.size * message.count,
+        f"SETTLE with count {message.count}, {len(table)} bytes",
+    )
     rows = list(SETTLE_ROW.iter_unpack(table))
     for index, (_, _, outcome, delay) in enumerate(rows):
-        row = table[index * SETTLE_ROW.size:][:SETTLE_ROW.size]
+        row = table[index * SETTLE_ROW.size :][: SETTLE_ROW.size]
         demand(row[17:20] == bytes(3), "SETTLE with reserved bytes that are not 0")
         demand(outcome in (ACK, RETRY, REJECT), f"SETTLE with outcome {outcome}")
         demand(delay == 0 or outcome == RETRY, f"SETTLE with a delay for outcome {outcome}")
@@ -132,11 +167,10 @@ def settlements(message):
     demand(len(reasons) in (0, wanted), f"SETTLE with {len(reasons)} reasons for {wanted} retries and rejects")
     demand(len(message.frames) == 1 or reasons, "SETTLE with an empty frame of reasons")
     texts = iter(reasons)
-    return [
-        (*row, next(texts, b"").decode("utf-8", "strict") if row[2] != ACK else "") for row in rows]
+    return [(*row, next(texts, b"").decode("utf-8", "strict") if row[2] != ACK else "") for row in rows]
 
 
-# -- the hub --------------------------------------------------------------------------------------------------------------
+# -- the hub -----------------------------------------------------------------------------------------------------------
 
 
 class Call:
@@ -175,7 +209,8 @@ class ScriptedHub:
         self.socket, self.session, self.sessions = None, None, 0
         self.strangers = set()  # peers of before a restart or loss: they must begin again
         self.tokens, self.sequences, self.call_ids = itertools.count(1), itertools.count(1), itertools.count(SERVED + 1)
-        # Switched by cases: whether hellos and heartbeats are answered; publishes accepted, refused for now, or not answered (None).
+        # Switched by cases: whether hellos and heartbeats are answered; whether publishes are accepted, refused for now,
+        # or (None) not answered.
         self.welcomes = self.answers = self.accepts = True
         self.hellos, self.goodbyes, self.published = 0, 0, []
         self.worker_is_alive = lambda: True
@@ -227,10 +262,12 @@ class ScriptedHub:
 
     def status(self, id, name="OK", number=0, code=0, identity=None):
         body = pb.Status(code=code, reason=name, message=f"conform says {name}")
-        self.send_raw([HEADER.pack(MAGIC, VERSION, Kind.STATUS, 0, id, 0, number, 0), body.SerializeToString()], identity)
+        self.send_raw(
+            [HEADER.pack(MAGIC, VERSION, Kind.STATUS, 0, id, 0, number, 0), body.SerializeToString()], identity
+        )
 
     def deliver(self, *payloads, attempt=1, sequences=None, garble=None):
-        """Delivers messages; returns their tokens. The one with index `garble` is an envelope only as far as a hub looks."""
+        """Delivers messages; returns their tokens. The one at `garble` is an envelope only as far as a hub looks."""
         rows, envelopes, tokens = [], [], []
         for index, payload in enumerate(payloads):
             sequence = sequences[index] if sequences else next(self.sequences)
@@ -238,20 +275,34 @@ class ScriptedHub:
             self.session.held[token] = (sequence, payload)
             tokens.append(token)
             rows.append(DELIVERY_ROW.pack(sequence, token, attempt))
-            envelopes.append(pb.Envelope(
-                id=b"conform-%d" % sequence, subject="conform.message", severity=pb.SEVERITY_MAJOR, key=f"key-{sequence}",
-                published_at=1_700_000_000_000, headers={"a": "b"}, payload=payload.encode()).SerializeToString())
+            envelopes.append(
+                pb.Envelope(
+                    id=b"conform-%d" % sequence,
+                    subject="conform.message",
+                    severity=pb.SEVERITY_MAJOR,
+                    key=f"key-{sequence}",
+                    published_at=1_700_000_000_000,
+                    headers={"a": "b"},
+                    payload=payload.encode(),
+                ).SerializeToString()
+            )
             if index == garble:
                 envelopes[-1] = envelopes[-1][:-1]
-        demand(len(self.session.held) - len(self.session.stale) <= CREDIT, "the script itself delivers more than the credit")
+        demand(
+            len(self.session.held) - len(self.session.stale) <= CREDIT,
+            "the script itself delivers more than the credit",
+        )
         self.send(Kind.DELIVER, self.session.subscription, len(tokens), b"".join(rows), length_prefixed(envelopes))
         return tokens
 
     def call(self, method, *requests, last=True, timeout_ms=0, metadata=()):
         call = Call(next(self.call_ids))
         self.session.calls[call.id] = call
-        head = pb.CallHead(method=f"{SERVICE}/{method}", timeout_ms=timeout_ms, metadata=[
-            pb.MetadataEntry(key=key, value=value) for key, value in metadata])
+        head = pb.CallHead(
+            method=f"{SERVICE}/{method}",
+            timeout_ms=timeout_ms,
+            metadata=[pb.MetadataEntry(key=key, value=value) for key, value in metadata],
+        )
         body = [length_prefixed(requests)] if requests else []
         self.send(Kind.CALL, call.id, len(requests), head.SerializeToString(), *body, flags=HALF_CLOSE if last else 0)
         return call
@@ -271,7 +322,7 @@ class ScriptedHub:
     # -- receiving ----------------------------------------------------------------------------------------------------
 
     def until(self, condition, what):
-        """Takes what comes until the condition holds. Raises Wrong, also when the worker is silent for too long or ends."""
+        """Takes what comes until the condition holds. Raises Wrong, also when the worker is silent too long or ends."""
         deadline = time.monotonic() + self.patience
         while not condition():
             alive = self.worker_is_alive()
@@ -289,7 +340,8 @@ class ScriptedHub:
         """Waits until a worker has a session, has joined the pool and offers the service."""
         self.until(
             lambda: self.session and self.session.subscription and SERVICE in self.session.services,
-            f"hello, a subscription to pool {POOL} and an offer of {SERVICE}")
+            f"hello, a subscription to pool {POOL} and an offer of {SERVICE}",
+        )
 
     def settled(self, *tokens):
         """Waits for settlements; returns them: outcome, delay, reason."""
@@ -328,9 +380,15 @@ class ScriptedHub:
             return self.called(session, message, body, messages)
         demand(message.kind not in OF_CALLS, f"{message.kind.name} for a call that it made, and it made none")
         {
-            Kind.HEARTBEAT: self.heartbeat, Kind.GOODBYE: self.goodbye, Kind.DECLARE: self.declare,
-            Kind.SUBSCRIBE: self.subscribe, Kind.SERVE: self.serve, Kind.PUBLISH: self.publish, Kind.SETTLE: self.settle,
-            Kind.UNSUBSCRIBE: self.unsubscribe, Kind.CREDIT: self.credit,
+            Kind.HEARTBEAT: self.heartbeat,
+            Kind.GOODBYE: self.goodbye,
+            Kind.DECLARE: self.declare,
+            Kind.SUBSCRIBE: self.subscribe,
+            Kind.SERVE: self.serve,
+            Kind.PUBLISH: self.publish,
+            Kind.SETTLE: self.settle,
+            Kind.UNSUBSCRIBE: self.unsubscribe,
+            Kind.CREDIT: self.credit,
         }.get(message.kind, self.unexpected)(session, message, body, messages)
 
     def unexpected(self, session, message, body, messages):
@@ -343,16 +401,25 @@ class ScriptedHub:
             return
         if self.session is not None and self.session.identity != identity:
             self.lose()
-        demand(identity not in self.strangers, "a second session on the socket of the first; a new one begins with a new socket")
+        demand(identity not in self.strangers, "a second session on the socket of the first; begin with a new one")
         if self.session is None:
             self.sessions += 1
             self.session = Session(identity, body)
         self.send_raw(self.welcome(), identity)
 
     def welcome(self):
-        return [header(Kind.WELCOME), pb.Welcome(
-            hub="conform", hub_id=bytes(range(16)), epoch=self.epoch, heartbeat_ms=self.heartbeat_ms, max_message_bytes=1 << 20,
-            max_body_bytes=8 << 20, max_batch=4096).SerializeToString()]
+        return [
+            header(Kind.WELCOME),
+            pb.Welcome(
+                hub="conform",
+                hub_id=bytes(range(16)),
+                epoch=self.epoch,
+                heartbeat_ms=self.heartbeat_ms,
+                max_message_bytes=1 << 20,
+                max_body_bytes=8 << 20,
+                max_batch=4096,
+            ).SerializeToString(),
+        ]
 
     def heartbeat(self, session, message, body, messages):
         if self.answers:
@@ -368,7 +435,10 @@ class ScriptedHub:
 
     def declare(self, session, message, body, messages):
         self.new_id(session, message)
-        demand((body.name, list(body.filters)) == (POOL, [FILTER]), f"declares {body.name} with filters {list(body.filters)}")
+        demand(
+            (body.name, list(body.filters)) == (POOL, [FILTER]),
+            f"declares {body.name} with filters {list(body.filters)}",
+        )
         self.status(message.id)
 
     def subscribe(self, session, message, body, messages):
@@ -400,8 +470,10 @@ class ScriptedHub:
         demand(message.id == session.subscription, f"SETTLE for subscription {message.id}, which is not open")
         for sequence, token, outcome, delay, reason in body:
             demand(token not in session.settled, f"message {sequence} was settled twice")
-            demand(token in session.held, f"message {sequence} was settled with token {token:#x}, which is not one of this session")
-            demand(session.held[token][0] == sequence, f"token {token:#x} was given for another message than {sequence}")
+            demand(
+                token in session.held, f"message {sequence} was settled with a token that this session was not given"
+            )
+            demand(session.held[token][0] == sequence, f"message {sequence} was settled with the token of another")
             del session.held[token]
             session.stale.discard(token)
             session.settled[token] = (outcome, delay, reason)
@@ -412,7 +484,9 @@ class ScriptedHub:
         session.held.clear()
 
     def credit(self, session, message, body, messages):
-        raise Wrong(f"CREDIT of {message.count}: each settlement gives its credit back by itself, the contract has no more")
+        raise Wrong(
+            f"CREDIT of {message.count}: each settlement gives its credit back by itself, the contract has no more"
+        )
 
     def called(self, session, message, body, messages):
         call = session.calls.get(message.id)

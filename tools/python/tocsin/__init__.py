@@ -1,7 +1,8 @@
 """A client of the Tocsin hub, on pyzmq and protobuf.
 
-`Publisher`, `Worker`, `Caller` and `Server` are what one usually needs; each is made of the hub's endpoint, or of a `Client` that
-several share. `Connection` is the layer below: one session, step by step, on one thread. Loggers are named "tocsin".
+`Publisher`, `Worker`, `Caller` and `Server` are what one usually needs; each is made of the hub's endpoint, or of a
+`Client` that several share. `Connection` is the layer below: one session, step by step, on one thread. Loggers are
+named "tocsin".
 """
 
 from .calls import CallContext, Caller, Server, Stream
@@ -16,6 +17,34 @@ from .worker import Reject, Retry, Worker
 __version__ = "0.1.0"
 
 __all__ = [
-    "DEFAULT_ENDPOINT", "Call", "CallContext", "CallError", "Caller", "Client", "Closed", "Code", "Connection", "Delivery",
-    "Gap", "Kind", "Lost", "Message", "Outcome", "ProtocolError", "Publisher", "Receipt", "Refused", "Reject", "Retry", "Server",
-    "Severity", "Stream", "Tapped", "TimedOut", "TocsinError", "Worker", "envelope", "run"]
+    "DEFAULT_ENDPOINT",
+    "Call",
+    "CallContext",
+    "CallError",
+    "Caller",
+    "Client",
+    "Closed",
+    "Code",
+    "Connection",
+    "Delivery",
+    "Gap",
+    "Kind",
+    "Lost",
+    "Message",
+    "Outcome",
+    "ProtocolError",
+    "Publisher",
+    "Receipt",
+    "Refused",
+    "Reject",
+    "Retry",
+    "Server",
+    "Severity",
+    "Stream",
+    "Tapped",
+    "TimedOut",
+    "TocsinError",
+    "Worker",
+    "envelope",
+    "run",
+]

@@ -30,8 +30,8 @@ _GRACE = 2.0
 class Stream(Generic[_R]):
     """A call that was begun: iterate to read its responses; `write` and `finish` its requests.
 
-    One thread may write while another reads. In a `with` it is cancelled if it has not ended; without, read it to its end.
-    Every method raises CallError once the call has failed.
+    One thread may write while another reads. In a `with` it is cancelled if it has not ended; without, read it to its
+    end. Every method raises CallError once the call has failed.
     """
 
     def __init__(self, channel: Channel, response: Decodable[_R], deadline: float | None) -> None:
@@ -88,8 +88,14 @@ class Caller(Peer):
         super().__init__(hub, name, "client")
 
     def call(
-        self, method: str, request: bytes | Encodable, response: Decodable[_R], *, timeout: float = 10.0,
-        metadata: MetadataLike = None, wait: bool = False,
+        self,
+        method: str,
+        request: bytes | Encodable,
+        response: Decodable[_R],
+        *,
+        timeout: float = 10.0,
+        metadata: MetadataLike = None,
+        wait: bool = False,
     ) -> _R:
         """One request, one response, of "package.Service/Method". `response` is the class of the answer.
 
@@ -98,7 +104,9 @@ class Caller(Peer):
         deadline, pause = time.monotonic() + timeout, 0.05
         while True:
             try:
-                with self.stream(method, response, [request], timeout=deadline - time.monotonic(), metadata=metadata) as stream:
+                with self.stream(
+                    method, response, [request], timeout=deadline - time.monotonic(), metadata=metadata
+                ) as stream:
                     for answer in stream:
                         return answer
                 raise CallError(Code.INTERNAL, f"{method} ended without a response")
@@ -110,16 +118,25 @@ class Caller(Peer):
             pause = min(1.0, pause * 2)
 
     def stream(
-        self, method: str, response: Decodable[_R], requests: Iterable[bytes | Encodable] | None = None, *,
-        timeout: float | None = None, metadata: MetadataLike = None,
+        self,
+        method: str,
+        response: Decodable[_R],
+        requests: Iterable[bytes | Encodable] | None = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike = None,
     ) -> Stream[_R]:
-        """Begins a call. `requests`: all there are, else `write` them and `finish`; a list goes at once, what is made as it
-        goes (a generator) is sent by a thread. Without a timeout the call lasts as long as both ends. Raises CallError."""
+        """Begins a call. `requests`: all there are, else `write` them and `finish`; a list goes at once, what is made
+        as it goes (a generator) is sent by a thread. Without a timeout the call lasts as long as both ends. Raises
+        CallError."""
         if timeout is not None and timeout <= 0:
             raise CallError(Code.DEADLINE_EXCEEDED, f"{method} was not begun: its time is over")
         deadline = None if timeout is None else time.monotonic() + timeout
         head = pb.CallHead(
-            method=method, timeout_ms=0 if timeout is None else max(1, round(timeout * 1000)), metadata=entries(metadata))
+            method=method,
+            timeout_ms=0 if timeout is None else max(1, round(timeout * 1000)),
+            metadata=entries(metadata),
+        )
         channel = self.client.open(head, timeout)
         stream = Stream(channel, response, None if deadline is None else deadline + _GRACE)
         if isinstance(requests, (list, tuple)) and len(requests) <= 1:
@@ -189,8 +206,9 @@ class Server(Running):
 
         server.run()
 
-    Handlers run on `threads` threads; further calls wait. Any exception but CallError ends a call with UNKNOWN. A request that
-    does not parse is INVALID_ARGUMENT, a method that is not here UNIMPLEMENTED. Of an `exclusive` service one server is active.
+    Handlers run on `threads` threads; further calls wait. Any exception but CallError ends a call with UNKNOWN. A
+    request that does not parse is INVALID_ARGUMENT, a method that is not here UNIMPLEMENTED. Of an `exclusive` service
+    one server is active.
     """
 
     def __init__(
@@ -223,7 +241,9 @@ class Server(Running):
 
     def stream(
         self, name: str, request: Decodable[_Q]
-    ) -> Callable[[Callable[[Iterator[_Q], CallContext], _Responses]], Callable[[Iterator[_Q], CallContext], _Responses]]:
+    ) -> Callable[
+        [Callable[[Iterator[_Q], CallContext], _Responses]], Callable[[Iterator[_Q], CallContext], _Responses]
+    ]:
         """Marks the handler of a method that reads requests and yields responses, in any order."""
         return self._register(name, request, True, True)
 

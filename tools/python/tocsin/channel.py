@@ -66,7 +66,7 @@ class Channel:
             self._changed.notify_all()
         self.client.post(self, lambda _: None, last=True)
 
-    # -- any thread -----------------------------------------------------------------------------------------------------
+    # -- any thread ----------------------------------------------------------------------------------------------------
 
     @property
     def is_over(self) -> bool:
@@ -147,15 +147,18 @@ class Channel:
             self._changed.notify_all()
         self.client.post(self, lambda connection: connection.send(Kind.CANCEL, self.id, 0), last=True)
 
-    # -- leaves ---------------------------------------------------------------------------------------------------------
+    # -- leaves --------------------------------------------------------------------------------------------------------
 
     def _wait(self, condition: Callable[[], bool], deadline: float | None) -> None:
         if not self._changed.wait_for(condition, None if deadline is None else max(0.0, deadline - time.monotonic())):
             raise CallError(Code.DEADLINE_EXCEEDED, f"{self._call.method} has not answered in time")
 
-    def _send(self, kind: Kind, body: list[bytes], messages: Sequence[bytes], flags: int = 0, last: bool = False) -> None:
+    def _send(
+        self, kind: Kind, body: list[bytes], messages: Sequence[bytes], flags: int = 0, last: bool = False
+    ) -> None:
         with self._changed:
             frames = body + self._call.frame(messages)
             # With the lock held, so that frames go in the order in which they took from the window.
             self.client.post(
-                self, lambda connection: connection.send(kind, self.id, len(messages), *frames, flags=flags), last)
+                self, lambda connection: connection.send(kind, self.id, len(messages), *frames, flags=flags), last
+            )

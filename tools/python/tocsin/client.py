@@ -35,13 +35,19 @@ Settlement = tuple[Delivery, Outcome, int, str]  # milliseconds to wait, reason
 class Request:
     """A publish, or what is asked again in each session: declare, subscribe, serve.
 
-    `lasting`: the latter. `done` has the first answer, an Accepted for a publish and else None. `failed` is called when a lasting
-    one is refused, now or later. It is sent after `after` was answered.
+    `lasting`: the latter. `done` has the first answer, an Accepted for a publish and else None. `failed` is called when
+    a lasting one is refused, now or later. It is sent after `after` was answered.
     """
 
     def __init__(
-        self, id: int, kind: Kind, body: bytes, count: int = 0, lasting: bool = True,
-        failed: Callable[[Refused], None] = lambda _: None, after: Request | None = None,
+        self,
+        id: int,
+        kind: Kind,
+        body: bytes,
+        count: int = 0,
+        lasting: bool = True,
+        failed: Callable[[Refused], None] = lambda _: None,
+        after: Request | None = None,
     ) -> None:
         self.id, self.kind, self.body, self.count, self.lasting = id, kind, body, count, lasting
         self.failed, self.after = failed, after
@@ -52,17 +58,23 @@ class Request:
 class Client:
     """A session with the hub that survives connections. Thread-safe, except that one thread is to close it.
 
-    `Publisher`, `Worker`, `Caller` and `Server` are made of an endpoint, and then have a client of their own, or of a client,
-    and then share it: one connection carries everything. The connection, heartbeats and what comes from the hub have a
-    thread of their own, so a handler may take as long as it likes. After a lost connection it connects again, with growing
-    pauses up to a second, and begins with its services, its subscriptions, and every publish that was not accepted.
+    `Publisher`, `Worker`, `Caller` and `Server` are made of an endpoint, and then have a client of their own, or of a
+    client, and then share it: one connection carries everything. The connection, heartbeats and what comes from the hub
+    have a thread of their own, so a handler may take as long as it likes. After a lost connection it connects again,
+    with growing pauses up to a second, and begins with its services, its subscriptions, and every publish that was not
+    accepted.
     """
 
     def __init__(
-        self, endpoint: str = DEFAULT_ENDPOINT, name: str = "python", role: str = "client", software: str = SOFTWARE,
+        self,
+        endpoint: str = DEFAULT_ENDPOINT,
+        name: str = "python",
+        role: str = "client",
+        software: str = SOFTWARE,
         heartbeat_ms: int = 0,
     ) -> None:
-        """Begins to connect. `name`, `role` and `software` are shown in the hub's status; `heartbeat_ms` as of `Connection`.
+        """Begins to connect. `name`, `role` and `software` are shown in the hub's status; `heartbeat_ms` as of
+        `Connection`.
 
         Raises ValueError for an endpoint that cannot be one.
         """
@@ -119,7 +131,8 @@ class Client:
                 raise Closed("the client is closed")
 
     def close(self) -> None:
-        """Sends what is settled and said already, and goodbye. What waits for an answer raises Closed. Safe to call twice."""
+        """Sends what is settled and said already, and goodbye. What waits for an answer raises Closed. Safe to call
+        twice."""
         with self._changed:
             was_live, self._closing = self._live, True
             self._changed.notify_all()
@@ -128,22 +141,32 @@ class Client:
             self._thread.join(timeout=5.0)
         self._fail_all()
 
-    # -- for the classes above ------------------------------------------------------------------------------------------
+    # -- for the classes above -----------------------------------------------------------------------------------------
 
     def wait(self, done: Future[_T], timeout: float | None, what: str) -> _T:
         """The value of a future, or TimedOut with `what` was waited for."""
         try:
             return done.result(timeout)
         except FutureTimeout:
-            why = "the hub has not answered" if self._live else f"no hub answered at {self.endpoint}; is it running there?"
+            why = (
+                "the hub has not answered"
+                if self._live
+                else f"no hub answered at {self.endpoint}; is it running there?"
+            )
             raise TimedOut(f"{what}, in {timeout} s: {why}") from None
 
     def request(
-        self, kind: Kind, body: bytes, count: int = 0, lasting: bool = True, failed: Callable[[Refused], None] = lambda _: None,
-        after: Request | None = None, consumer: Consumer | None = None,
+        self,
+        kind: Kind,
+        body: bytes,
+        count: int = 0,
+        lasting: bool = True,
+        failed: Callable[[Refused], None] = lambda _: None,
+        after: Request | None = None,
+        consumer: Consumer | None = None,
     ) -> Request:
-        """Sends a request, again in each session, until it is answered, or for ever if it is `lasting`. `failed` and `consumer` are
-        called on the client's thread. Raises Closed."""
+        """Sends a request, again in each session, until it is answered, or for ever if it is `lasting`. `failed` and
+        `consumer` are called on the client's thread. Raises Closed."""
         with self._changed:
             self._check_open()
             request = Request(next(self._ids), kind, body, count, lasting, failed, after)
@@ -163,15 +186,20 @@ class Client:
         return self.request(Kind.PUBLISH, length_prefixed(encoded), len(encoded), lasting=False)
 
     def consume(
-        self, pool: str, credit: int, consumer: Consumer, failed: Callable[[Refused], None],
+        self,
+        pool: str,
+        credit: int,
+        consumer: Consumer,
+        failed: Callable[[Refused], None],
         spec: pb.PoolSpec | None,
     ) -> Request:
-        """Joins a pool, and declares it first if there is a `spec`. `consumer` gets the subscription, the session and the
-        deliveries."""
+        """Joins a pool, and declares it first if there is a `spec`. `consumer` gets the subscription, the session and
+        the deliveries."""
         declared = None if spec is None else self.request(Kind.DECLARE, spec.SerializeToString(), failed=failed)
         subscribe = pb.Subscribe(pool=pool, credit=credit)
         return self.request(
-            Kind.SUBSCRIBE, subscribe.SerializeToString(), failed=failed, after=declared, consumer=consumer)
+            Kind.SUBSCRIBE, subscribe.SerializeToString(), failed=failed, after=declared, consumer=consumer
+        )
 
     def settle(self, subscription: int, session: int, settlement: Settlement) -> bool:
         """Settles a delivery of this session; false if it is void, because the session is another."""
@@ -230,7 +258,7 @@ class Client:
             if channel.session == self._session and self._live:
                 self._post(action)
 
-    # -- leaves, with the lock held ---------------------------------------------------------------------------------------
+    # -- leaves, with the lock held ------------------------------------------------------------------------------------
 
     def _check_open(self) -> None:
         if self._closing:
@@ -250,7 +278,7 @@ class Client:
         except BlockingIOError:
             pass  # Enough rings are there.
 
-    # -- the client's thread ----------------------------------------------------------------------------------------------
+    # -- the client's thread -------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
@@ -275,15 +303,18 @@ class Client:
                     connection.close()
                     return
                 except Exception as problem:
-                    # Any that is not the session's end is a fault of this package; the session begins anew all the same.
+                    # Any that is not the session's end is a fault of this package; the session begins anew all the
+                    # same.
                     level = logging.WARNING if isinstance(problem, (Lost, Refused)) else logging.ERROR
-                    log.log(level, "%s; connecting again to %s", problem, self.endpoint, exc_info=level == logging.ERROR)
+                    log.log(
+                        level, "%s; connecting again to %s", problem, self.endpoint, exc_info=level == logging.ERROR
+                    )
                     connection.drop()
                     self._end()
                 if time.monotonic() - began > 3 * connection.heartbeat:
                     failures = 0
             # At once the first time.
-            pause = min(1.0, 0.05 * 2 ** failures) if failures else 0.0
+            pause = min(1.0, 0.05 * 2**failures) if failures else 0.0
             failures = min(failures + 1, 5)
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, pause)
@@ -313,7 +344,9 @@ class Client:
             self._settlements.clear()
             channels, self._channels = list(self._channels.values()), {}
         for channel in channels:
-            channel.end(CallError(Code.UNAVAILABLE, "the connection to the hub was lost; the call may have had an effect"))
+            channel.end(
+                CallError(Code.UNAVAILABLE, "the connection to the hub was lost; the call may have had an effect")
+            )
 
     def _fail_all(self) -> None:
         self._end()
@@ -362,8 +395,11 @@ class Client:
         elif message.kind == Kind.DELIVER:
             consumer = self._consumers.get(message.id)
             if consumer is not None:
-                consumer(message.id, self._session, read_deliveries(message, lambda delivery, problem: self._reject(
-                    message.id, delivery, problem)))
+                consumer(
+                    message.id,
+                    self._session,
+                    read_deliveries(message, lambda delivery, problem: self._reject(message.id, delivery, problem)),
+                )
         elif message.kind == Kind.CALL:
             self._called(message)
         elif message.kind in (Kind.MESSAGE, Kind.HEADERS, Kind.REPLY, Kind.WINDOW, Kind.CANCEL):
@@ -376,11 +412,17 @@ class Client:
 
     def _reject(self, subscription: int, delivery: Delivery, problem: str) -> None:
         """No worker can read it."""
-        self.settle(subscription, self._session, (delivery, Outcome.REJECT, 0, f"the message cannot be read: {problem}"))
+        self.settle(
+            subscription, self._session, (delivery, Outcome.REJECT, 0, f"the message cannot be read: {problem}")
+        )
 
     def _status(self, message: Message) -> None:
         status = read(pb.Status, message.frames[0])
-        refusal = Refused(message.reason, status.reason, status.code, status.message, status.index) if message.reason else None
+        refusal = (
+            Refused(message.reason, status.reason, status.code, status.message, status.index)
+            if message.reason
+            else None
+        )
         if refusal is not None and refusal.name == "NOT_WELCOMED":
             raise Lost("the hub does not know this session")
         with self._changed:
@@ -407,7 +449,7 @@ class Client:
         """With the lock held: what was refused for now is sent again after a pause, which grows up to a second."""
         if not self._held_until:
             log.warning("the hub refuses for now: %s", refusal)
-            self._held_until = time.monotonic() + min(1.0, 0.01 * 2 ** self._refusals)
+            self._held_until = time.monotonic() + min(1.0, 0.01 * 2**self._refusals)
             self._refusals = min(self._refusals + 1, 7)
 
     def _called(self, message: Message) -> None:
@@ -430,8 +472,10 @@ class Client:
                 return
             # In the order in which they were made first.
             unsent = [
-                request for _, request in sorted(self._requests.items())
-                if not request.sent and (request.after is None or request.after.answered)]
+                request
+                for _, request in sorted(self._requests.items())
+                if not request.sent and (request.after is None or request.after.answered)
+            ]
             for request in unsent:
                 request.sent = True
         for request in unsent:

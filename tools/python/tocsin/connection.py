@@ -1,11 +1,11 @@
 """One session with a hub, step by step: what `Client` and the classes above it are made of, and what tests use.
 
-    hub = tocsin.Connection("tcp://127.0.0.1:7117", name="my-script")
-    hub.declare("mine", ["event.>"])
-    hub.publish([tocsin.envelope("event.script.backup", payload=b"...")])
-    mine = hub.subscribe("mine", credit=10)
-    for delivery in hub.deliveries(mine, timeout=5):
-        hub.settle(mine, [(delivery, tocsin.Outcome.ACK)])
+hub = tocsin.Connection("tcp://127.0.0.1:7117", name="my-script")
+hub.declare("mine", ["event.>"])
+hub.publish([tocsin.envelope("event.script.backup", payload=b"...")])
+mine = hub.subscribe("mine", credit=10)
+for delivery in hub.deliveries(mine, timeout=5):
+    hub.settle(mine, [(delivery, tocsin.Outcome.ACK)])
 """
 
 from __future__ import annotations
@@ -21,8 +21,28 @@ from google.protobuf.message import DecodeError
 from .errors import CallError, Code, Lost, ProtocolError, Refused, TimedOut
 from .v1 import broker_pb2 as pb
 from .wire import (
-    DELIVERY_ROW, FRAME_OVERHEAD, HALF_CLOSE, SETTLE_ROW, WINDOW_BYTES, Delivery, Encodable, Gap, Kind, Message, Metadata,
-    MetadataLike, Outcome, Tapped, encode, entries, header, length_prefixed, pairs, parse, split)
+    DELIVERY_ROW,
+    FRAME_OVERHEAD,
+    HALF_CLOSE,
+    SETTLE_ROW,
+    WINDOW_BYTES,
+    Delivery,
+    Encodable,
+    Gap,
+    Kind,
+    Message,
+    Metadata,
+    MetadataLike,
+    Outcome,
+    Tapped,
+    encode,
+    entries,
+    header,
+    length_prefixed,
+    pairs,
+    parse,
+    split,
+)
 
 SOFTWARE = "tocsin-python 0.1.0"
 
@@ -52,11 +72,13 @@ def raise_if_status(answer: Message) -> None:
 
 
 def read_deliveries(batch: Message, unreadable: Callable[[Delivery, str], None] | None = None) -> list[Delivery]:
-    """What a `deliver` brings. Raises ProtocolError. The hub passes on what its publisher wrote: what is no envelope goes to
-    `unreadable`, if that is given."""
+    """What a `deliver` brings. Raises ProtocolError. The hub passes on what its publisher wrote: what is no envelope
+    goes to `unreadable`, if that is given."""
     envelopes = split(batch.frames[1])
     if len(batch.frames[0]) != DELIVERY_ROW.size * len(envelopes) or len(envelopes) != batch.count:
-        raise ProtocolError(f"{batch.count} deliveries, {len(envelopes)} envelopes, a table of {len(batch.frames[0])} bytes")
+        raise ProtocolError(
+            f"{batch.count} deliveries, {len(envelopes)} envelopes, a table of {len(batch.frames[0])} bytes"
+        )
     deliveries = []
     for (sequence, token, attempt), encoded in zip(DELIVERY_ROW.iter_unpack(batch.frames[0]), envelopes):
         try:
@@ -107,18 +129,24 @@ class Call:
 class Connection:
     """A session with a hub; it ends with `close`, or when any method raises Lost.
 
-    Not thread-safe: all of it on one thread. Every wait has a deadline in seconds and keeps the session alive meanwhile;
-    between calls of its methods nothing does, so call something at least every two seconds, or be taken for lost.
+    Not thread-safe: all of it on one thread. Every wait has a deadline in seconds and keeps the session alive
+    meanwhile; between calls of its methods nothing does, so call something at least every two seconds, or be taken for
+    lost.
     """
 
     def __init__(
-        self, endpoint: str, name: str, role: str = "client", timeout: float = 10.0, heartbeat_ms: int = 0,
+        self,
+        endpoint: str,
+        name: str,
+        role: str = "client",
+        timeout: float = 10.0,
+        heartbeat_ms: int = 0,
         software: str = SOFTWARE,
     ) -> None:
         """Connects and waits for the hub's welcome.
 
-        `heartbeat_ms`: the longest silence that this peer promises; 0: the hub's default. Raises TimedOut without a hub,
-        Refused, ProtocolError.
+        `heartbeat_ms`: the longest silence that this peer promises; 0: the hub's default. Raises TimedOut without a
+        hub, Refused, ProtocolError.
         """
         self.endpoint = endpoint
         self.wakeup: int | None = None
@@ -151,7 +179,9 @@ class Connection:
                 answer = self.take(lambda m: m.kind in (Kind.WELCOME, Kind.STATUS) and m.id == 0, min(1.0, timeout))
             except TimedOut:
                 if clock.monotonic() > deadline:
-                    raise TimedOut(f"no welcome from {self.endpoint} in {timeout} s; is the hub running there?") from None
+                    raise TimedOut(
+                        f"no welcome from {self.endpoint} in {timeout} s; is the hub running there?"
+                    ) from None
                 continue
             raise_if_status(answer)
             self.welcome = read(pb.Welcome, answer.frames[0])
@@ -187,7 +217,11 @@ class Connection:
         while True:
             now = clock.monotonic()
             # The hub's silence is a reason too: its answer tells that it is still there.
-            if self.is_welcome and now - min(self.said, self.heard) > self.heartbeat / 2 and now - self.said > self.heartbeat / 4:
+            if (
+                self.is_welcome
+                and now - min(self.said, self.heard) > self.heartbeat / 2
+                and now - self.said > self.heartbeat / 4
+            ):
                 self.send(Kind.HEARTBEAT, 0, 0)
             wait = max(0.0, min(deadline - now, self.heartbeat / 4))
             ready = dict(self.poller.poll(round(wait * 1000)))
@@ -257,12 +291,18 @@ class Connection:
     # -- pools ------------------------------------------------------------------------------------------------------
 
     def declare(
-        self, name: str, filters: Iterable[str], visibility_ms: int = 0, max_attempts: int = 0, from_start: bool = False,
+        self,
+        name: str,
+        filters: Iterable[str],
+        visibility_ms: int = 0,
+        max_attempts: int = 0,
+        from_start: bool = False,
         timeout: float = 10.0,
     ) -> None:
         """Creates a pool, or confirms it; 0 is the hub's default."""
         spec = pb.PoolSpec(
-            name=name, filters=filters, visibility_ms=visibility_ms, max_attempts=max_attempts, from_start=from_start)
+            name=name, filters=filters, visibility_ms=visibility_ms, max_attempts=max_attempts, from_start=from_start
+        )
         id = self.next_id()
         self.send(Kind.DECLARE, id, 0, spec.SerializeToString())
         self.answer(id, timeout=timeout)
@@ -298,7 +338,11 @@ class Connection:
     # -- taps -------------------------------------------------------------------------------------------------------
 
     def tap(
-        self, filters: Iterable[str], sequence: int | None = None, time: int | None = None, credit: int = 1024,
+        self,
+        filters: Iterable[str],
+        sequence: int | None = None,
+        time: int | None = None,
+        credit: int = 1024,
         timeout: float = 10.0,
     ) -> int:
         """Reads along: live, or from a sequence or a time (ms since 1970). Returns the id of the tap."""
@@ -320,14 +364,20 @@ class Connection:
             return Gap(gap.first, gap.last, gap.reason)
         envelopes = split(batch.frames[1])
         if len(batch.frames[0]) != 8 * len(envelopes) or len(envelopes) != batch.count:
-            raise ProtocolError(f"{batch.count} tapped, {len(envelopes)} envelopes, a table of {len(batch.frames[0])} bytes")
+            raise ProtocolError(
+                f"{batch.count} tapped, {len(envelopes)} envelopes, a table of {len(batch.frames[0])} bytes"
+            )
         sequences = struct.unpack(f">{len(envelopes)}Q", batch.frames[0])
         return [Tapped(sequence, read(pb.Envelope, e), e) for sequence, e in zip(sequences, envelopes)]
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
     def call(
-        self, method: str, request: bytes | Encodable, response: Decodable[_M], timeout: float = 10.0,
+        self,
+        method: str,
+        request: bytes | Encodable,
+        response: Decodable[_M],
+        timeout: float = 10.0,
         metadata: MetadataLike = None,
     ) -> _M:
         """Unary call of "package.Service/Method". `response` is the class of the answer. Raises CallError."""
@@ -338,7 +388,11 @@ class Connection:
         raise CallError(Code.INTERNAL, f"{method} ended without a response")
 
     def begin_call(
-        self, method: str, requests: Iterable[bytes | Encodable] = (), timeout_ms: int = 0, metadata: MetadataLike = None,
+        self,
+        method: str,
+        requests: Iterable[bytes | Encodable] = (),
+        timeout_ms: int = 0,
+        metadata: MetadataLike = None,
         last: bool = True,
     ) -> Call:
         """Begins a call with these requests, and no more unless `last` is false. Does not wait; see `responses`."""
@@ -390,7 +444,8 @@ class Connection:
         return call
 
     def requests(self, call: Call, timeout: float = 10.0) -> Iterator[bytes]:
-        """The requests of a call that is served here, encoded, until the caller's last. Raises CallError if it was cancelled."""
+        """The requests of a call that is served here, encoded, until the caller's last. Raises CallError if it was
+        cancelled."""
         while True:
             yield from call.waiting
             call.waiting = []
@@ -410,7 +465,11 @@ class Connection:
             self._send_messages(Kind.MESSAGE, call, [], responses)
 
     def reply(
-        self, call: Call, response: bytes | Encodable | None = None, code: int = 0, text: str = "",
+        self,
+        call: Call,
+        response: bytes | Encodable | None = None,
+        code: int = 0,
+        text: str = "",
         metadata: MetadataLike = None,
     ) -> None:
         """Ends a call that is served here."""

@@ -43,8 +43,8 @@ class TocsinError(Exception):
 class Refused(TocsinError):
     """The hub answered with a status: nothing of the request was done.
 
-    `name` is one of PROTOCOL.md's reasons ("UNKNOWN_SUBJECT") and `reason` its number, `code` the gRPC code, `message` a
-    sentence for a person, and `index` the message of a batch that was wrong, counted from 0.
+    `name` is one of PROTOCOL.md's reasons ("UNKNOWN_SUBJECT") and `reason` its number, `code` the gRPC code, `message`
+    a sentence for a person, and `index` the message of a batch that was wrong, counted from 0.
     """
 
     def __init__(self, reason: int, name: str, code: int, message: str, index: int = 0) -> None:
@@ -55,12 +55,17 @@ class Refused(TocsinError):
 class CallError(Refused):
     """A call ended with a code that is not OK; raised by a handler of a server, it ends the call so.
 
-    `name` is the hub's reason where the hub ended it ("WORKER_LOST"), else the name of the code. `metadata` came with the end.
-    After UNAVAILABLE, DEADLINE_EXCEEDED and CANCELLED the server may or may not have acted.
+    `name` is the hub's reason where the hub ended it ("WORKER_LOST"), else the name of the code. `metadata` came with
+    the end. After UNAVAILABLE, DEADLINE_EXCEEDED and CANCELLED the server may or may not have acted.
     """
 
     def __init__(
-        self, code: int, message: str = "", metadata: Sequence[tuple[str, str | bytes]] = (), reason: int = 0, name: str = ""
+        self,
+        code: int,
+        message: str = "",
+        metadata: Sequence[tuple[str, str | bytes]] = (),
+        reason: int = 0,
+        name: str = "",
     ) -> None:
         super().__init__(reason, name or Code(code).name, code, message)
         self.metadata: Metadata = list(metadata)

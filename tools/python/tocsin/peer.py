@@ -19,7 +19,8 @@ _W = TypeVar("_W")
 
 
 class Peer:
-    """Something with a client: its own if it is made of an endpoint, else one that is shared and closed by whoever made it."""
+    """Something with a client: its own if it is made of an endpoint, else one that is shared and closed by whoever made
+    it."""
 
     def __init__(self, hub: str | Client, name: str, role: str) -> None:
         self._owns = not isinstance(hub, Client)
@@ -57,8 +58,8 @@ class Running(Peer):
         raise NotImplementedError
 
     def stop(self, timeout: float = 30.0) -> bool:
-        """Takes nothing new, lets what has begun end and settles it, then closes. False if not all ended in time: that goes to
-        others."""
+        """Takes nothing new, lets what has begun end and settles it, then closes. False if not all ended in time: that
+        goes to others."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -71,7 +72,8 @@ class Running(Peer):
 
 
 def run(*peers: Running) -> None:
-    """Starts workers and servers, and lets them work until SIGTERM or SIGINT, or until one has failed; then stops them in reverse.
+    """Starts workers and servers, and lets them work until SIGTERM or SIGINT, or until one has failed; then stops them
+    in reverse.
 
     Raises what `start` raises, and the failure. Signals are heard only if this is called on the main thread.
     """
@@ -111,7 +113,8 @@ class Crew(Generic[_W]):
         self._work, self._queue = work, queue.SimpleQueue[_W | None]()
         self._stopping = False
         self._threads = [
-            threading.Thread(target=self._run, name=f"{name} {number}", daemon=True) for number in range(1, threads + 1)]
+            threading.Thread(target=self._run, name=f"{name} {number}", daemon=True) for number in range(1, threads + 1)
+        ]
         for thread in self._threads:
             thread.start()
 

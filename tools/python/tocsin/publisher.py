@@ -17,8 +17,8 @@ _WINDOW = 16
 
 
 class Receipt(NamedTuple):
-    """What became of a publish: the lowest sequence of those stored (0: all were duplicates), and how many were stored, or were
-    there before."""
+    """What became of a publish: the lowest sequence of those stored (0: all were duplicates), and how many were stored,
+    or were there before."""
 
     first_sequence: int
     stored: int
@@ -32,7 +32,8 @@ class Publisher(Peer):
             publisher.publish("event.script.backup", b"...", id=b"backup-2026-11-28", severity=tocsin.Severity.MAJOR)
 
     A message that was accepted is on the hub's disk. While the hub is away, or can store nothing, a publish waits; over
-    reconnects it is sent again with the same ids, so it is stored once. After a TimedOut the same may be published again.
+    reconnects it is sent again with the same ids, so it is stored once. After a TimedOut the same may be published
+    again.
     """
 
     def __init__(self, hub: str | Client = DEFAULT_ENDPOINT, *, name: str = "publisher", timeout: float = 30.0) -> None:
@@ -41,8 +42,16 @@ class Publisher(Peer):
         self.timeout = timeout
 
     def publish(
-        self, subject: str, payload: bytes | Encodable = b"", *, id: bytes | None = None, severity: int = Severity.INFO,
-        key: str = "", not_before: int = 0, type: str = "", headers: Mapping[str, str] | None = None,
+        self,
+        subject: str,
+        payload: bytes | Encodable = b"",
+        *,
+        id: bytes | None = None,
+        severity: int = Severity.INFO,
+        key: str = "",
+        not_before: int = 0,
+        type: str = "",
+        headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Receipt:
         """Publishes one message, made as `envelope` makes it; a protobuf message as payload tells its own `type`.
@@ -57,7 +66,8 @@ class Publisher(Peer):
     def publish_all(self, messages: Iterable[pb.Envelope], timeout: float | None = None) -> Receipt:
         """Publishes messages in order, in batches of the hub's bounds; returns when all are on its disk.
 
-        Raises Refused, with the index of the first wrong message: it is not stored, as others may not be; TimedOut; Closed.
+        Raises Refused, with the index of the first wrong message: it is not stored, as others may not be; TimedOut;
+        Closed.
         """
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         self.client.ready(max(0.0, deadline - time.monotonic()))
@@ -93,9 +103,7 @@ class Publisher(Peer):
         if batch:
             yield first, batch
 
-    def _take(
-        self, under_way: collections.deque[tuple[Request, int]], receipt: Receipt, deadline: float
-    ) -> Receipt:
+    def _take(self, under_way: collections.deque[tuple[Request, int]], receipt: Receipt, deadline: float) -> Receipt:
         """Waits for the oldest batch."""
         request, first = under_way.popleft()
         try:
@@ -107,4 +115,5 @@ class Publisher(Peer):
             self.client.forget(request)
         sequences = [sequence for sequence in (receipt.first_sequence, accepted.first_sequence) if sequence]
         return Receipt(
-            min(sequences, default=0), receipt.stored + accepted.stored, receipt.duplicates + accepted.duplicates)
+            min(sequences, default=0), receipt.stored + accepted.stored, receipt.duplicates + accepted.duplicates
+        )

@@ -1,4 +1,5 @@
-"""Frames of the protocol: headers, tables and length-prefixed messages. Written from proto/PROTOCOL.md; no sockets here."""
+"""Frames of the protocol: headers, tables and length-prefixed messages. Written from proto/PROTOCOL.md; no sockets
+here."""
 
 from __future__ import annotations
 
@@ -63,13 +64,27 @@ ACK, RETRY, REJECT = Outcome
 
 # How many body frames a kind may have.
 BODY_FRAMES: Mapping[int, Sequence[int]] = {
-    **{kind: (1,) for kind in (
-        Kind.HELLO, Kind.WELCOME, Kind.STATUS, Kind.PUBLISH, Kind.ACCEPTED, Kind.DECLARE, Kind.SUBSCRIBE, Kind.TAP, Kind.GAP,
-        Kind.SERVE)},
-    **{kind: (0,) for kind in (
-        Kind.HEARTBEAT, Kind.GOODBYE, Kind.CREDIT, Kind.UNSUBSCRIBE, Kind.CANCEL, Kind.WINDOW)},
+    **{
+        kind: (1,)
+        for kind in (
+            Kind.HELLO,
+            Kind.WELCOME,
+            Kind.STATUS,
+            Kind.PUBLISH,
+            Kind.ACCEPTED,
+            Kind.DECLARE,
+            Kind.SUBSCRIBE,
+            Kind.TAP,
+            Kind.GAP,
+            Kind.SERVE,
+        )
+    },
+    **{kind: (0,) for kind in (Kind.HEARTBEAT, Kind.GOODBYE, Kind.CREDIT, Kind.UNSUBSCRIBE, Kind.CANCEL, Kind.WINDOW)},
     **{kind: (1, 2) for kind in (Kind.SETTLE, Kind.CALL, Kind.REPLY, Kind.HEADERS)},
-    Kind.DELIVER: (2,), Kind.TAPPED: (2,), Kind.MESSAGE: (0, 1)}
+    Kind.DELIVER: (2,),
+    Kind.TAPPED: (2,),
+    Kind.MESSAGE: (0, 1),
+}
 
 MAGIC, VERSION = b"TCSN", 1
 HALF_CLOSE = 1  # flag of CALL and MESSAGE
@@ -108,8 +123,8 @@ class Message:
 
 
 class Delivery(NamedTuple):
-    """A message of a pool, given to this worker. `token` is its fence; `attempt` is 1 the first time; `encoded` is the envelope as
-    its publisher encoded it."""
+    """A message of a pool, given to this worker. `token` is its fence; `attempt` is 1 the first time; `encoded` is the
+    envelope as its publisher encoded it."""
 
     sequence: int
     token: int
@@ -135,21 +150,37 @@ class Gap(NamedTuple):
 
 
 def envelope(
-    subject: str, payload: bytes = b"", id: bytes | None = None, severity: int = Severity.INFO, key: str = "", not_before: int = 0,
-    type: str = "", headers: Mapping[str, str] | None = None,
+    subject: str,
+    payload: bytes = b"",
+    id: bytes | None = None,
+    severity: int = Severity.INFO,
+    key: str = "",
+    not_before: int = 0,
+    type: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> Envelope:
     """One message to publish.
 
-    `id` is 16 random bytes unless given; better is one made from what the message is about, so that it is stored once however
-    often it is sent. `severity`: see `Severity`. Messages with the same `key` are worked on one after another.
+    `id` is 16 random bytes unless given; better is one made from what the message is about, so that it is stored once
+    however often it is sent. `severity`: see `Severity`. Messages with the same `key` are worked on one after another.
     `not_before`: milliseconds since 1970; it is delivered then. `type`: full name of the protobuf message in `payload`.
     """
     return Envelope(
-        id=os.urandom(16) if id is None else id, subject=subject, severity=cast(pb.Severity, severity), key=key,
-        not_before=not_before, type=type, published_at=int(time.time() * 1000), headers=headers or {}, payload=payload)
+        id=os.urandom(16) if id is None else id,
+        subject=subject,
+        severity=cast(pb.Severity, severity),
+        key=key,
+        not_before=not_before,
+        type=type,
+        published_at=int(time.time() * 1000),
+        headers=headers or {},
+        payload=payload,
+    )
 
 
-def header(kind: int, id: int = 0, count: int = 0, magic: bytes = MAGIC, version: int = VERSION, flags: int = 0) -> bytes:
+def header(
+    kind: int, id: int = 0, count: int = 0, magic: bytes = MAGIC, version: int = VERSION, flags: int = 0
+) -> bytes:
     """A header frame; `magic` and `version` are for tests."""
     return HEADER.pack(magic, version, kind, flags, id, count, 0, 0)
 
@@ -197,7 +228,7 @@ def split(frame: bytes) -> list[bytes]:
         at += PREFIX.size
         if flags != 0 or at + length > len(frame):
             raise ProtocolError(f"a length prefix, flags {flags} and {length} bytes, does not fit its frame")
-        messages.append(frame[at:at + length])
+        messages.append(frame[at : at + length])
         at += length
     return messages
 

@@ -15,7 +15,8 @@ log = logging.getLogger("tocsin")
 
 
 class Retry(Exception):
-    """Raised by a handler: deliver the message again, `after` so many seconds (0: the pool's backoff); it counts as an attempt."""
+    """Raised by a handler: deliver the message again, `after` so many seconds (0: the pool's backoff); it counts as an
+    attempt."""
 
     def __init__(self, reason: str = "", after: float = 0.0) -> None:
         super().__init__(reason)
@@ -40,25 +41,48 @@ class Worker(Running):
 
         tocsin.Worker("tcp://127.0.0.1:7117", "storage", handle, filters=["event.>"]).run()
 
-    A handler that raises `Retry` has the message delivered again, `Reject` makes it a dead letter, and any other exception is a
-    retry with the pool's backoff. Heartbeats go on while a handler runs. Delivery is at least once: a message whose handler
-    takes longer than the pool's visibility time, or whose connection is lost meanwhile, is given to somebody else, and what
-    the handler made of it is void; so make effects idempotent by `delivery.envelope.id`. Settling is fenced: nothing is
-    settled that was delivered in an earlier session. Handlers run on `threads` threads of the worker.
+    A handler that raises `Retry` has the message delivered again, `Reject` makes it a dead letter, and any other
+    exception is a retry with the pool's backoff. Heartbeats go on while a handler runs. Delivery is at least once: a
+    message whose handler takes longer than the pool's visibility time, or whose connection is lost meanwhile, is given
+    to somebody else, and what the handler made of it is void; so make effects idempotent by `delivery.envelope.id`.
+    Settling is fenced: nothing is settled that was delivered in an earlier session. Handlers run on `threads` threads
+    of the worker.
     """
 
     def __init__(
-        self, hub: str | Client, pool: str, handler: Callable[[Delivery], None], *, filters: Sequence[str] = (),
-        credit: int = 16, threads: int = 1, name: str = "worker", visibility: float = 0.0, max_attempts: int = 0,
-        backoff: float = 0.0, from_start: bool = False, exclusive: bool = False,
+        self,
+        hub: str | Client,
+        pool: str,
+        handler: Callable[[Delivery], None],
+        *,
+        filters: Sequence[str] = (),
+        credit: int = 16,
+        threads: int = 1,
+        name: str = "worker",
+        visibility: float = 0.0,
+        max_attempts: int = 0,
+        backoff: float = 0.0,
+        from_start: bool = False,
+        exclusive: bool = False,
     ) -> None:
-        """With `filters` the pool is declared, with its limits: seconds of visibility and backoff, 0 for the hub's defaults;
-        without, it must be there. `credit`: how many messages may be here at once, 1 to 65,536; at least `threads`."""
+        """With `filters` the pool is declared, with its limits: seconds of visibility and backoff, 0 for the hub's
+        defaults; without, it must be there. `credit`: how many messages may be here at once, 1 to 65,536; at least
+        `threads`."""
         super().__init__(hub, name, "worker")
         self.pool, self.handler, self.credit = pool, handler, credit
-        self.spec = pb.PoolSpec(
-            name=pool, filters=filters, visibility_ms=round(visibility * 1000), max_attempts=max_attempts, from_start=from_start,
-            backoff_ms=round(backoff * 1000), exclusive=exclusive) if filters else None
+        self.spec = (
+            pb.PoolSpec(
+                name=pool,
+                filters=filters,
+                visibility_ms=round(visibility * 1000),
+                max_attempts=max_attempts,
+                from_start=from_start,
+                backoff_ms=round(backoff * 1000),
+                exclusive=exclusive,
+            )
+            if filters
+            else None
+        )
         # Settlements that were void, because their session was over.
         self.stale = 0
         self._threads = threads
