@@ -293,8 +293,10 @@ class Client:
         while not self._closing:
             try:
                 connection = Connection(self.endpoint, timeout=1.0, **self._hello)
-            except (Refused, TimedOut, Lost) as problem:
+            except (TimedOut, Lost) as problem:
                 log.debug("%s: %s", self.endpoint, problem)
+            except (Refused, zmq.ZMQError) as problem:
+                log.warning("no session with %s: %s", self.endpoint, problem)
             else:
                 began = time.monotonic()
                 self._begin(connection)
