@@ -235,7 +235,7 @@ class Judge:
                 self.read(os.path.join(directory, name))
 
     def read(self, path):
-        session, epoch, waiting = {}, 0, {}
+        session, epoch = {}, 0
 
         def close(sealed):
             for pool, id, received, sequence, attempt, key, settled, fate, number in session.values():
