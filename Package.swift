@@ -74,7 +74,7 @@ let package = Package(
             ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinThreads", "TocsinWire", protobuf, logging, deque]),
 
         // The stubs of our services; apart from TocsinProto, so that the hub needs no gRPC.
-        .target(name: "TocsinServices", dependencies: ["TocsinProto", grpc, grpcProtobuf]),
+        .target(name: "TocsinServices", dependencies: ["TocsinProto", "TocsinWire", grpc, grpcProtobuf, protobuf]),
         // gRPC over the hub: transports for grpc-swift-2.
         ours("GRPCZeroMQTransport", ["TocsinKit", "TocsinProto", "TocsinWire", grpc, logging]),
         // Publishing and consuming for gRPC clients.

@@ -1,6 +1,7 @@
 import GRPCCore
 import GRPCProtobuf
 import SwiftProtobuf
+import TocsinWire
 
 /// Decodes protobuf; what cannot be decoded is INVALID_ARGUMENT that names the field of the message, as far as that can be told,
 /// and where in the bytes it is. Thread-safe.
@@ -102,15 +103,5 @@ private struct FieldWalk {
         return number
     }
 
-    private func varint(_ position: inout Int) -> UInt64? {
-        var value: UInt64 = 0
-        for shift in stride(from: UInt64(0), to: 64, by: 7) {
-            guard position < bytes.count else { return nil }
-            let byte = bytes[position]
-            position += 1
-            value |= UInt64(byte & 0x7F) << shift
-            if byte < 0x80 { return value }
-        }
-        return nil
-    }
+    private func varint(_ position: inout Int) -> UInt64? { bytes.withUnsafeBytes { $0.varint(at: &position) } }
 }
