@@ -202,7 +202,7 @@ class Session:
 class ScriptedHub:
     """One ROUTER on a free port of this machine. Not thread-safe."""
 
-    def __init__(self, heartbeat_ms=500, patience=20):
+    def __init__(self, heartbeat_ms, patience):
         """`patience`: seconds that the worker has for what it must do."""
         self.patience = patience
         self.heartbeat_ms, self.epoch, self.port = heartbeat_ms, 0, 0
