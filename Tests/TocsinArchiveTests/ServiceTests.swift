@@ -99,9 +99,11 @@ struct ServiceTests {
 
     @Test("bytes that are no request name the field and where it is, as far as it can be told")
     func garbage() throws {
-        func problem(_ bytes: [UInt8]) -> String {
+        func problem<Request: Message>(
+            _ bytes: [UInt8], _ type: Request.Type = Tocsin_V1_SplitIncidentRequest.self
+        ) -> String {
             do {
-                let message: Tocsin_V1_SplitIncidentRequest = try FieldNamingDeserializer().deserialize(bytes)
+                let message: Request = try FieldNamingDeserializer().deserialize(bytes)
                 return message.textFormatString()
             } catch let error as RPCError {
                 return "\(error.code): \(error.message)"
@@ -120,6 +122,17 @@ struct ServiceTests {
                 + "field fingerprints, bytes 0 to 3, holds what it cannot hold: text that is not UTF-8")
         #expect(problem([0xFF, 0xFF, 0xFF]).hasPrefix(name + "no field begins at byte 0"))
         #expect(problem([0xFA, 0x3E, 9]).hasPrefix(name + "field 1007 at byte 0"))
+        // Within a message, and a map within that.
+        let report = "invalidArgument: these bytes are no tocsin.v1.ReportEventRequest: "
+        #expect(
+            problem([0x0A, 4, 0x22, 2, 0xC3, 0x28], Tocsin_V1_ReportEventRequest.self)
+                == report + "field event.service, bytes 2 to 5, holds what it cannot hold: text that is not UTF-8")
+        #expect(
+            problem([0x0A, 3, 0x22, 9, 0x61], Tocsin_V1_ReportEventRequest.self)
+                == report + "field event.service at byte 2, and the bytes end or make no sense within it")
+        #expect(
+            problem([0x0A, 5, 0x4A, 3, 0x0A, 1, 0xFF], Tocsin_V1_ReportEventRequest.self)
+                .hasPrefix(report + "field event.labels, bytes 2 to 6"))
         #expect(problem([]).isEmpty)
         for byte in UInt8.min...UInt8.max { #expect(!problem([byte, 0xFF, byte, 0x0A, 0xFF]).isEmpty) }
     }
