@@ -49,7 +49,9 @@ extension Engine {
         guard journal.queuedBytes < carriedBytesAtOnce, flushControl(now) else { return false }
         let batch = try gather(current.left)
         if !batch.rows.isEmpty {
-            switch roomToCarry(batch.size, now) {
+            // Half of what is kept for settlements may go for it: what it frees is more, and a message as large as a publish may
+            // be is larger with what is known of it.
+            switch makeRoom(max(0, batch.size - reserve / 2), now) {
             case .ready: break
             case .soon: return false
             case .never:
@@ -81,21 +83,19 @@ extension Engine {
     private mutating func gather(_ left: ArraySlice<UInt64>) throws -> Batch {
         var batch = Batch(rest: left)
         while batch.rows.count < Self.carriedAtOnce, batch.size < carriedBytesAtOnce, let sequence = batch.rest.first {
-            batch.rest.removeFirst()
             let (pools, records) = core.restated(sequence)
-            guard pools != 0, let (slice, time) = try journal.timedMessage(sequence) else { continue }
+            guard pools != 0, let (slice, time) = try journal.timedMessage(sequence) else {
+                batch.rest.removeFirst()
+                continue
+            }
+            // One that is large goes alone.
+            guard batch.rows.isEmpty || batch.messageBytes + slice.count <= carriedBytesAtOnce else { break }
+            batch.rest.removeFirst()
             batch.rows.append(.init(sequence: sequence, time: time, pools: pools))
             batch.records += records
             batch.messages.append(slice)
             batch.messageBytes += slice.count
         }
         return batch
-    }
-
-    /// On a full disk room is made with what is kept for settlements: what it frees is more.
-    private mutating func roomToCarry(_ bytes: Int, _ now: Moment) -> Room {
-        let room = makeRoom(bytes, now)
-        if case .never = room, journal.prepareFailure != nil, journal.room >= bytes + reserve / 2 { return .ready }
-        return room
     }
 }

@@ -173,4 +173,76 @@ import TocsinWire
         // Four times what they take, and two segments more.
         #expect(hub.engine.journal.bytes <= 14 * 8192, "\(hub.engine.journal.bytes / 8192) segments")
     }
+
+    @Test("what is carried once more is carried once, however long the disk takes for it")
+    func slowDisk() throws {
+        let disk = MemoryDisk()
+        let clock = TestClock()
+        var hub = try Self.start(disk, clock)
+        try hub.hello(1)
+        let subscription = try hub.subscribe(1, "work", credit: 1000)
+        hub.publish(1, [try envelope(id: "first", subject: "a.x", payload: 300)])
+        try hub.run()
+        for (_, entry) in hub.delivered(1) {
+            hub.settle(1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .reject)])
+        }
+        try hub.run()
+        var carried = 0
+        for number in 1...200 {
+            hub.publish(1, [try envelope(id: "n\(number)", subject: "a.y", payload: 400)])
+            var hasCarried = false
+            for _ in 0..<10 {
+                clock.milliseconds += 10
+                _ = try hub.engine.turn()
+                for (_, entry) in hub.delivered(1) {
+                    hub.settle(1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .ack)])
+                }
+                while let job = hub.engine.takeJob() {
+                    try job.perform(on: disk)
+                    hub.engine.finished(job, nil)
+                }
+                guard let work = hub.engine.takeWork() else { continue }
+                try work.perform(on: disk)
+                let count = work.batches.count { $0.header.kind == .carried }
+                carried += count
+                #expect(count <= 1 && !(hasCarried && count > 0))
+                if count > 0 {
+                    hasCarried = true
+                    for _ in 0..<20 { _ = try hub.engine.turn() }
+                }
+                try hub.engine.written()
+            }
+        }
+        #expect(carried > 3)
+    }
+
+    @Test("dead letters as large as a publish may be are carried too, each alone")
+    func large() throws {
+        let disk = MemoryDisk()
+        let clock = TestClock()
+        var hub = try Self.start(disk, clock)
+        try hub.hello(1)
+        let subscription = try hub.subscribe(1, "work", credit: 1000)
+        try hub.run()
+        // A hub takes 6144 bytes at once.
+        for (id, payload) in [("small", 300), ("large", 6144 - 32), ("second", 4000)] {
+            hub.publish(1, [try envelope(id: id, subject: "a.x", payload: payload)])
+            try hub.run()
+            for (_, entry) in hub.delivered(1) {
+                hub.settle(1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .reject)])
+            }
+            try hub.run()
+        }
+        #expect(hub.engine.core.deadLetters(pool: "work", atMost: 9)?.map(\.sequence) == [1, 2, 3])
+        var filler = Filler()
+        for _ in 0..<3 { try filler.fill(&hub, subscription) }
+        #expect(hub.engine.journal.firstSequence > 20)
+        hub = try Self.start(disk, clock)
+        #expect(hub.engine.core.deadLetters(pool: "work", atMost: 9)?.map(\.sequence) == [1, 2, 3])
+        try hub.hello(1)
+        try hub.revive(1, "work")
+        _ = try hub.subscribe(1, "work", credit: 1000)
+        try hub.run()
+        #expect(hub.delivered(1).map(\.entry.sequence) == [1, 2, 3])
+    }
 }
