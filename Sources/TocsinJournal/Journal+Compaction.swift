@@ -6,7 +6,8 @@ extension Journal {
     /// The oldest segment from which something is to be carried: sealed, on disk, followed by another, and either not below
     /// `boundary`, up to which everything was, or with messages that were carried into it.
     public func compactable(from boundary: UInt64) -> (segment: UInt32, messages: Range<UInt64>)? {
-        let holding = Set(carried.map(\.segment))
+        // Those on their way out of a segment are in it until that is on disk, and need not go a second time.
+        let holding = moving.isEmpty ? Set(carried.map(\.segment)) : []
         for (position, segment) in segments.enumerated().dropLast()
         where segments[position + 1].firstSequence > boundary || holding.contains(segment.number) {
             guard segments[position + 1].number <= durableEnd.segment else { return nil }
