@@ -68,7 +68,12 @@ public final class Hub: Sendable {
         var engine = try Engine(
             disk: disk, link: RouterLink(socket), clock: SystemTime(), options: settings, newSeed: random.next())
         report(engine)
-        for endpoint in options.endpoints { try socket.bind(endpoint) }
+        var listening: [String] = []
+        for endpoint in options.endpoints {
+            try socket.bind(endpoint)
+            listening.append(try socket.lastEndpoint())
+        }
+        var endless = EndlessMessages(socket: socket, endpoints: listening)
         let event = event
         let writer = try JournalWriter(
             "journal", perform: { work in Self.write(work, on: disk) },
@@ -78,8 +83,7 @@ public final class Hub: Sendable {
             "segments", perform: { job in (job, Self.attempt { () throws(DiskError) in try job.perform(on: disk) }) },
             done: { event.signal() })
         defer { jobs.stop() }
-        bound.withLock { $0 = options.endpoints }
-        if options.endpoints.count == 1 { try bound.withLock { $0 = [try socket.lastEndpoint()] } }
+        bound.withLock { $0 = listening }
         logger.info("the hub is ready", metadata: ["endpoints": "\(endpoints.joined(separator: " "))"])
         ready()
 
@@ -108,6 +112,11 @@ public final class Hub: Sendable {
             }
             if let job = engine.takeJob() { jobs.submit(job) }
             reportRoom(engine, &isFull)
+            let ended = endless.look(at: SystemTime().now().steady)
+            if ended > 0 {
+                logger.warning(
+                    "ended connections whose peers send a message without end", metadata: ["connections": "\(ended)"])
+            }
             if let failure = engine.link.failure { throw failure }
         }
         engine.sayGoodbye()

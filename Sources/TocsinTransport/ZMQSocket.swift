@@ -38,6 +38,11 @@ public final class ZMQSocket {
 
     /// Whether the last message received had more than `partsMax` parts. The others were read and dropped.
     public private(set) var lastWasOverlong = false
+    /// How often a receive has found nothing more.
+    private(set) var drains: UInt64 = 0
+    /// Connections of which it is noted that a message has come; and those of which one has.
+    private var watched: Set<Int32> = []
+    private(set) var sources: Set<Int32> = []
 
     /// - Throws: `TransportError` if a limit is reached or an option is refused.
     public init(_ kind: Kind, context: Context, options: SocketOptions = SocketOptions()) throws(TransportError) {
@@ -108,11 +113,13 @@ public final class ZMQSocket {
                 // libzmq hands over the parts of a message only once it has them all.
                 if code == EAGAIN && parts.isEmpty {
                     isDrained = true
+                    drains += 1
                     return false
                 }
                 throw .last("cannot receive from a \(kindName) socket")
             }
             let more = zmq_msg_more(scratch) != 0
+            if !more, !watched.isEmpty { noteSource() }
             if parts.count < Self.partsMax {
                 parts.append(takeScratch())
             } else {
@@ -120,6 +127,17 @@ public final class ZMQSocket {
             }
             if !more { return true }
         }
+    }
+
+    /// Begins to note anew, of these connections only.
+    func noteSources(of descriptors: Set<Int32>) {
+        watched = descriptors
+        sources = []
+    }
+
+    private func noteSource() {
+        let descriptor = zmq_msg_get(scratch, ZMQ_SRCFD)
+        if watched.remove(descriptor) != nil { sources.insert(descriptor) }
     }
 
     /// What it is ready for now. Never blocks.
