@@ -128,7 +128,8 @@ struct BytesTests {
         for _ in 0..<200 {
             var writer = ByteWriter(capacity: random.below(64))
             var expected: [UInt8] = [0, 0, 0, 0]
-            writer.append(Bytes(expected).buffer)
+            let start = Bytes(expected)
+            writer.append(start.buffer)
             for _ in 0..<random.below(20) {
                 let part = random.bytes(upTo: 90)
                 let held = Bytes(part)
