@@ -122,7 +122,8 @@ struct SubprocessTests {
         var pipes: Set<String> = []
         var buffer = [CChar](repeating: 0, count: 64)
         while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            // In place: a copy would read 256 bytes, and the entry may be the last of its page.
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
             let count = readlink("/proc/self/fd/\(name)", &buffer, buffer.count)
             let target = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
             if target.hasPrefix("pipe:") { pipes.insert(target) }
