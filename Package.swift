@@ -53,17 +53,17 @@ let package = Package(
         .target(name: "CCRC32C"),
 
         // The broker.
-        ours("TocsinThreads", ["CLinux"]),
+        ours("TocsinPosix", ["CLinux"]),
         ours("TocsinWire", []),
         ours("TocsinProto", [protobuf]),
-        ours("TocsinTransport", ["CZeroMQ", "TocsinWire"]),
-        ours("TocsinJournal", ["CCRC32C", "TocsinThreads", "TocsinWire", deque]),
+        ours("TocsinTransport", ["CZeroMQ", "TocsinPosix", "TocsinWire"]),
+        ours("TocsinJournal", ["CCRC32C", "TocsinPosix", "TocsinWire", deque]),
         ours("TocsinCore", ["TocsinWire", deque, heap]),
         ours("TocsinEngine", ["TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, deque]),
         ours(
             "TocsinHub",
             [
-                "TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinThreads", "TocsinWire",
+                "TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinPosix", "TocsinWire",
                 logging,
             ]),
         ours("TocsinSimulator", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
@@ -71,7 +71,7 @@ let package = Package(
         // What clients and workers are written with.
         ours(
             "TocsinKit",
-            ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinThreads", "TocsinWire", protobuf, logging, deque]),
+            ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinPosix", "TocsinWire", protobuf, logging, deque]),
 
         // The stubs of our services; apart from TocsinProto, so that the hub needs no gRPC.
         .target(name: "TocsinServices", dependencies: ["TocsinProto", "TocsinWire", grpc, grpcProtobuf, protobuf]),
@@ -83,21 +83,23 @@ let package = Package(
         ours("TocsinGateway", [grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto]),
 
         // What roles need of the operating system: subprocesses, HTTP requests, threads for blocking work.
-        ours("TocsinSystem", ["TocsinThreads", "CCurl", "CLinux"]),
+        ours("TocsinSystem", ["TocsinPosix", "CCurl", "CLinux"]),
 
         // The incident domain and the roles.
         ours("TocsinDomain", []),
         ours(
             "TocsinDetection",
-            ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", "CLinux", crypto, logging]),
-        ours("TocsinTriage", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire", crypto, logging]),
+            ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", "CLinux", crypto, logging]),
+        ours("TocsinTriage", ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinWire", crypto, logging]),
         ours(
             "TocsinArchive",
             [
-                "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire",
-                grpc, sqlite, logging, deque,
+                "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinPosix", "TocsinProto",
+                "TocsinSystem",
+                "TocsinWire", grpc, sqlite, logging, deque,
             ]),
-        ours("TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
+        ours(
+            "TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
 
         // One YAML file made into the values of every role; and the processes of one machine kept running.
         ours(
@@ -106,17 +108,17 @@ let package = Package(
                 "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinArchive", "TocsinDetection", "TocsinTriage",
                 "TocsinResponse", "TocsinDomain", "TocsinSystem", "TocsinWire", yaml,
             ]),
-        ours("TocsinSupervision", ["TocsinSystem", "TocsinThreads", "CLinux"]),
+        ours("TocsinSupervision", ["TocsinSystem", "TocsinPosix", "CLinux"]),
 
         // What the executables have in common: options, log, signals, exit codes, output.
-        ours("TocsinProgram", ["TocsinConfiguration", "TocsinSystem", arguments, logging]),
+        ours("TocsinProgram", ["TocsinConfiguration", "TocsinPosix", "TocsinSystem", arguments, logging]),
 
         // Executables. Only `tocsin` and `tocsin-gateway` are shipped.
         .executableTarget(
             name: "tocsin",
             dependencies: [
                 "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
-                "TocsinJournal",
+                "TocsinJournal", "TocsinPosix",
                 "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain", "TocsinProto",
                 "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc, arguments, logging, protobuf,
             ], swiftSettings: strict),
@@ -128,7 +130,8 @@ let package = Package(
                 "TocsinKit",
                 "TocsinProto", "TocsinSupervision", "TocsinWire", arguments, crypto, grpc,
             ], swiftSettings: strict),
-        .executableTarget(name: "tocsin-sim", dependencies: ["TocsinSimulator", arguments], swiftSettings: strict),
+        .executableTarget(
+            name: "tocsin-sim", dependencies: ["TocsinSimulator", "TocsinPosix", arguments], swiftSettings: strict),
         // The README has it.
         .executableTarget(name: "tocsin-example", dependencies: ["TocsinKit", "TocsinProto", logging], swiftSettings: strict),
         // For tools/conform.
@@ -168,7 +171,7 @@ let package = Package(
                 "TocsinKit", "TocsinProto", "TocsinWire", grpc, grpcHTTP2, certificates, crypto, logging,
             ]),
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
-        tests("TocsinSystemTests", ["TocsinSystem"]),
+        tests("TocsinSystemTests", ["TocsinSystem", "TocsinPosix"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),
         tests(
             "TocsinDetectionTests",
@@ -177,7 +180,8 @@ let package = Package(
         tests(
             "TocsinArchiveTests",
             [
-                "TocsinArchive", "TocsinHub", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinProto",
+                "TocsinArchive", "TocsinHub", "TocsinKit", "TocsinPosix", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain",
+                "TocsinProto",
                 "TocsinWire", grpc, protobuf, sqlite, logging,
             ]),
         tests(

@@ -1,5 +1,6 @@
 import Logging
 import TocsinKit
+import TocsinPosix
 import TocsinProto
 
 /// Why nothing can be written now, and what could not be.
@@ -67,7 +68,7 @@ struct ArchiveConsumer: Sendable {
     /// Applies a batch; if it fails for what is in it, each message alone, so that one cannot hold up the others for ever.
     private func applyIsolating(_ items: [ArchiveItem]) async throws -> AppliedBatch {
         if items.isEmpty { return AppliedBatch() }
-        let now = ArchiveWorker.now()
+        let now = MachineClock.wall()
         do {
             return try await store.apply(items, now: now)
         } catch let error as ArchiveError where error.code == .other {

@@ -3,6 +3,7 @@ import GRPCZeroMQTransport
 import Glibc
 import Logging
 import TocsinKit
+import TocsinPosix
 import TocsinProto
 import TocsinSystem
 
@@ -64,13 +65,6 @@ public enum ArchiveWorker {
             try await Task.sleep(for: .milliseconds(250))
         }
     }
-
-    /// Milliseconds since 1970.
-    static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
-    }
 }
 
 /// An archiver that holds the lock.
@@ -83,9 +77,9 @@ private struct ActiveArchiver: Sendable {
     func run() async throws {
         let (signal, hint) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         // An hour: for watchers that come back after an interruption.
-        let feed = ChangeFeed(from: ArchiveWorker.now() - 3_600_000)
+        let feed = ChangeFeed(from: MachineClock.wall() - 3_600_000)
         let hub = HubAccess(client: client, feed: feed, logger: logger)
-        let server = IncidentServer(store: store, hub: hub, now: ArchiveWorker.now, changed: { hint.yield() })
+        let server = IncidentServer(store: store, hub: hub, now: MachineClock.wall, changed: { hint.yield() })
         let publisher = OutboxPublisher(store: store, logger: logger) { try await client.publish($0) }
         let consumer = ArchiveConsumer(store: store, batchMax: configuration.batchMax, logger: logger) { hint.yield() }
         try await withThrowingTaskGroup(of: Void.self) { group in

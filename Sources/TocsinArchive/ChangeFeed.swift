@@ -2,6 +2,7 @@ import DequeModule
 import GRPCCore
 import Logging
 import TocsinKit
+import TocsinPosix
 import TocsinProto
 
 /// Changes of incidents as the hub tells of them, for any number of watchers: one tap fills a ring, and a watcher is a place in
@@ -79,7 +80,7 @@ actor ChangeFeed {
     nonisolated func watch(
         since: UInt64, _ client: Client, _ logger: Logger, _ each: (Tocsin_V1_WatchIncidentsResponse) async throws -> Void
     ) async throws {
-        let since = since == 0 ? ArchiveWorker.now() : since
+        let since = since == 0 ? MachineClock.wall() : since
         var place: Int
         if let found = await self.place(since: since) {
             place = found

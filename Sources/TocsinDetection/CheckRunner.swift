@@ -1,5 +1,6 @@
 import Logging
 import TocsinKit
+import TocsinPosix
 import TocsinSystem
 
 /// Runs one check until its task is cancelled.
@@ -58,7 +59,7 @@ struct CheckRunner: Sendable {
         _ observation: Observation, _ states: inout SavedStates, maker: EventMaker, file: StateFile<SavedStates>,
         pool: BlockingPool
     ) async throws {
-        let now = wallClockMs()
+        let now = MachineClock.wall()
         let verdict = states[observation.aspect, default: ProbeState()].observe(observation, check: check, nowMs: now)
         guard verdict != .nothing else { return }
         if verdict == .trigger { try await save(states, file, pool: pool) }

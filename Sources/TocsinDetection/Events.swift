@@ -133,13 +133,6 @@ func hostName() -> String {
     return code == 0 ? String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self) : "unknown"
 }
 
-/// Milliseconds since 1970.
-func wallClockMs() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
-}
-
 /// 16 random bytes in hexadecimal digits.
 func randomID() -> String { MessageID.random().hexadecimal }
 

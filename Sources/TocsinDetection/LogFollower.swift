@@ -1,6 +1,7 @@
 import Logging
 import Synchronization
 import TocsinKit
+import TocsinPosix
 import TocsinSystem
 
 /// Follows one log file and makes events of its lines. The position is written down after the events were taken; the ids of
@@ -53,7 +54,7 @@ final class LogFollower: Sendable {
             var batch = Batch(events: [], atEnd: false)
             var bytes = 0
             var chunks = 0
-            let observedAt = wallClockMs()
+            let observedAt = MachineClock.wall()
             while !cancelled.isSet && !batch.atEnd && chunks < Self.chunksMax && batch.events.count < Self.batchEvents
                 && bytes < Self.batchBytes
             {

@@ -1,5 +1,6 @@
 import Crypto
 import Glibc
+import TocsinPosix
 import TocsinSystem
 import TocsinWire
 
@@ -389,21 +390,12 @@ struct LogTail: ~Copyable {
         let slash = path.lastIndex(of: "/")
         let folder = slash.map { String(path[...$0]) } ?? "./"
         let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
-        guard let stream = opendir(folder) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let other = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            guard other.hasPrefix(name) else { continue }
+        return (Folder.names(folder) ?? []).filter { other in
+            guard other.hasPrefix(name) else { return false }
             let suffix = other.utf8.dropFirst(name.utf8.count)
-            guard let first = suffix.first, suffix.count > 1, ".-_".utf8.contains(first) else { continue }
-            if suffix.allSatisfy({ (0x30...0x39).contains($0) || ".-_:T".utf8.contains($0) }) {
-                names.append(folder + other)
-            }
-        }
-        return names
+            guard let first = suffix.first, suffix.count > 1, ".-_".utf8.contains(first) else { return false }
+            return suffix.allSatisfy { (0x30...0x39).contains($0) || ".-_:T".utf8.contains($0) }
+        }.map { folder + $0 }
     }
 
     private static func open(_ path: String) -> OpenFile? {

@@ -4,6 +4,7 @@ import Synchronization
 import TocsinCore
 import TocsinEngine
 import TocsinJournal
+import TocsinPosix
 import TocsinTransport
 import TocsinWire
 
@@ -146,9 +147,9 @@ public final class Hub: Sendable {
     }
 
     private static func write(_ work: JournalWork, on disk: PosixDisk) -> WriteOutcome {
-        let began = SystemTime.nanoseconds()
+        let began = MachineClock.steady()
         let failure = attempt { () throws(DiskError) in try work.perform(on: disk) }
-        return WriteOutcome(failure: failure, nanoseconds: SystemTime.nanoseconds() - began)
+        return WriteOutcome(failure: failure, nanoseconds: MachineClock.steady() - began)
     }
 
     /// Says once when the disk, or the limit, leaves no room for messages, and once when there is room again.
@@ -240,14 +241,5 @@ struct SyncPace {
 
 /// The machine's clocks.
 struct SystemTime: TimeSource {
-    func now() -> Moment { Moment(wall: Self.read(CLOCK_REALTIME), steady: Self.read(CLOCK_MONOTONIC)) }
-
-    private static func read(_ clock: clockid_t) -> UInt64 { nanoseconds(clock) / 1_000_000 }
-
-    /// Of the steady clock, if none is named.
-    static func nanoseconds(_ clock: clockid_t = CLOCK_MONOTONIC) -> UInt64 {
-        var time = timespec()
-        clock_gettime(clock, &time)
-        return UInt64(max(0, time.tv_sec)) * 1_000_000_000 + UInt64(max(0, time.tv_nsec))
-    }
+    func now() -> Moment { Moment(wall: MachineClock.wall(), steady: MachineClock.steady() / 1_000_000) }
 }

@@ -1,5 +1,5 @@
 import Glibc
-import TocsinThreads
+import TocsinPosix
 
 /// A thread that does one thing after another and tells what came of each; the loop hands it work and never waits for it.
 final class WorkerThread<Work: Sendable, Outcome: Sendable>: @unchecked Sendable {

@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import TocsinPosix
 
 /// The real disk: one folder, locked, so that one process at a time has it. Thread-safe.
 public final class PosixDisk: Disk {
@@ -69,16 +70,8 @@ public final class PosixDisk: Disk {
     }
 
     public func list() throws(DiskError) -> [String] {
-        guard let folder = opendir(directory) else { throw Self.error("read the folder", directory) }
-        defer { closedir(folder) }
-        var names: [String] = []
-        while let entry = readdir(folder) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != "." && name != ".." && name != "lock" { names.append(name) }
-        }
-        return names
+        guard let names = Folder.names(directory) else { throw Self.error("read the folder", directory) }
+        return names.filter { $0 != "." && $0 != ".." && $0 != "lock" }
     }
 
     public func size(_ name: String) throws(DiskError) -> Int {

@@ -1,4 +1,4 @@
-import TocsinThreads
+import TocsinPosix
 
 /// One segment at a time, whole, in memory that is used again for the next: memory that is new to the process costs more than
 /// reading into it.

@@ -1,6 +1,7 @@
 import Logging
 import SwiftProtobuf
 import Synchronization
+import TocsinPosix
 import TocsinProto
 import TocsinTransport
 import TocsinWire
@@ -111,7 +112,7 @@ public final class Client: Sendable {
         var failure: (any Error)?
         while failure == nil, next < messages.count {
             do {
-                let batch = try EncodedBatch(messages, from: next, limits: shared.limits, now: wallNow())
+                let batch = try EncodedBatch(messages, from: next, limits: shared.limits, now: MachineClock.wall())
                 let ticket = try await submit(batch, deadline: deadline, gate: .waiting, from: next)
                 window.append(ticket, from: next)
                 next += batch.count
@@ -181,7 +182,7 @@ public final class Client: Sendable {
         }
         var next = 0
         while next < messages.count {
-            let batch = try EncodedBatch(messages, from: next, limits: shared.limits, now: wallNow())
+            let batch = try EncodedBatch(messages, from: next, limits: shared.limits, now: MachineClock.wall())
             try Self.check(batch, from: next)
             // Behind what is there already, so that the order is kept.
             if spool.count > 0 || !isConnected {

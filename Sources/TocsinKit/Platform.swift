@@ -1,19 +1,8 @@
 import Glibc
-import TocsinThreads
+import TocsinPosix
 
 /// Milliseconds of a clock that never goes back.
-func steadyNow() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-}
-
-/// Milliseconds since 1970.
-func wallNow() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
-}
+func steadyNow() -> Int64 { Int64(MachineClock.steady() / 1_000_000) }
 
 extension Duration {
     /// Whole milliseconds, at least 0; what does not fit is cut to about 100 years, so that sums do not overflow.

@@ -1,4 +1,5 @@
 import Glibc
+import TocsinPosix
 
 /// The spool's folder. Every failure becomes `ClientError.spoolFailed` with the path and the reason.
 struct SpoolDirectory {
@@ -20,15 +21,7 @@ struct SpoolDirectory {
     }
 
     func names() throws(ClientError) -> [String] {
-        guard let handle = opendir(path) else { throw failure("read the folder") }
-        defer { closedir(handle) }
-        var names: [String] = []
-        while let entry = readdir(handle) {
-            names.append(
-                withUnsafePointer(to: &entry.pointee.d_name) {
-                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-                })
-        }
+        guard let names = Folder.names(path) else { throw failure("read the folder") }
         return names
     }
 

@@ -1,5 +1,6 @@
 import Logging
 import TocsinConfiguration
+import TocsinPosix
 
 /// Writes the log to standard error: one line a message, in one write.
 package struct LineLogHandler: LogHandler {
@@ -16,7 +17,7 @@ package struct LineLogHandler: LogHandler {
 
     package func log(event: LogEvent) {
         var fields: [(String, String)] = [
-            ("time", TimeText.utc(TimeText.now())), ("level", event.level.rawValue), ("process", process),
+            ("time", TimeText.utc(MachineClock.wall())), ("level", event.level.rawValue), ("process", process),
             ("msg", event.message.description),
         ]
         let all = event.metadata.map { metadata.merging($0) { $1 } } ?? metadata

@@ -1,17 +1,12 @@
 import Glibc
+import TocsinPosix
 import TocsinSystem
 
 /// Times, given in milliseconds since 1970, as people and programs read them.
 package enum TimeText {
-    package static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
-    }
-
     /// So long ago, in milliseconds since 1970.
     package static func before(_ duration: Duration) -> UInt64 {
-        let (now, back) = (now(), UInt64(max(0, duration.components.seconds)) * 1000)
+        let (now, back) = (MachineClock.wall(), UInt64(max(0, duration.components.seconds)) * 1000)
         return now > back ? now - back : 0
     }
 
@@ -27,7 +22,7 @@ package enum TimeText {
     package static func json(_ milliseconds: UInt64) -> JSON { milliseconds == 0 ? .null : .unsigned(milliseconds) }
 
     /// In the zone of this machine: `12:31:07`, with the date when it is not today's.
-    package static func local(_ milliseconds: UInt64, now: UInt64 = now()) -> String {
+    package static func local(_ milliseconds: UInt64, now: UInt64 = MachineClock.wall()) -> String {
         func parts(_ milliseconds: UInt64) -> tm {
             var parts = tm()
             var seconds = time_t(milliseconds / 1000)
@@ -40,7 +35,7 @@ package enum TimeText {
     }
 
     /// `45s`, `3m`, `2h`, `5d`: one unit, rounded down.
-    package static func age(since milliseconds: UInt64, now: UInt64 = now()) -> String {
+    package static func age(since milliseconds: UInt64, now: UInt64 = MachineClock.wall()) -> String {
         span(milliseconds: now > milliseconds ? now - milliseconds : 0)
     }
 

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import TocsinPosix
 import TocsinSystem
 
 /// What one responder does with a change, apart from how changes reach it.
@@ -13,7 +14,7 @@ struct Response: Sendable {
 
     /// - Throws: `LedgerError`.
     static func open(
-        _ configuration: ResponderConfiguration, logger: Logger, wallClock: @escaping @Sendable () -> UInt64 = Self.now,
+        _ configuration: ResponderConfiguration, logger: Logger, wallClock: @escaping @Sendable () -> UInt64 = MachineClock.wall,
         publish: @escaping Publish
     ) async throws -> Response {
         let ledger = try await Ledger.open(
@@ -70,11 +71,4 @@ struct Response: Sendable {
     }
 
     func close() async throws { try await ledger.close() }
-
-    /// Milliseconds since 1970.
-    static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
-    }
 }

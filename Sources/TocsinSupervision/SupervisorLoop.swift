@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
+import TocsinPosix
 import TocsinSystem
-import TocsinThreads
 
 /// The supervisor's thread and what only it touches.
 final class SupervisorLoop: @unchecked Sendable {

@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
-import TocsinThreads
+import TocsinPosix
 
 /// Told to blocking work when its task was cancelled; the work looks at it now and then and ends early.
 public final class CancellationSignal: Sendable {
@@ -155,11 +155,7 @@ public func errorText(_ code: Int32) -> String {
 }
 
 /// Now, in the only clock that is not set back.
-public func monotonicNow() -> Duration {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
-}
+public func monotonicNow() -> Duration { .nanoseconds(Int64(clamping: MachineClock.steady())) }
 
 extension Duration {
     /// Whole milliseconds, rounded up, clamped to what the system's calls take.

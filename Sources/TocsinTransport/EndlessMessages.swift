@@ -1,4 +1,5 @@
 import Glibc
+import TocsinPosix
 
 /// Ends TCP connections whose peer sends one message without end. libzmq bounds the size of a part (`ZMQ_MAXMSGSIZE`) and the
 /// number of messages that wait (`ZMQ_RCVHWM`), but keeps the parts of a message until the last has come, however many they
@@ -55,9 +56,9 @@ public struct EndlessMessages {
             suspects = []
         }
         if now >= nextLook, !ports.isEmpty {
-            let began = Self.microseconds()
+            let began = MachineClock.steady()
             count()
-            nextLook = now + max(Self.interval, (Self.microseconds() - began) / 20)
+            nextLook = now + max(Self.interval, (MachineClock.steady() - began) / 20_000)
         }
         return ended
     }
@@ -87,16 +88,7 @@ public struct EndlessMessages {
     // MARK: The kernel's view
 
     private static func descriptors() -> [Int32] {
-        guard let folder = opendir("/proc/self/fd") else { return [] }
-        defer { closedir(folder) }
-        var descriptors: [Int32] = []
-        while let entry = readdir(folder) {
-            let number = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { strtol($0, nil, 10) }
-            }
-            if number > 2 { descriptors.append(Int32(number)) }
-        }
-        return descriptors
+        (Folder.names("/proc/self/fd") ?? []).compactMap { Int32($0) }.filter { $0 > 2 }
     }
 
     /// The peer of an established connection to one of these ports and the bytes that came from it, ZMTP's framing included.
@@ -133,11 +125,5 @@ public struct EndlessMessages {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { get(descriptor, $0, &size) }
         }
         return status == 0 && address.sin_family == sa_family_t(AF_INET) ? address : nil
-    }
-
-    private static func microseconds() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1_000_000 + UInt64(time.tv_nsec) / 1000
     }
 }

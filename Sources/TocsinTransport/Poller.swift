@@ -1,5 +1,6 @@
 import CZeroMQ
 import Glibc
+import TocsinPosix
 
 /// Waits for one socket and one plain descriptor (an `EventCounter`'s). Used on the socket's thread.
 ///
@@ -54,11 +55,7 @@ public struct Poller {
     }
 
     /// Milliseconds of the steady clock.
-    private static func now() -> Int {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
-    }
+    private static func now() -> Int { Int(MachineClock.steady() / 1_000_000) }
 }
 
 /// Wakes a thread that waits in a `Poller`, from any other. A counter: many signals before a drain are one.

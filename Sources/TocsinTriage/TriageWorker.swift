@@ -1,6 +1,7 @@
 import Glibc
 import Logging
 import TocsinKit
+import TocsinPosix
 
 /// Takes events from the pool `triage` and publishes alerts. Stateless: any number of workers may come, go and crash; an
 /// event is acknowledged only after the alert that carries it is stored, and what is delivered again makes updates that
@@ -23,7 +24,7 @@ public enum TriageWorker {
             var inFlight: [Task<Void, Never>] = []
             for try await batch in subscription {
                 let deliveries = batch.deliveries()
-                let work = TriageBatch(deliveries.map { ($0.message, $0.attempt) }, triage: &triage, now: now())
+                let work = TriageBatch(deliveries.map { ($0.message, $0.attempt) }, triage: &triage, now: MachineClock.wall())
                 if inFlight.count == inFlightMax { await inFlight.removeFirst().value }
                 inFlight.append(
                     Task {
@@ -67,12 +68,5 @@ public enum TriageWorker {
         logger.warning(
             "some events did not become alerts",
             metadata: ["retried": "\(retried)", "rejected": "\(rejected)", "reason": "\(example)"])
-    }
-
-    /// Milliseconds since 1970.
-    private static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import TocsinPosix
 import TocsinSimulator
 
 extension Mutation: ExpressibleByArgument {}
@@ -56,7 +57,7 @@ struct Simulate: ParsableCommand {
         Planted.plant(planted)
         var coverage = Coverage()
         var failed = 0
-        let began = nanoseconds()
+        let began = MachineClock.steady()
         let all = seed.map { $0...$0 } ?? first...(first + (seeds ?? 500) - 1)
         for seed in all {
             let report = Simulation.run(seed: seed, options: options, trace: trace ? { print($0) } : nil)
@@ -72,7 +73,7 @@ struct Simulate: ParsableCommand {
             fflush(nil)
         }
         for line in coverage.lines { print(line) }
-        let seconds = Double(nanoseconds() - began) / 1e9
+        let seconds = Double(MachineClock.steady() - began) / 1e9
         // Not for one history, so that its output is the same each time.
         if seed == nil { print("\(Int(Double(all.count) / seconds * 60)) histories a minute") }
         print("\(all.count - failed) passed, \(failed) failed")
@@ -100,12 +101,6 @@ struct Simulate: ParsableCommand {
 
     private var repeating: String {
         (duration == 20_000 ? "" : " --duration \(duration)") + (mutation.map { " --mutation \($0.rawValue)" } ?? "")
-    }
-
-    private func nanoseconds() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }
 

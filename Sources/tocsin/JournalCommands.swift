@@ -3,6 +3,7 @@ import Glibc
 import TocsinCore
 import TocsinEngine
 import TocsinJournal
+import TocsinPosix
 import TocsinProgram
 import TocsinProto
 import TocsinWire
@@ -65,7 +66,7 @@ struct JournalRepairCommand: AsyncParsableCommand {
             if format == .text { for line in explanation { Terminal.print(line.printable) } }
             var kept: [String] = []
             if yes {
-                kept = try folder.attempt { try prepared.repair.perform(on: folder.disk, time: TimeText.now()) }
+                kept = try folder.attempt { try prepared.repair.perform(on: folder.disk, time: MachineClock.wall()) }
                 guard try folder.examine().isSound else {
                     throw Failure(
                         .internalError, "the repair did not make the journal whole; the old files are beside the new ones")

@@ -2,6 +2,7 @@ import ArgumentParser
 import GRPCCore
 import TocsinConfiguration
 import TocsinKit
+import TocsinPosix
 import TocsinProgram
 import TocsinProto
 import TocsinServices
@@ -65,7 +66,7 @@ struct ReportCommand: AsyncParsableCommand {
         event.summary = summary
         event.severityHint = severity?.value.name ?? ""
         event.dedupKey = key ?? ""
-        event.observedAt = TimeText.now()
+        event.observedAt = MachineClock.wall()
         event.labels = Dictionary(label.map { ($0.name, $0.value) }) { $1 }
         event.details = Dictionary(detail.map { ($0.name, $0.value) }) { $1 }
         event.details["reported_by"] = event.details["reported_by"] ?? actor.name

@@ -5,6 +5,7 @@ import Synchronization
 import TestSupport
 import Testing
 import TocsinKit
+import TocsinPosix
 import TocsinProto
 import TocsinServices
 
@@ -87,14 +88,14 @@ struct FeedTests {
         let world = try await World()
         let client = world.client
         try await publish(1...301, by: client)
-        let start = ArchiveWorker.now() + 1
+        let start = MachineClock.wall() + 1
         let feed = ChangeFeed(from: start)
         let seen = Seen()
         let watcher = Task { try await feed.watch(since: 1, client, .silent) { seen.note($0) } }
         #expect(await eventually(seconds: 20) { seen.numbers.count == 301 })
         let filling = Task { try await feed.run(client, .silent) }
         // What the next messages have for a time is then not before the feed's beginning.
-        #expect(await eventually { ArchiveWorker.now() > start })
+        #expect(await eventually { MachineClock.wall() > start })
         try await publish(302...900, by: client)
         #expect(await eventually(seconds: 20) { seen.numbers.count >= 900 })
         #expect(seen.numbers == Array(1...900) && seen.missed.isEmpty)

@@ -1,6 +1,7 @@
 import Glibc
 import TestSupport
 import Testing
+import TocsinPosix
 import TocsinSystem
 
 /// Real commands, so that what is tested is the system's behaviour and not a picture of it.
@@ -117,13 +118,9 @@ struct SubprocessTests {
     }
 
     private func openPipes() -> Set<String> {
-        guard let folder = opendir("/proc/self/fd") else { return [] }
-        defer { closedir(folder) }
         var pipes: Set<String> = []
         var buffer = [CChar](repeating: 0, count: 64)
-        while let entry = readdir(folder) {
-            // In place: a copy would read 256 bytes, and the entry may be the last of its page.
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        for name in Folder.names("/proc/self/fd") ?? [] {
             let count = readlink("/proc/self/fd/\(name)", &buffer, buffer.count)
             let target = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
             if target.hasPrefix("pipe:") { pipes.insert(target) }

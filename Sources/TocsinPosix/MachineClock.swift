@@ -1,0 +1,16 @@
+import Glibc
+
+/// The machine's clocks. Thread-safe.
+package enum MachineClock {
+    /// Milliseconds since 1970.
+    package static func wall() -> UInt64 { read(CLOCK_REALTIME) / 1_000_000 }
+
+    /// Nanoseconds of the clock that is not set back, from a moment in the past that is the same for all processes of the machine.
+    package static func steady() -> UInt64 { read(CLOCK_MONOTONIC) }
+
+    private static func read(_ clock: clockid_t) -> UInt64 {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return UInt64(max(0, time.tv_sec)) * 1_000_000_000 + UInt64(max(0, time.tv_nsec))
+    }
+}
