@@ -101,6 +101,22 @@ import TocsinWire
         #expect(try JournalExamination(disk).isSound)
     }
 
+    /// One turn in which what is delivered is acknowledged. What it gives the writer is on the disk then, and not told yet.
+    private static func turn(_ hub: inout TestEngine<MemoryDisk>, _ subscription: UInt64) throws -> JournalWork? {
+        hub.clock.milliseconds += 10
+        _ = try hub.engine.turn()
+        for (_, entry) in hub.delivered(1) {
+            hub.settle(1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .ack)])
+        }
+        while let job = hub.engine.takeJob() {
+            try job.perform(on: hub.disk)
+            hub.engine.finished(job, nil)
+        }
+        guard let work = hub.engine.takeWork() else { return nil }
+        try work.perform(on: hub.disk)
+        return work
+    }
+
     @Test("a pool that begins with the past while an old segment is about to go gets what it was promised")
     func newPoolMeanwhile() throws {
         let disk = MemoryDisk()
@@ -123,17 +139,7 @@ import TocsinWire
             number += 1
             hub.publish(1, [try envelope(id: "n\(number)", subject: "a.y", payload: 400)])
             for _ in 0..<10 where carrying == nil {
-                clock.milliseconds += 10
-                _ = try hub.engine.turn()
-                for (_, entry) in hub.delivered(1) {
-                    hub.settle(1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .ack)])
-                }
-                while let job = hub.engine.takeJob() {
-                    try job.perform(on: disk)
-                    hub.engine.finished(job, nil)
-                }
-                guard let work = hub.engine.takeWork() else { continue }
-                try work.perform(on: disk)
+                guard let work = try Self.turn(&hub, subscription) else { continue }
                 if work.batches.contains(where: { $0.header.kind == .carried }) {
                     carrying = work
                 } else {
@@ -192,17 +198,7 @@ import TocsinWire
             hub.publish(1, [try envelope(id: "n\(number)", subject: "a.y", payload: 400)])
             var hasCarried = false
             for _ in 0..<10 {
-                clock.milliseconds += 10
-                _ = try hub.engine.turn()
-                for (_, entry) in hub.delivered(1) {
-                    hub.settle(1, subscription, [SettleEntry(sequence: entry.sequence, token: entry.token, outcome: .ack)])
-                }
-                while let job = hub.engine.takeJob() {
-                    try job.perform(on: disk)
-                    hub.engine.finished(job, nil)
-                }
-                guard let work = hub.engine.takeWork() else { continue }
-                try work.perform(on: disk)
+                guard let work = try Self.turn(&hub, subscription) else { continue }
                 let count = work.batches.count { $0.header.kind == .carried }
                 carried += count
                 #expect(count <= 1 && !(hasCarried && count > 0))
