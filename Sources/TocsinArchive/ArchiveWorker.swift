@@ -77,7 +77,8 @@ private struct ActiveArchiver: Sendable {
     func run() async throws {
         let (signal, hint) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         // An hour: for watchers that come back after an interruption.
-        let feed = ChangeFeed(from: MachineClock.wall() - 3_600_000)
+        let hour: UInt64 = 3_600_000
+        let feed = ChangeFeed(from: max(MachineClock.wall(), hour) - hour)
         let hub = HubAccess(client: client, feed: feed, logger: logger)
         let server = IncidentServer(store: store, hub: hub, now: MachineClock.wall, changed: { hint.yield() })
         let publisher = OutboxPublisher(store: store, logger: logger) { try await client.publish($0) }
