@@ -55,16 +55,18 @@ let package = Package(
         // The broker.
         ours("TocsinPosix", ["CLinux"]),
         ours("TocsinWire", []),
+        // Who may do what: roles and rules, nothing of keys.
+        ours("TocsinAccess", ["TocsinWire"]),
         ours("TocsinProto", [protobuf]),
         ours("TocsinTransport", ["CZeroMQ", "TocsinPosix", "TocsinWire"]),
         ours("TocsinJournal", ["CCRC32C", "TocsinPosix", "TocsinWire", deque]),
         ours("TocsinCore", ["TocsinWire", deque, heap]),
-        ours("TocsinEngine", ["TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, deque]),
+        ours("TocsinEngine", ["TocsinAccess", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, deque]),
         ours(
             "TocsinHub",
             [
-                "TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinPosix", "TocsinWire",
-                logging,
+                "TocsinAccess", "TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinPosix",
+                "TocsinWire", logging,
             ]),
         ours("TocsinSimulator", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
 
@@ -80,7 +82,7 @@ let package = Package(
         // Publishing and consuming for gRPC clients.
         ours("TocsinMessaging", ["TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinProto", "TocsinWire", grpc]),
         // gRPC over HTTP/2: apart from all else, because NIO and TLS are most of what it links.
-        ours("TocsinGateway", [grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto]),
+        ours("TocsinGateway", ["TocsinAccess", "TocsinWire", grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto]),
 
         // What roles need of the operating system: subprocesses, HTTP requests, threads for blocking work.
         ours("TocsinSystem", ["TocsinPosix", "CCurl", "CLinux"]),
@@ -95,8 +97,7 @@ let package = Package(
             "TocsinArchive",
             [
                 "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinPosix", "TocsinProto",
-                "TocsinSystem",
-                "TocsinWire", grpc, sqlite, logging, deque,
+                "TocsinSystem", "TocsinWire", crypto, grpc, sqlite, logging, deque,
             ]),
         ours(
             "TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
@@ -105,7 +106,7 @@ let package = Package(
         ours(
             "TocsinConfiguration",
             [
-                "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinArchive", "TocsinDetection", "TocsinTriage",
+                "TocsinAccess", "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinArchive", "TocsinDetection", "TocsinTriage",
                 "TocsinResponse", "TocsinDomain", "TocsinSystem", "TocsinWire", yaml,
             ]),
         ours("TocsinSupervision", ["TocsinSystem", "TocsinPosix", "CLinux"]),
@@ -119,8 +120,8 @@ let package = Package(
             dependencies: [
                 "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
                 "TocsinJournal", "TocsinPosix",
-                "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain", "TocsinProto",
-                "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc, arguments, logging, protobuf,
+                "TocsinAccess", "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain",
+                "TocsinProto", "TocsinTransport", "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc, arguments, logging, protobuf,
             ], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-gateway",
@@ -153,6 +154,7 @@ let package = Package(
             name: "InteropSuite", dependencies: [grpc, grpcProtobuf, protobuf], path: "Tests/InteropSuite",
             exclude: ["interop.proto"]),
         tests("TocsinWireTests", ["TocsinWire", "TocsinProto", protobuf]),
+        tests("TocsinAccessTests", ["TocsinAccess", "TocsinWire"]),
         tests("TocsinJournalTests", ["TocsinJournal", "TocsinWire"]),
         tests("TocsinCoreTests", ["TocsinCore", "TocsinWire"]),
         tests("TocsinEngineTests", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),

@@ -129,6 +129,14 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
         request: Tocsin_V1_SplitIncidentRequest, context: ServerContext
     ) async throws -> Tocsin_V1_SplitIncidentResponse { try await command(request) }
 
+    func markIncident(
+        request: Tocsin_V1_MarkIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_MarkIncidentResponse { throw RPCError(code: .unimplemented, message: "not yet") }
+
+    func restrictIncident(
+        request: Tocsin_V1_RestrictIncidentRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_RestrictIncidentResponse { throw RPCError(code: .unimplemented, message: "not yet") }
+
     private func command<Request: CommandRequest>(_ request: Request) async throws -> Request.Answer {
         try await answer {
             let response = try await store.command(request, now: now())

@@ -194,6 +194,9 @@ public nonisolated struct Tocsin_V1_Status: Sendable {
   /// Which message of a batch, counted from 0, where that applies.
   public var index: UInt32 = 0
 
+  /// Where the same request would be taken later: after so long.
+  public var retryAfterMs: UInt32 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -387,6 +390,10 @@ public nonisolated struct Tocsin_V1_CallHead: Sendable {
   /// Of the request, in order.
   public var metadata: [Tocsin_V1_MetadataEntry] = []
 
+  /// Who calls: the name of the key the caller authenticated with. The hub writes it last, so that it counts whatever the
+  /// caller wrote; empty where peers have no keys.
+  public var caller: String = String()
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -546,11 +553,47 @@ public nonisolated struct Tocsin_V1_GetStatusResponse: @unchecked Sendable {
     set {_uniqueStorage()._peersOmitted = newValue}
   }
 
+  /// Who gets in, and what it is refused.
+  public var security: Tocsin_V1_SecurityStatus {
+    get {_storage._security ?? Tocsin_V1_SecurityStatus()}
+    set {_uniqueStorage()._security = newValue}
+  }
+  /// Returns true if `security` has been explicitly set.
+  public var hasSecurity: Bool {_storage._security != nil}
+  /// Clears the value of `security`. Subsequent reads from it will return its default value.
+  public mutating func clearSecurity() {_uniqueStorage()._security = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// What became of those who knocked, since the hub's start.
+public nonisolated struct Tocsin_V1_SecurityStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Keys that may connect now; 0 where peers need none.
+  public var keys: UInt32 = 0
+
+  /// Connections that were let in.
+  public var admitted: UInt64 = 0
+
+  /// Connections that were refused: by why, such as UNKNOWN_KEY.
+  public var rejected: Dictionary<String,UInt64> = [:]
+
+  /// Peers that were cut off because their key was revoked, has expired, or may do other things now.
+  public var cut: UInt64 = 0
+
+  /// Requests of known peers that they may not make: by the name of their key. Beyond a bound all others are "others".
+  public var denied: Dictionary<String,UInt64> = [:]
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 /// How long it took to write and sync what came together, since the hub's start.
@@ -734,6 +777,9 @@ public nonisolated struct Tocsin_V1_PeerStatus: Sendable {
 
   /// Messages it holds and has not settled.
   public var inFlight: UInt32 = 0
+
+  /// Name of the key it authenticated with; empty where peers have none.
+  public var key: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1101,7 +1147,7 @@ nonisolated extension Tocsin_V1_Welcome: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension Tocsin_V1_Status: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Status"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}reason\0\u{1}message\0\u{1}index\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}reason\0\u{1}message\0\u{1}index\0\u{3}retry_after_ms\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1113,6 +1159,7 @@ nonisolated extension Tocsin_V1_Status: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.message) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.index) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.retryAfterMs) }()
       default: break
       }
     }
@@ -1131,6 +1178,9 @@ nonisolated extension Tocsin_V1_Status: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.index != 0 {
       try visitor.visitSingularUInt32Field(value: self.index, fieldNumber: 4)
     }
+    if self.retryAfterMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.retryAfterMs, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1139,6 +1189,7 @@ nonisolated extension Tocsin_V1_Status: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.reason != rhs.reason {return false}
     if lhs.message != rhs.message {return false}
     if lhs.index != rhs.index {return false}
+    if lhs.retryAfterMs != rhs.retryAfterMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1463,7 +1514,7 @@ nonisolated extension Tocsin_V1_MetadataEntry: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Tocsin_V1_CallHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".CallHead"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}method\0\u{3}timeout_ms\0\u{1}metadata\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}method\0\u{3}timeout_ms\0\u{1}metadata\0\u{1}caller\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1474,6 +1525,7 @@ nonisolated extension Tocsin_V1_CallHead: SwiftProtobuf.Message, SwiftProtobuf._
       case 1: try { try decoder.decodeSingularStringField(value: &self.method) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.timeoutMs) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.metadata) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.caller) }()
       default: break
       }
     }
@@ -1489,6 +1541,9 @@ nonisolated extension Tocsin_V1_CallHead: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.metadata.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.metadata, fieldNumber: 3)
     }
+    if !self.caller.isEmpty {
+      try visitor.visitSingularStringField(value: self.caller, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1496,6 +1551,7 @@ nonisolated extension Tocsin_V1_CallHead: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.method != rhs.method {return false}
     if lhs.timeoutMs != rhs.timeoutMs {return false}
     if lhs.metadata != rhs.metadata {return false}
+    if lhs.caller != rhs.caller {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1597,7 +1653,7 @@ nonisolated extension Tocsin_V1_GetStatusRequest: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Tocsin_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".GetStatusResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hub\0\u{1}epoch\0\u{3}uptime_ms\0\u{3}first_sequence\0\u{3}last_sequence\0\u{3}journal_bytes\0\u{1}accepted\0\u{1}pools\0\u{1}peers\0\u{1}refused\0\u{1}duplicates\0\u{3}calls_in_flight\0\u{1}syncs\0\u{1}taps\0\u{3}dropped_answers\0\u{3}peers_omitted\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hub\0\u{1}epoch\0\u{3}uptime_ms\0\u{3}first_sequence\0\u{3}last_sequence\0\u{3}journal_bytes\0\u{1}accepted\0\u{1}pools\0\u{1}peers\0\u{1}refused\0\u{1}duplicates\0\u{3}calls_in_flight\0\u{1}syncs\0\u{1}taps\0\u{3}dropped_answers\0\u{3}peers_omitted\0\u{1}security\0")
 
   fileprivate class _StorageClass {
     var _hub: String = String()
@@ -1616,6 +1672,7 @@ nonisolated extension Tocsin_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftP
     var _taps: UInt32 = 0
     var _droppedAnswers: UInt64 = 0
     var _peersOmitted: UInt32 = 0
+    var _security: Tocsin_V1_SecurityStatus? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1642,6 +1699,7 @@ nonisolated extension Tocsin_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftP
       _taps = source._taps
       _droppedAnswers = source._droppedAnswers
       _peersOmitted = source._peersOmitted
+      _security = source._security
     }
   }
 
@@ -1676,6 +1734,7 @@ nonisolated extension Tocsin_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftP
         case 14: try { try decoder.decodeSingularUInt32Field(value: &_storage._taps) }()
         case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._droppedAnswers) }()
         case 16: try { try decoder.decodeSingularUInt32Field(value: &_storage._peersOmitted) }()
+        case 17: try { try decoder.decodeSingularMessageField(value: &_storage._security) }()
         default: break
         }
       }
@@ -1736,6 +1795,9 @@ nonisolated extension Tocsin_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftP
       if _storage._peersOmitted != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._peersOmitted, fieldNumber: 16)
       }
+      try { if let v = _storage._security {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1761,10 +1823,61 @@ nonisolated extension Tocsin_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftP
         if _storage._taps != rhs_storage._taps {return false}
         if _storage._droppedAnswers != rhs_storage._droppedAnswers {return false}
         if _storage._peersOmitted != rhs_storage._peersOmitted {return false}
+        if _storage._security != rhs_storage._security {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_SecurityStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SecurityStatus"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}keys\0\u{1}admitted\0\u{1}rejected\0\u{1}cut\0\u{1}denied\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.keys) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.admitted) }()
+      case 3: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.rejected) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.cut) }()
+      case 5: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.denied) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.keys != 0 {
+      try visitor.visitSingularUInt32Field(value: self.keys, fieldNumber: 1)
+    }
+    if self.admitted != 0 {
+      try visitor.visitSingularUInt64Field(value: self.admitted, fieldNumber: 2)
+    }
+    if !self.rejected.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.rejected, fieldNumber: 3)
+    }
+    if self.cut != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cut, fieldNumber: 4)
+    }
+    if !self.denied.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.denied, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_SecurityStatus, rhs: Tocsin_V1_SecurityStatus) -> Bool {
+    if lhs.keys != rhs.keys {return false}
+    if lhs.admitted != rhs.admitted {return false}
+    if lhs.rejected != rhs.rejected {return false}
+    if lhs.cut != rhs.cut {return false}
+    if lhs.denied != rhs.denied {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2025,7 +2138,7 @@ nonisolated extension Tocsin_V1_PoolStatus: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Tocsin_V1_PeerStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".PeerStatus"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}role\0\u{1}software\0\u{3}connected_ms\0\u{3}silent_ms\0\u{1}pools\0\u{1}services\0\u{3}in_flight\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}role\0\u{1}software\0\u{3}connected_ms\0\u{3}silent_ms\0\u{1}pools\0\u{1}services\0\u{3}in_flight\0\u{1}key\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2041,6 +2154,7 @@ nonisolated extension Tocsin_V1_PeerStatus: SwiftProtobuf.Message, SwiftProtobuf
       case 6: try { try decoder.decodeRepeatedStringField(value: &self.pools) }()
       case 7: try { try decoder.decodeRepeatedStringField(value: &self.services) }()
       case 8: try { try decoder.decodeSingularUInt32Field(value: &self.inFlight) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.key) }()
       default: break
       }
     }
@@ -2071,6 +2185,9 @@ nonisolated extension Tocsin_V1_PeerStatus: SwiftProtobuf.Message, SwiftProtobuf
     if self.inFlight != 0 {
       try visitor.visitSingularUInt32Field(value: self.inFlight, fieldNumber: 8)
     }
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2083,6 +2200,7 @@ nonisolated extension Tocsin_V1_PeerStatus: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.pools != rhs.pools {return false}
     if lhs.services != rhs.services {return false}
     if lhs.inFlight != rhs.inFlight {return false}
+    if lhs.key != rhs.key {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -311,6 +311,69 @@ public nonisolated enum Tocsin_V1_IncidentState: SwiftProtobuf.Enum, Swift.CaseI
 
 }
 
+/// How far information may be passed on: the Traffic Light Protocol 2.0 of FIRST.
+public nonisolated enum Tocsin_V1_TrafficLight: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+
+  /// Not said.
+  case unspecified // = 0
+
+  /// To everybody.
+  case clear // = 1
+
+  /// Within the community.
+  case green // = 2
+
+  /// Within the organisation and its clients, as they need it.
+  case amber // = 3
+
+  /// Within the organisation, as it needs it.
+  case amberStrict // = 4
+
+  /// To those who were told, and nobody else.
+  case red // = 5
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .clear
+    case 2: self = .green
+    case 3: self = .amber
+    case 4: self = .amberStrict
+    case 5: self = .red
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .clear: return 1
+    case .green: return 2
+    case .amber: return 3
+    case .amberStrict: return 4
+    case .red: return 5
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Tocsin_V1_TrafficLight] = [
+    .unspecified,
+    .clear,
+    .green,
+    .amber,
+    .amberStrict,
+    .red,
+  ]
+
+}
+
 /// Exercises or what is real.
 public nonisolated enum Tocsin_V1_DrillFilter: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
@@ -653,6 +716,18 @@ public nonisolated struct Tocsin_V1_Incident: @unchecked Sendable {
   public var splitFrom: UInt64 {
     get {_storage._splitFrom}
     set {_uniqueStorage()._splitFrom = newValue}
+  }
+
+  /// How far what is known of it may be passed on.
+  public var trafficLight: Tocsin_V1_TrafficLight {
+    get {_storage._trafficLight}
+    set {_uniqueStorage()._trafficLight = newValue}
+  }
+
+  /// Those who may see it, by the names of their keys; none given: whoever may see incidents.
+  public var needToKnow: [String] {
+    get {_storage._needToKnow}
+    set {_uniqueStorage()._needToKnow = newValue}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1836,6 +1911,128 @@ public nonisolated struct Tocsin_V1_SplitIncidentResponse: Sendable {
   fileprivate var _created: Tocsin_V1_Incident? = nil
 }
 
+/// How far it may be passed on.
+public nonisolated struct Tocsin_V1_MarkIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Required.
+  public var trafficLight: Tocsin_V1_TrafficLight = .unspecified
+
+  /// Why, for the timeline; at most 2 KiB.
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a MarkIncidentRequest.
+public nonisolated struct Tocsin_V1_MarkIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
+/// Who may see it.
+public nonisolated struct Tocsin_V1_RestrictIncidentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Required, at most 128 bytes: the caller's own id for this request. The same request again has no further effect and
+  /// gets the same answer, a refusal too; another request with the same id is INVALID_ARGUMENT.
+  public var requestID: String = String()
+
+  /// Required: the incident.
+  public var number: UInt64 = 0
+
+  /// Required, at most 128 bytes: who does it, as the timeline shows it.
+  public var actor: String = String()
+
+  /// Names of their keys, at most 64; none: whoever may see incidents.
+  public var people: [String] = []
+
+  /// Why, for the timeline; at most 2 KiB.
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What came of a RestrictIncidentRequest.
+public nonisolated struct Tocsin_V1_RestrictIncidentResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The incident as the request left it.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  /// What the request wrote on its timeline, the last line.
+  public var entry: Tocsin_V1_TimelineEntry {
+    get {_entry ?? Tocsin_V1_TimelineEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  public var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  public mutating func clearEntry() {self._entry = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+  fileprivate var _entry: Tocsin_V1_TimelineEntry? = nil
+}
+
 /// Asks for the whole archive.
 public nonisolated struct Tocsin_V1_GetAccountingRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1942,6 +2139,10 @@ nonisolated extension Tocsin_V1_Disposition: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Tocsin_V1_IncidentState: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0INCIDENT_STATE_UNSPECIFIED\0\u{1}INCIDENT_STATE_DETECTED\0\u{1}INCIDENT_STATE_TRIAGED\0\u{1}INCIDENT_STATE_ACKNOWLEDGED\0\u{1}INCIDENT_STATE_INVESTIGATING\0\u{1}INCIDENT_STATE_MITIGATED\0\u{1}INCIDENT_STATE_RESOLVED\0\u{1}INCIDENT_STATE_CLOSED\0\u{1}INCIDENT_STATE_MERGED\0\u{1}INCIDENT_STATE_DISMISSED\0")
+}
+
+nonisolated extension Tocsin_V1_TrafficLight: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRAFFIC_LIGHT_UNSPECIFIED\0\u{1}TRAFFIC_LIGHT_CLEAR\0\u{1}TRAFFIC_LIGHT_GREEN\0\u{1}TRAFFIC_LIGHT_AMBER\0\u{1}TRAFFIC_LIGHT_AMBER_STRICT\0\u{1}TRAFFIC_LIGHT_RED\0")
 }
 
 nonisolated extension Tocsin_V1_DrillFilter: SwiftProtobuf._ProtoNameProviding {
@@ -2139,7 +2340,7 @@ nonisolated extension Tocsin_V1_AlertUpdate: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Incident"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}state\0\u{1}title\0\u{1}services\0\u{1}severity\0\u{1}priority\0\u{1}assignee\0\u{3}detected_at\0\u{3}triaged_at\0\u{3}acknowledged_at\0\u{3}mitigated_at\0\u{3}resolved_at\0\u{3}closed_at\0\u{3}alerts_firing\0\u{3}alerts_total\0\u{1}events\0\u{1}cause\0\u{1}runbook\0\u{1}reopened\0\u{1}drill\0\u{3}updated_at\0\u{1}version\0\u{3}merged_into\0\u{3}split_from\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}state\0\u{1}title\0\u{1}services\0\u{1}severity\0\u{1}priority\0\u{1}assignee\0\u{3}detected_at\0\u{3}triaged_at\0\u{3}acknowledged_at\0\u{3}mitigated_at\0\u{3}resolved_at\0\u{3}closed_at\0\u{3}alerts_firing\0\u{3}alerts_total\0\u{1}events\0\u{1}cause\0\u{1}runbook\0\u{1}reopened\0\u{1}drill\0\u{3}updated_at\0\u{1}version\0\u{3}merged_into\0\u{3}split_from\0\u{3}traffic_light\0\u{3}need_to_know\0")
 
   fileprivate class _StorageClass {
     var _number: UInt64 = 0
@@ -2166,6 +2367,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
     var _version: UInt64 = 0
     var _mergedInto: UInt64 = 0
     var _splitFrom: UInt64 = 0
+    var _trafficLight: Tocsin_V1_TrafficLight = .unspecified
+    var _needToKnow: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2200,6 +2403,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
       _version = source._version
       _mergedInto = source._mergedInto
       _splitFrom = source._splitFrom
+      _trafficLight = source._trafficLight
+      _needToKnow = source._needToKnow
     }
   }
 
@@ -2242,6 +2447,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
         case 22: try { try decoder.decodeSingularUInt64Field(value: &_storage._version) }()
         case 23: try { try decoder.decodeSingularUInt64Field(value: &_storage._mergedInto) }()
         case 24: try { try decoder.decodeSingularUInt64Field(value: &_storage._splitFrom) }()
+        case 25: try { try decoder.decodeSingularEnumField(value: &_storage._trafficLight) }()
+        case 26: try { try decoder.decodeRepeatedStringField(value: &_storage._needToKnow) }()
         default: break
         }
       }
@@ -2322,6 +2529,12 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
       if _storage._splitFrom != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._splitFrom, fieldNumber: 24)
       }
+      if _storage._trafficLight != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._trafficLight, fieldNumber: 25)
+      }
+      if !_storage._needToKnow.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._needToKnow, fieldNumber: 26)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2355,6 +2568,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._version != rhs_storage._version {return false}
         if _storage._mergedInto != rhs_storage._mergedInto {return false}
         if _storage._splitFrom != rhs_storage._splitFrom {return false}
+        if _storage._trafficLight != rhs_storage._trafficLight {return false}
+        if _storage._needToKnow != rhs_storage._needToKnow {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -4150,6 +4365,184 @@ nonisolated extension Tocsin_V1_SplitIncidentResponse: SwiftProtobuf.Message, Sw
     if lhs._incident != rhs._incident {return false}
     if lhs._entry != rhs._entry {return false}
     if lhs._created != rhs._created {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_MarkIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MarkIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{3}traffic_light\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.trafficLight) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if self.trafficLight != .unspecified {
+      try visitor.visitSingularEnumField(value: self.trafficLight, fieldNumber: 4)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_MarkIncidentRequest, rhs: Tocsin_V1_MarkIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.trafficLight != rhs.trafficLight {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_MarkIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MarkIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_MarkIncidentResponse, rhs: Tocsin_V1_MarkIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_RestrictIncidentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RestrictIncidentRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}number\0\u{1}actor\0\u{1}people\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.people) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 3)
+    }
+    if !self.people.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.people, fieldNumber: 4)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_RestrictIncidentRequest, rhs: Tocsin_V1_RestrictIncidentRequest) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.people != rhs.people {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_RestrictIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RestrictIncidentResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}entry\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_RestrictIncidentResponse, rhs: Tocsin_V1_RestrictIncidentResponse) -> Bool {
+    if lhs._incident != rhs._incident {return false}
+    if lhs._entry != rhs._entry {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

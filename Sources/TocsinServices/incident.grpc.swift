@@ -242,6 +242,32 @@ public enum Tocsin_V1_IncidentService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "MarkIncident" metadata.
+        public enum MarkIncident: Sendable {
+            /// Request type for "MarkIncident".
+            public typealias Input = Tocsin_V1_MarkIncidentRequest
+            /// Response type for "MarkIncident".
+            public typealias Output = Tocsin_V1_MarkIncidentResponse
+            /// Descriptor for "MarkIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "MarkIncident",
+                type: .unary
+            )
+        }
+        /// Namespace for "RestrictIncident" metadata.
+        public enum RestrictIncident: Sendable {
+            /// Request type for "RestrictIncident".
+            public typealias Input = Tocsin_V1_RestrictIncidentRequest
+            /// Response type for "RestrictIncident".
+            public typealias Output = Tocsin_V1_RestrictIncidentResponse
+            /// Descriptor for "RestrictIncident".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "RestrictIncident",
+                type: .unary
+            )
+        }
         /// Namespace for "GetAccounting" metadata.
         public enum GetAccounting: Sendable {
             /// Request type for "GetAccounting".
@@ -287,6 +313,8 @@ public enum Tocsin_V1_IncidentService: Sendable {
             ReleaseIncident.descriptor,
             MergeIncident.descriptor,
             SplitIncident.descriptor,
+            MarkIncident.descriptor,
+            RestrictIncident.descriptor,
             GetAccounting.descriptor,
             TraceEvent.descriptor
         ]
@@ -632,6 +660,43 @@ extension Tocsin_V1_IncidentService {
             request: GRPCCore.StreamingServerRequest<Tocsin_V1_SplitIncidentRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_SplitIncidentResponse>
+
+        /// Handle the "MarkIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says how far what is known of the incident may be passed on.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_MarkIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_MarkIncidentResponse` messages.
+        func markIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_MarkIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_MarkIncidentResponse>
+
+        /// Handle the "RestrictIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says who may see the incident: from then on it does not exist for others, and its changes are told to nobody else. The
+        /// > caller must be one of them.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_RestrictIncidentRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_RestrictIncidentResponse` messages.
+        func restrictIncident(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_RestrictIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_RestrictIncidentResponse>
 
         /// Handle the "GetAccounting" method.
         ///
@@ -996,6 +1061,43 @@ extension Tocsin_V1_IncidentService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_SplitIncidentResponse>
 
+        /// Handle the "MarkIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says how far what is known of the incident may be passed on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_MarkIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_MarkIncidentResponse` message.
+        func markIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_MarkIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_MarkIncidentResponse>
+
+        /// Handle the "RestrictIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says who may see the incident: from then on it does not exist for others, and its changes are told to nobody else. The
+        /// > caller must be one of them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_RestrictIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_RestrictIncidentResponse` message.
+        func restrictIncident(
+            request: GRPCCore.ServerRequest<Tocsin_V1_RestrictIncidentRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_RestrictIncidentResponse>
+
         /// Handle the "GetAccounting" method.
         ///
         /// > Source IDL Documentation:
@@ -1358,6 +1460,43 @@ extension Tocsin_V1_IncidentService {
             context: GRPCCore.ServerContext
         ) async throws -> Tocsin_V1_SplitIncidentResponse
 
+        /// Handle the "MarkIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says how far what is known of the incident may be passed on.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_MarkIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_MarkIncidentResponse` to respond with.
+        func markIncident(
+            request: Tocsin_V1_MarkIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_MarkIncidentResponse
+
+        /// Handle the "RestrictIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says who may see the incident: from then on it does not exist for others, and its changes are told to nobody else. The
+        /// > caller must be one of them.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_RestrictIncidentRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_RestrictIncidentResponse` to respond with.
+        func restrictIncident(
+            request: Tocsin_V1_RestrictIncidentRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_RestrictIncidentResponse
+
         /// Handle the "GetAccounting" method.
         ///
         /// > Source IDL Documentation:
@@ -1588,6 +1727,28 @@ extension Tocsin_V1_IncidentService.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.MarkIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_MarkIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_MarkIncidentResponse>(),
+            handler: { request, context in
+                try await self.markIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.RestrictIncident.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_RestrictIncidentRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_RestrictIncidentResponse>(),
+            handler: { request, context in
+                try await self.restrictIncident(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Tocsin_V1_IncidentService.Method.GetAccounting.descriptor,
             deserializer: FieldNamingDeserializer<Tocsin_V1_GetAccountingRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_GetAccountingResponse>(),
@@ -1796,6 +1957,28 @@ extension Tocsin_V1_IncidentService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_SplitIncidentResponse> {
         let response = try await self.splitIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func markIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_MarkIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_MarkIncidentResponse> {
+        let response = try await self.markIncident(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func restrictIncident(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_RestrictIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_RestrictIncidentResponse> {
+        let response = try await self.restrictIncident(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -2046,6 +2229,32 @@ extension Tocsin_V1_IncidentService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_SplitIncidentResponse> {
         return GRPCCore.ServerResponse<Tocsin_V1_SplitIncidentResponse>(
             message: try await self.splitIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func markIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_MarkIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_MarkIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_MarkIncidentResponse>(
+            message: try await self.markIncident(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func restrictIncident(
+        request: GRPCCore.ServerRequest<Tocsin_V1_RestrictIncidentRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_RestrictIncidentResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_RestrictIncidentResponse>(
+            message: try await self.restrictIncident(
                 request: request.message,
                 context: context
             ),
@@ -2490,6 +2699,53 @@ extension Tocsin_V1_IncidentService {
             deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_SplitIncidentResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_SplitIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "MarkIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says how far what is known of the incident may be passed on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_MarkIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_MarkIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_MarkIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func markIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_MarkIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_MarkIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_MarkIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MarkIncidentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "RestrictIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says who may see the incident: from then on it does not exist for others, and its changes are told to nobody else. The
+        /// > caller must be one of them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_RestrictIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_RestrictIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_RestrictIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func restrictIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_RestrictIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_RestrictIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_RestrictIncidentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_RestrictIncidentResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "GetAccounting" method.
@@ -3143,6 +3399,75 @@ extension Tocsin_V1_IncidentService {
             )
         }
 
+        /// Call the "MarkIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says how far what is known of the incident may be passed on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_MarkIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_MarkIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_MarkIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func markIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_MarkIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_MarkIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_MarkIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MarkIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.MarkIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "RestrictIncident" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says who may see the incident: from then on it does not exist for others, and its changes are told to nobody else. The
+        /// > caller must be one of them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_RestrictIncidentRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_RestrictIncidentRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_RestrictIncidentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func restrictIncident<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_RestrictIncidentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_RestrictIncidentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_RestrictIncidentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_RestrictIncidentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.RestrictIncident.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "GetAccounting" method.
         ///
         /// > Source IDL Documentation:
@@ -3707,6 +4032,65 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_SplitIncidentRequest>(),
             deserializer: FieldNamingDeserializer<Tocsin_V1_SplitIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MarkIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says how far what is known of the incident may be passed on.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_MarkIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func markIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_MarkIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MarkIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.markIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_MarkIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_MarkIncidentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RestrictIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says who may see the incident: from then on it does not exist for others, and its changes are told to nobody else. The
+    /// > caller must be one of them.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_RestrictIncidentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func restrictIncident<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_RestrictIncidentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_RestrictIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.restrictIncident(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_RestrictIncidentRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_RestrictIncidentResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -4332,6 +4716,73 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             metadata: metadata
         )
         return try await self.splitIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MarkIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says how far what is known of the incident may be passed on.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func markIncident<Result>(
+        _ message: Tocsin_V1_MarkIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_MarkIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_MarkIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.markIncident(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RestrictIncident" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says who may see the incident: from then on it does not exist for others, and its changes are told to nobody else. The
+    /// > caller must be one of them.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func restrictIncident<Result>(
+        _ message: Tocsin_V1_RestrictIncidentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_RestrictIncidentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_RestrictIncidentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.restrictIncident(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -28,6 +28,8 @@ public enum Reason: UInt16, Sendable, CaseIterable {
     case noServer = 25
     case windowExceeded = 26
     case badCall = 27
+    case rateLimited = 28
+    case quotaExceeded = 29
 
     /// The name in PROTOCOL.md, logs and counters: `BAD_MAGIC`.
     public var name: String {
@@ -49,7 +51,7 @@ public enum Reason: UInt16, Sendable, CaseIterable {
         case .deadlineExceeded: 4
         case .unknownSubject, .unknownPool, .unknownSubscription, .unknownCall: 5
         case .notAllowed: 7
-        case .tooLarge, .tooMany, .windowExceeded: 8
+        case .tooLarge, .tooMany, .windowExceeded, .rateLimited, .quotaExceeded: 8
         case .unknownKind, .unknownService: 12
         case .badCall: 13
         case .storageFailed, .workerLost, .shuttingDown, .noServer: 14

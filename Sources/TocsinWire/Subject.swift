@@ -75,6 +75,24 @@ public struct SubjectFilter: Hashable, Sendable, CustomStringConvertible {
         self.tokens = tokens
     }
 
+    /// Matches every subject.
+    public static let all = SubjectFilter(description: ">", tokens: [], open: true)
+
+    private init(description: String, tokens: [[UInt8]], open: Bool) {
+        self.description = description
+        self.tokens = tokens
+        self.open = open
+    }
+
+    /// Whether it matches whatever `other` matches.
+    public func covers(_ other: SubjectFilter) -> Bool {
+        guard open ? other.tokens.count >= tokens.count : !other.open && other.tokens.count == tokens.count else { return false }
+        // An open filter wants one token more than it names.
+        if open, !other.open, other.tokens.count == tokens.count { return false }
+        let any = [UInt8(ascii: "*")]
+        return zip(tokens, other.tokens).allSatisfy { $0 == any || $0 == $1 }
+    }
+
     /// Whether a valid `subject` matches.
     public func matches(_ subject: UnsafeRawBufferPointer) -> Bool {
         var offset = 0

@@ -22,14 +22,16 @@ class Accepted(_message.Message):
     def __init__(self, first_sequence: _Optional[int] = ..., stored: _Optional[int] = ..., duplicates: _Optional[int] = ...) -> None: ...
 
 class CallHead(_message.Message):
-    __slots__ = ["metadata", "method", "timeout_ms"]
+    __slots__ = ["caller", "metadata", "method", "timeout_ms"]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    caller: str
     metadata: _containers.RepeatedCompositeFieldContainer[MetadataEntry]
     method: str
     timeout_ms: int
-    def __init__(self, method: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., metadata: _Optional[_Iterable[_Union[MetadataEntry, _Mapping]]] = ...) -> None: ...
+    def __init__(self, method: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., metadata: _Optional[_Iterable[_Union[MetadataEntry, _Mapping]]] = ..., caller: _Optional[str] = ...) -> None: ...
 
 class CallStart(_message.Message):
     __slots__ = ["metadata"]
@@ -147,7 +149,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ["accepted", "calls_in_flight", "dropped_answers", "duplicates", "epoch", "first_sequence", "hub", "journal_bytes", "last_sequence", "peers", "peers_omitted", "pools", "refused", "syncs", "taps", "uptime_ms"]
+    __slots__ = ["accepted", "calls_in_flight", "dropped_answers", "duplicates", "epoch", "first_sequence", "hub", "journal_bytes", "last_sequence", "peers", "peers_omitted", "pools", "refused", "security", "syncs", "taps", "uptime_ms"]
     class RefusedEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +170,7 @@ class GetStatusResponse(_message.Message):
     PEERS_OMITTED_FIELD_NUMBER: _ClassVar[int]
     POOLS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    SECURITY_FIELD_NUMBER: _ClassVar[int]
     SYNCS_FIELD_NUMBER: _ClassVar[int]
     TAPS_FIELD_NUMBER: _ClassVar[int]
     UPTIME_MS_FIELD_NUMBER: _ClassVar[int]
@@ -184,10 +187,11 @@ class GetStatusResponse(_message.Message):
     peers_omitted: int
     pools: _containers.RepeatedCompositeFieldContainer[PoolStatus]
     refused: _containers.ScalarMap[str, int]
+    security: SecurityStatus
     syncs: SyncStatus
     taps: int
     uptime_ms: int
-    def __init__(self, hub: _Optional[str] = ..., epoch: _Optional[int] = ..., uptime_ms: _Optional[int] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., accepted: _Optional[int] = ..., pools: _Optional[_Iterable[_Union[PoolStatus, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., refused: _Optional[_Mapping[str, int]] = ..., duplicates: _Optional[int] = ..., calls_in_flight: _Optional[int] = ..., syncs: _Optional[_Union[SyncStatus, _Mapping]] = ..., taps: _Optional[int] = ..., dropped_answers: _Optional[int] = ..., peers_omitted: _Optional[int] = ...) -> None: ...
+    def __init__(self, hub: _Optional[str] = ..., epoch: _Optional[int] = ..., uptime_ms: _Optional[int] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., accepted: _Optional[int] = ..., pools: _Optional[_Iterable[_Union[PoolStatus, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., refused: _Optional[_Mapping[str, int]] = ..., duplicates: _Optional[int] = ..., calls_in_flight: _Optional[int] = ..., syncs: _Optional[_Union[SyncStatus, _Mapping]] = ..., taps: _Optional[int] = ..., dropped_answers: _Optional[int] = ..., peers_omitted: _Optional[int] = ..., security: _Optional[_Union[SecurityStatus, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ["heartbeat_ms", "name", "role", "software"]
@@ -226,9 +230,10 @@ class MetadataEntry(_message.Message):
     def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class PeerStatus(_message.Message):
-    __slots__ = ["connected_ms", "in_flight", "name", "pools", "role", "services", "silent_ms", "software"]
+    __slots__ = ["connected_ms", "in_flight", "key", "name", "pools", "role", "services", "silent_ms", "software"]
     CONNECTED_MS_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     POOLS_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -237,13 +242,14 @@ class PeerStatus(_message.Message):
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     connected_ms: int
     in_flight: int
+    key: str
     name: str
     pools: _containers.RepeatedScalarFieldContainer[str]
     role: str
     services: _containers.RepeatedScalarFieldContainer[str]
     silent_ms: int
     software: str
-    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., software: _Optional[str] = ..., connected_ms: _Optional[int] = ..., silent_ms: _Optional[int] = ..., pools: _Optional[_Iterable[str]] = ..., services: _Optional[_Iterable[str]] = ..., in_flight: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., software: _Optional[str] = ..., connected_ms: _Optional[int] = ..., silent_ms: _Optional[int] = ..., pools: _Optional[_Iterable[str]] = ..., services: _Optional[_Iterable[str]] = ..., in_flight: _Optional[int] = ..., key: _Optional[str] = ...) -> None: ...
 
 class PoolSpec(_message.Message):
     __slots__ = ["backoff_ms", "exclusive", "filters", "from_start", "max_attempts", "name", "visibility_ms"]
@@ -322,6 +328,34 @@ class RetryDeadLettersResponse(_message.Message):
     retried: int
     def __init__(self, retried: _Optional[int] = ...) -> None: ...
 
+class SecurityStatus(_message.Message):
+    __slots__ = ["admitted", "cut", "denied", "keys", "rejected"]
+    class DeniedEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class RejectedEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    ADMITTED_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    DENIED_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    admitted: int
+    cut: int
+    denied: _containers.ScalarMap[str, int]
+    keys: int
+    rejected: _containers.ScalarMap[str, int]
+    def __init__(self, keys: _Optional[int] = ..., admitted: _Optional[int] = ..., rejected: _Optional[_Mapping[str, int]] = ..., cut: _Optional[int] = ..., denied: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
 class Serve(_message.Message):
     __slots__ = ["exclusive", "service", "withdraw"]
     EXCLUSIVE_FIELD_NUMBER: _ClassVar[int]
@@ -333,16 +367,18 @@ class Serve(_message.Message):
     def __init__(self, service: _Optional[str] = ..., exclusive: bool = ..., withdraw: bool = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ["code", "index", "message", "reason"]
+    __slots__ = ["code", "index", "message", "reason", "retry_after_ms"]
     CODE_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
     code: int
     index: int
     message: str
     reason: str
-    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., index: _Optional[int] = ...) -> None: ...
+    retry_after_ms: int
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., index: _Optional[int] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
     __slots__ = ["credit", "pool"]

@@ -38,6 +38,12 @@ PRIORITY_P3: Priority
 PRIORITY_P4: Priority
 PRIORITY_P5: Priority
 PRIORITY_UNSPECIFIED: Priority
+TRAFFIC_LIGHT_AMBER: TrafficLight
+TRAFFIC_LIGHT_AMBER_STRICT: TrafficLight
+TRAFFIC_LIGHT_CLEAR: TrafficLight
+TRAFFIC_LIGHT_GREEN: TrafficLight
+TRAFFIC_LIGHT_RED: TrafficLight
+TRAFFIC_LIGHT_UNSPECIFIED: TrafficLight
 
 class AcknowledgeIncidentRequest(_message.Message):
     __slots__ = ["actor", "number", "request_id"]
@@ -318,7 +324,7 @@ class GetIncidentResponse(_message.Message):
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., timeline: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ...) -> None: ...
 
 class Incident(_message.Message):
-    __slots__ = ["acknowledged_at", "alerts_firing", "alerts_total", "assignee", "cause", "closed_at", "detected_at", "drill", "events", "merged_into", "mitigated_at", "number", "priority", "reopened", "resolved_at", "runbook", "services", "severity", "split_from", "state", "title", "triaged_at", "updated_at", "version"]
+    __slots__ = ["acknowledged_at", "alerts_firing", "alerts_total", "assignee", "cause", "closed_at", "detected_at", "drill", "events", "merged_into", "mitigated_at", "need_to_know", "number", "priority", "reopened", "resolved_at", "runbook", "services", "severity", "split_from", "state", "title", "traffic_light", "triaged_at", "updated_at", "version"]
     ACKNOWLEDGED_AT_FIELD_NUMBER: _ClassVar[int]
     ALERTS_FIRING_FIELD_NUMBER: _ClassVar[int]
     ALERTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
@@ -330,6 +336,7 @@ class Incident(_message.Message):
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     MERGED_INTO_FIELD_NUMBER: _ClassVar[int]
     MITIGATED_AT_FIELD_NUMBER: _ClassVar[int]
+    NEED_TO_KNOW_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     REOPENED_FIELD_NUMBER: _ClassVar[int]
@@ -340,6 +347,7 @@ class Incident(_message.Message):
     SPLIT_FROM_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
+    TRAFFIC_LIGHT_FIELD_NUMBER: _ClassVar[int]
     TRIAGED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -354,6 +362,7 @@ class Incident(_message.Message):
     events: int
     merged_into: int
     mitigated_at: int
+    need_to_know: _containers.RepeatedScalarFieldContainer[str]
     number: int
     priority: Priority
     reopened: int
@@ -364,10 +373,11 @@ class Incident(_message.Message):
     split_from: int
     state: IncidentState
     title: str
+    traffic_light: TrafficLight
     triaged_at: int
     updated_at: int
     version: int
-    def __init__(self, number: _Optional[int] = ..., state: _Optional[_Union[IncidentState, str]] = ..., title: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., assignee: _Optional[str] = ..., detected_at: _Optional[int] = ..., triaged_at: _Optional[int] = ..., acknowledged_at: _Optional[int] = ..., mitigated_at: _Optional[int] = ..., resolved_at: _Optional[int] = ..., closed_at: _Optional[int] = ..., alerts_firing: _Optional[int] = ..., alerts_total: _Optional[int] = ..., events: _Optional[int] = ..., cause: _Optional[str] = ..., runbook: _Optional[str] = ..., reopened: _Optional[int] = ..., drill: bool = ..., updated_at: _Optional[int] = ..., version: _Optional[int] = ..., merged_into: _Optional[int] = ..., split_from: _Optional[int] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., state: _Optional[_Union[IncidentState, str]] = ..., title: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., assignee: _Optional[str] = ..., detected_at: _Optional[int] = ..., triaged_at: _Optional[int] = ..., acknowledged_at: _Optional[int] = ..., mitigated_at: _Optional[int] = ..., resolved_at: _Optional[int] = ..., closed_at: _Optional[int] = ..., alerts_firing: _Optional[int] = ..., alerts_total: _Optional[int] = ..., events: _Optional[int] = ..., cause: _Optional[str] = ..., runbook: _Optional[str] = ..., reopened: _Optional[int] = ..., drill: bool = ..., updated_at: _Optional[int] = ..., version: _Optional[int] = ..., merged_into: _Optional[int] = ..., split_from: _Optional[int] = ..., traffic_light: _Optional[_Union[TrafficLight, str]] = ..., need_to_know: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class IncidentChange(_message.Message):
     __slots__ = ["entry", "id", "incident", "labels", "verb"]
@@ -443,6 +453,28 @@ class ListIncidentsResponse(_message.Message):
     next_page_token: str
     total: int
     def __init__(self, incidents: _Optional[_Iterable[_Union[Incident, _Mapping]]] = ..., total: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class MarkIncidentRequest(_message.Message):
+    __slots__ = ["actor", "number", "reason", "request_id", "traffic_light"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TRAFFIC_LIGHT_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    number: int
+    reason: str
+    request_id: str
+    traffic_light: TrafficLight
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., traffic_light: _Optional[_Union[TrafficLight, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class MarkIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
 
 class MergeIncidentRequest(_message.Message):
     __slots__ = ["actor", "into", "number", "reason", "request_id"]
@@ -590,6 +622,28 @@ class ResponseReport(_message.Message):
     verb: str
     def __init__(self, id: _Optional[str] = ..., incident: _Optional[int] = ..., actor: _Optional[str] = ..., verb: _Optional[str] = ..., text: _Optional[str] = ..., time: _Optional[int] = ..., mitigated: bool = ...) -> None: ...
 
+class RestrictIncidentRequest(_message.Message):
+    __slots__ = ["actor", "number", "people", "reason", "request_id"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PEOPLE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    number: int
+    people: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ..., number: _Optional[int] = ..., actor: _Optional[str] = ..., people: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RestrictIncidentResponse(_message.Message):
+    __slots__ = ["entry", "incident"]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    entry: TimelineEntry
+    incident: Incident
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
 class SplitIncidentRequest(_message.Message):
     __slots__ = ["actor", "fingerprints", "number", "reason", "request_id", "title"]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
@@ -681,6 +735,9 @@ class Disposition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class IncidentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class TrafficLight(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class DrillFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):

@@ -1,0 +1,82 @@
+import TocsinWire
+
+/// What a key is for: a set of permissions with a name. The table of all of them is in `SecurityMatrix.md`.
+public enum Role: String, Sendable, CaseIterable {
+    /// A detector, or anything that reports events, on any host.
+    case sensor
+    case triage
+    case responder
+    case archiver
+    /// A person who acts on incidents.
+    case operator_ = "operator"
+    /// A person or a board that looks.
+    case observer
+    /// A gateway: passes on the calls of others and says whose they are.
+    case gateway
+    /// May do everything at the hub.
+    case admin
+
+    /// One line for a person.
+    public var purpose: String {
+        switch self {
+        case .sensor: "reports events"
+        case .triage: "makes alerts of events"
+        case .responder: "runs runbooks, notifies"
+        case .archiver: "keeps the incidents and serves them"
+        case .operator_: "sees and acts on incidents"
+        case .observer: "sees incidents"
+        case .gateway: "passes on the calls of others"
+        case .admin: "everything"
+        }
+    }
+
+    /// Read from the texts of `rules`, which a test proves to be well-formed.
+    public var permissions: Permissions {
+        switch self {
+        case .admin: var all = Permissions.everything; all.speaksForOthers = false; return all
+        default: break
+        }
+        let rules = rules
+        do {
+            return Permissions(
+                publish: try SubjectRules(rules.publish), consume: NameRules(rules.consume), read: try SubjectRules(rules.read),
+                call: NameRules(rules.call), serve: NameRules(rules.serve), speaksForOthers: self == .gateway)
+        } catch { return Permissions() }
+    }
+
+    private struct Rules {
+        var publish: [String] = []
+        var consume: [String] = []
+        var read: [String] = []
+        var call: [String] = []
+        var serve: [String] = []
+    }
+
+    private static let looking =
+        ["GetIncident", "ListIncidents", "WatchIncidents", "GetAccounting", "TraceEvent"].map { "tocsin.v1.IncidentService/\($0)" }
+        + ["tocsin.v1.BrokerAdmin/GetStatus"]
+
+    private var rules: Rules {
+        switch self {
+        case .sensor: Rules(publish: ["event.>"])
+        case .triage: Rules(publish: ["alert.>"], consume: ["triage"], read: ["event.>"])
+        case .responder:
+            Rules(publish: ["response.>"], consume: ["responder", "notifier"], read: ["incident.>"], call: Self.looking)
+        case .archiver:
+            // It publishes the events that callers of its service report.
+            Rules(
+                publish: ["incident.>", "event.>"], consume: ["archive"], read: ["alert.>", "response.>", "incident.>"],
+                serve: ["tocsin.v1.IncidentService", "tocsin.v1.ArchiveAdmin"])
+        case .operator_:
+            Rules(
+                publish: ["event.>"], read: ["incident.>", "!incident.need-to-know.>", "alert.>"],
+                call: [
+                    "tocsin.v1.IncidentService/*", "tocsin.v1.BrokerAdmin/GetStatus", "tocsin.v1.BrokerAdmin/ListDeadLetters",
+                    "tocsin.v1.BrokerAdmin/RetryDeadLetters",
+                ])
+        case .observer: Rules(read: ["incident.>", "!incident.need-to-know.>"], call: Self.looking)
+        case .gateway: Rules(publish: [">"], consume: ["*"], read: [">"], call: ["*"])
+        case .admin: Rules(publish: [">"], consume: ["*"], read: [">"], call: ["*"], serve: ["*"])
+        }
+    }
+}
