@@ -59,21 +59,26 @@ let package = Package(
         ours("TocsinAccess", ["TocsinWire"]),
         ours("TocsinProto", [protobuf]),
         ours("TocsinTransport", ["CZeroMQ", "TocsinPosix", "TocsinWire"]),
+        // Key files, and the folder of those that are let in.
+        ours("TocsinKeys", ["TocsinAccess", "TocsinTransport", "TocsinPosix", "TocsinWire"]),
         ours("TocsinJournal", ["CCRC32C", "TocsinPosix", "TocsinWire", deque]),
         ours("TocsinCore", ["TocsinWire", deque, heap]),
         ours("TocsinEngine", ["TocsinAccess", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf, deque]),
         ours(
             "TocsinHub",
             [
-                "TocsinAccess", "TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinPosix",
-                "TocsinWire", logging,
+                "TocsinAccess", "TocsinKeys", "TocsinEngine", "TocsinCore", "TocsinTransport", "TocsinJournal", "TocsinProto",
+                "TocsinPosix", "TocsinWire", logging,
             ]),
         ours("TocsinSimulator", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
 
         // What clients and workers are written with.
         ours(
             "TocsinKit",
-            ["TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinPosix", "TocsinWire", protobuf, logging, deque]),
+            [
+                "TocsinKeys", "TocsinTransport", "TocsinJournal", "TocsinProto", "TocsinPosix", "TocsinWire", protobuf, logging,
+                deque,
+            ]),
 
         // The stubs of our services; apart from TocsinProto, so that the hub needs no gRPC.
         .target(name: "TocsinServices", dependencies: ["TocsinProto", "TocsinWire", grpc, grpcProtobuf, protobuf]),
@@ -106,7 +111,8 @@ let package = Package(
         ours(
             "TocsinConfiguration",
             [
-                "TocsinAccess", "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinArchive", "TocsinDetection", "TocsinTriage",
+                "TocsinAccess", "TocsinKeys", "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinPosix",
+                "TocsinArchive", "TocsinDetection", "TocsinTriage",
                 "TocsinResponse", "TocsinDomain", "TocsinSystem", "TocsinWire", yaml,
             ]),
         ours("TocsinSupervision", ["TocsinSystem", "TocsinPosix", "CLinux"]),
@@ -120,7 +126,7 @@ let package = Package(
             dependencies: [
                 "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
                 "TocsinJournal", "TocsinPosix",
-                "TocsinAccess", "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain",
+                "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain",
                 "TocsinProto", "TocsinTransport", "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc, arguments, logging, protobuf,
             ], swiftSettings: strict),
         .executableTarget(
@@ -177,7 +183,7 @@ let package = Package(
         tests("TocsinDomainTests", ["TocsinDomain"]),
         tests(
             "TocsinDetectionTests",
-            ["TocsinDetection", "TocsinKit", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
+            ["TocsinDetection", "TocsinKit", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
         tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire"]),
         tests(
             "TocsinArchiveTests",

@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import TocsinPosix
 import TocsinSystem
 
 /// The right to write an archive: an exclusive `flock` on `<database>.lock`. It ends with the process, however that ends.

@@ -1,6 +1,7 @@
 import GRDB
 import Glibc
 import Synchronization
+import TocsinPosix
 import TocsinSystem
 
 /// The archive's database: the system of record. One writer at a time, by lock; any number of readers. Thread-safe; the async

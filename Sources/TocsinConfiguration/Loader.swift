@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import TocsinPosix
 import TocsinSystem
 import Yams
 

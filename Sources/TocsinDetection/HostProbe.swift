@@ -1,4 +1,5 @@
 import Glibc
+import TocsinPosix
 import TocsinSystem
 
 /// Processor time since boot, in ticks, from the first line of /proc/stat.

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import TocsinPosix
 import TocsinSystem
 
 /// Why a state file was not read or written, or a followed log not read.

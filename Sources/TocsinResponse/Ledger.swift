@@ -1,6 +1,7 @@
 import Glibc
 import Logging
 import Synchronization
+import TocsinPosix
 import TocsinSystem
 import TocsinWire
 

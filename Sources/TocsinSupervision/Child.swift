@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import TocsinPosix
 import TocsinSystem
 
 /// A program to keep running.

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
+import TocsinPosix
 import TocsinSystem
 
 /// What happens to the processes of a `Supervisor`.

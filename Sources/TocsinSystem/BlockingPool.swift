@@ -149,11 +149,6 @@ private final class PoolState: @unchecked Sendable {
     }
 }
 
-/// The system's words for an errno value.
-public func errorText(_ code: Int32) -> String {
-    String(cString: strerror(code))
-}
-
 /// Now, in the only clock that is not set back.
 public func monotonicNow() -> Duration { .nanoseconds(Int64(clamping: MachineClock.steady())) }
 

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
+import TocsinPosix
 
 /// What can be wrong before a command runs.
 public struct SubprocessError: Error, CustomStringConvertible {

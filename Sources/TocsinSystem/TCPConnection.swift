@@ -1,4 +1,5 @@
 import Glibc
+import TocsinPosix
 
 /// No connection: no such host, refused, timed out.
 public struct TCPError: Error, CustomStringConvertible {

@@ -35,6 +35,9 @@ public final class ZMQSocket {
     private let kindName: String
     /// Boxed, because libzmq keeps small payloads inside the struct: a pointer from `zmq_msg_data` must not move.
     private let scratch: UnsafeMutablePointer<zmq_msg_t>
+    /// The first part of the message received last, which knows who sent it. Router only.
+    let sender: UnsafeMutablePointer<zmq_msg_t>
+    private let isRouter: Bool
 
     /// Whether the last message received had more than `partsMax` parts. The others were read and dropped.
     public private(set) var lastWasOverlong = false
@@ -65,12 +68,17 @@ public final class ZMQSocket {
         kindName = "\(kind)"
         scratch = .allocate(capacity: 1)
         zmq_msg_init(scratch)
+        sender = .allocate(capacity: 1)
+        zmq_msg_init(sender)
+        isRouter = kind == .router
         try options.apply(to: handle, kind: kind)
     }
 
     deinit {
         zmq_msg_close(scratch)
         scratch.deallocate()
+        zmq_msg_close(sender)
+        sender.deallocate()
         zmq_close(handle)
     }
 
@@ -120,7 +128,10 @@ public final class ZMQSocket {
             }
             let more = zmq_msg_more(scratch) != 0
             if !more, !watched.isEmpty { noteSource() }
-            if parts.count < Self.partsMax {
+            if isRouter, parts.isEmpty {
+                zmq_msg_move(sender, scratch)
+                parts.append(Bytes(copying: UnsafeRawBufferPointer(start: zmq_msg_data(sender), count: zmq_msg_size(sender))))
+            } else if parts.count < Self.partsMax {
                 parts.append(takeScratch())
             } else {
                 lastWasOverlong = true

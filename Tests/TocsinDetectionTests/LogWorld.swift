@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import TestSupport
 import TocsinKit
+import TocsinPosix
 import TocsinProto
 import TocsinSystem
 

@@ -1,23 +1,23 @@
 import Glibc
 
 /// Why a file could not be read or replaced: one sentence with the path and the system's reason.
-public struct FileError: Error, Sendable, CustomStringConvertible {
-    public var description: String
+package struct FileError: Error, Sendable, CustomStringConvertible {
+    package var description: String
     /// The system's error number; 0 if it was not the system that refused.
-    public var code: Int32
+    package var code: Int32
 
-    public init(_ description: String, code: Int32 = 0) {
+    package init(_ description: String, code: Int32 = 0) {
         self.description = description
         self.code = code
     }
 }
 
 /// Small files that are read and replaced as a whole. Blocking: use a `BlockingPool` or a thread of your own.
-public enum WholeFile {
+package enum WholeFile {
     /// The content of the file at `path`, nil if there is none.
     ///
     /// - Throws: `FileError`, also if the file has more than `limit` bytes.
-    public static func read(_ path: String, limit: Int) throws(FileError) -> [UInt8]? {
+    package static func read(_ path: String, limit: Int) throws(FileError) -> [UInt8]? {
         let descriptor = openRetrying(path, O_RDONLY | O_CLOEXEC)
         if descriptor < 0 {
             let code = errno
@@ -44,7 +44,7 @@ public enum WholeFile {
     /// old content or the new. Durable when this returns. Writes `<path>.new` on the way, so one caller at a time for a path.
     ///
     /// - Throws: `FileError`; then the old content is still there, or the new if only the folder could not be synced.
-    public static func replace(_ path: String, with bytes: [UInt8]) throws(FileError) {
+    package static func replace(_ path: String, with bytes: [UInt8]) throws(FileError) {
         let temporary = path + ".new"
         let descriptor = openRetrying(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure(temporary, "created") }
@@ -99,4 +99,9 @@ public enum WholeFile {
         let code = errno
         return FileError("\(path) cannot be \(verb): \(errorText(code))", code: code)
     }
+}
+
+/// The system's words for an errno value.
+package func errorText(_ code: Int32) -> String {
+    String(cString: strerror(code))
 }
