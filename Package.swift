@@ -149,8 +149,8 @@ let package = Package(
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [
-                "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinWire", "TocsinSystem", "CLinux", grpc, arguments,
-                logging,
+                "TocsinKeys", "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinWire", "TocsinSystem", "CLinux", grpc,
+                arguments, logging,
             ],
             swiftSettings: strict),
 

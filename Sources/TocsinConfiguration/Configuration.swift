@@ -1,5 +1,6 @@
 import TocsinArchive
 import TocsinDetection
+import TocsinKeys
 import TocsinResponse
 import TocsinTriage
 
@@ -9,6 +10,8 @@ public struct Configuration: Sendable {
     public var file: String?
     /// Where clients and workers find the hub.
     public var endpoint: String
+    /// What clients and workers prove who they are with, over TCP; nil: nothing.
+    public var identity: Identity?
     /// Under it every process keeps what must survive it.
     public var data: String
     public var log: LogSettings
@@ -43,6 +46,12 @@ public struct LogSettings: Sendable, Equatable {
 public struct HubSettings: Sendable, Equatable {
     /// What it binds.
     public var endpoints: [String]
+    /// Where other hosts reach it, as key files say; nil: nowhere.
+    public var advertised: String?
+    /// Folder of its keys and of those that are let in.
+    public var keys: String
+    /// TCP endpoints are open to everybody, where there are no keys.
+    public var allowsPlainTCP: Bool
     /// Where the journal is.
     public var directory: String
     public var heartbeat: Duration

@@ -10,7 +10,8 @@ extension HubSettings {
     ///
     /// - Throws: `WireError` for a pool that cannot be.
     public func options(software: String) throws(WireError) -> HubOptions {
-        var options = HubOptions(directory: directory)
+        var options = HubOptions(directory: directory, keys: keys)
+        options.allowsPlainTCP = allowsPlainTCP
         options.endpoints = endpoints
         options.engine.software = software
         options.engine.core.heartbeat = UInt64(heartbeat.milliseconds)

@@ -11,6 +11,15 @@ extension Schema {
         let listed = section.list(
             "endpoints", .endpoint, absent: "[\(endpoint)]", "What the hub binds. Default: endpoint.")
         if let listed, listed.isEmpty { section.report("endpoints", "give at least one, or leave the key out") }
+        let advertised = section.read(
+            "advertised", .endpoint, absent: "the first TCP endpoint, with this machine's name where it is bound to all",
+            "Where other hosts reach the hub: `tocsin keys new` writes it into key files.")
+        let keys = section.path(
+            "keys", default: "\(data)/keys",
+            "Folder of the hub's key pair and of the keys that are let in. `tocsin init` makes it.")
+        let allowsPlainTCP = section.read(
+            "allow_plain_tcp", .flag, default: false,
+            "Without keys, listen on TCP all the same: everybody who reaches it may read, publish and act.")
         let directory = section.path("directory", default: "\(data)/hub", "Folder of the journal.")
         let heartbeat = section.read(
             "heartbeat", .duration(atLeast: .milliseconds(100)), default: .seconds(2),
@@ -39,7 +48,8 @@ extension Schema {
         let subjects = section.list(
             "subjects", .filter, default: [], "Subjects that are accepted though no pool takes them.")
         let settings = HubSettings(
-            endpoints: isOverridden ? [endpoint] : listed ?? [endpoint], directory: directory, heartbeat: heartbeat,
+            endpoints: isOverridden ? [endpoint] : listed ?? [endpoint], advertised: advertised, keys: keys,
+            allowsPlainTCP: allowsPlainTCP, directory: directory, heartbeat: heartbeat,
             aging: aging, dedupWindow: dedupWindow, segmentBytes: segmentBytes, retainBytes: retainBytes,
             retainAge: retainAge, maxBytes: maxBytes, drain: drain, subjects: subjects, pools: pools(section, responders))
         // What is wrong with a single value has been reported already, with its place.

@@ -1,37 +1,55 @@
 import TocsinArchive
 import TocsinDetection
 import TocsinDomain
+import TocsinKeys
 import TocsinResponse
 import TocsinTriage
 
 /// What may be in the file. Each function reads one section; the keys are documented where they are read.
 enum Schema {
-    static let defaultEndpoint = "tcp://127.0.0.1:7117"
-
     static func read(_ root: Section, file: String?) -> Configuration {
         let isEndpointSet = root.has("endpoint") || root.document.overrides["endpoint"] != nil
-        var endpoint = root.read(
-            "endpoint", .endpoint, default: defaultEndpoint,
-            "Where clients and workers find the hub. Default: the first of hub.endpoints, if that is set.")
         let data = root.path(
             "data", default: "tocsin-data",
             "Folder under which every process keeps what must survive it. In the file, relative to the file.")
+        // The path of a socket file has little room.
+        let shown = root.document.isExplaining ? "tocsin-data" : Paths.relative(data, to: root.document.workingFolder)
+        var endpoint = root.read(
+            "endpoint", .endpoint, default: "ipc://\(shown)/hub.sock",
+            "Where clients and workers find the hub. Default: as the identity says; else the first of hub.endpoints, if set.")
+        let identity = readIdentity(root)
         let log = root.section("log", readLog)
         let responders = root.section("responders") { readResponders($0, data: data) }
         let hub = root.section("hub") {
             readHub($0, endpoint: endpoint, data: data, responders: responders)
         }
-        if !isEndpointSet, let first = hub.endpoints.first { endpoint = reachable(first) }
+        if !isEndpointSet { endpoint = identity?.hub ?? hub.endpoints.first.map(reachable) ?? endpoint }
         let detectors = readDetectors(root, data: data)
         let (triage, triageWorkers) = root.section("triage", readTriage)
         let archiver = root.section("archiver") { readArchiver($0, data: data, matrix: triage.matrix) }
         let gateway = root.section("gateway", readGateway)
         root.finish()
         return Configuration(
-            file: file, endpoint: endpoint, data: data, log: log, hub: hub, detectors: detectors, triage: triage,
+            file: file, endpoint: endpoint, identity: identity, data: data, log: log, hub: hub, detectors: detectors, triage: triage,
             triageWorkers: triageWorkers, responders: responders, archiver: archiver, gateway: gateway,
             settings: root.document.settings)
     }
+
+    private static func readIdentity(_ root: Section) -> Identity? {
+        guard root.has("identity") || root.document.overrides["identity"] != nil || root.document.isExplaining else {
+            _ = root.read("identity", .word, absent: "none", identityDoc)
+            return nil
+        }
+        let path = root.path("identity", default: "none", identityDoc)
+        guard !root.document.isExplaining else { return nil }
+        do throws(KeyError) { return try Identity.load(path) } catch {
+            root.report("identity", error.description)
+            return nil
+        }
+    }
+
+    private static let identityDoc =
+        "The key file of whoever runs this, made by `tocsin keys new`: needed over TCP. It also says where the hub is."
 
     /// What a client on this machine connects to, for an endpoint that is bound on all interfaces.
     private static func reachable(_ endpoint: String) -> String {

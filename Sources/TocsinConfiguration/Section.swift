@@ -358,6 +358,12 @@ enum Paths {
         return rest == "." || rest.isEmpty ? base : "\(base)/\(rest)"
     }
 
+    /// `path` without `folder` at its front, if it is under it.
+    static func relative(_ path: String, to folder: String) -> String {
+        let prefix = folder.hasSuffix("/") ? folder : folder + "/"
+        return path.hasPrefix(prefix) && path.count > prefix.count ? String(path.dropFirst(prefix.count)) : path
+    }
+
     /// The folder a file is in.
     static func folder(of file: String) -> String {
         guard let slash = file.lastIndex(of: "/") else { return "." }

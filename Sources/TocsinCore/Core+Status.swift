@@ -22,6 +22,7 @@ public struct PoolSnapshot: Sendable, Equatable {
 
 /// A peer as it is at a moment. Times in milliseconds.
 public struct PeerSnapshot: Sendable, Equatable {
+    public var peer: PeerID
     public var description: PeerDescription
     public var connected: UInt64
     public var silent: UInt64
@@ -72,7 +73,7 @@ extension Core {
         return peerOrder.compactMap { id in
             peers[id].map { peer in
                 PeerSnapshot(
-                    description: peer.description, connected: now.steady - peer.connected, silent: now.steady - peer.heard,
+                    peer: id, description: peer.description, connected: now.steady - peer.connected, silent: now.steady - peer.heard,
                     pools: peer.subscriptions.map { pools[$0.pool].definition.name }, services: peer.services,
                     inFlight: (held[id] ?? 0) + peer.serving)
             }

@@ -155,6 +155,12 @@ extension Engine {
             status.syncs.buckets.append(bucket)
         }
         for (reason, count) in refused { status.refused[reason.name] = count }
+        let admissions = admissions()
+        status.security.keys = UInt32(clamping: admissions.keys)
+        status.security.admitted = admissions.admitted
+        status.security.rejected = admissions.rejected
+        status.security.cut = access.cut
+        status.security.denied = access.denied
         status.pools = core.poolSnapshots(at: now).map { pool in
             var entry = Tocsin_V1_PoolStatus()
             entry.name = pool.name
@@ -193,6 +199,7 @@ extension Engine {
             entry.pools = peer.pools
             entry.services = peer.services
             entry.inFlight = UInt32(clamping: peer.inFlight)
+            entry.key = access.peers[peer.peer].flatMap { access.principals?[$0]?.name } ?? ""
             status.peers.append(entry)
         }
         return status

@@ -1,4 +1,5 @@
 import SwiftProtobuf
+import TocsinAccess
 import TocsinCore
 import TocsinJournal
 import TocsinProto
@@ -39,6 +40,7 @@ extension Engine {
     private mutating func take(_ header: Header, _ received: Received, _ now: Moment) throws {
         let peer = received.peer
         let parts = received.parts
+        let principal = try principal(of: received)
         switch header.kind {
         case .hello:
             let hello: Tocsin_V1_Hello = try Self.decode(parts[1])
@@ -46,11 +48,12 @@ extension Engine {
                 name: hello.name.shortened(to: 64), role: hello.role.shortened(to: 64),
                 software: hello.software.shortened(to: 64))
             try step(.hello(peer, description), now)
+            if principal != nil, core.isWelcomed(peer) { access.peers[peer] = received.principal }
         case .heartbeat: try step(.heartbeat(peer, id: header.id), now)
         case .goodbye:
             dropTaps(of: peer)
             try step(.lost(peer), now)
-        case .publish: try publish(header, received, now)
+        case .publish: try publish(header, received, principal, now)
         case .declare:
             let spec: Tocsin_V1_PoolSpec = try Self.decode(parts[1])
             // With room to spare: replay must meet the pool before any message that was routed to it.
@@ -61,6 +64,7 @@ extension Engine {
                 name: spec.name, filters: spec.filters, visibility: spec.visibilityMs == 0 ? 30_000 : UInt64(spec.visibilityMs),
                 maxAttempts: spec.maxAttempts == 0 ? 5 : spec.maxAttempts, fromStart: spec.fromStart,
                 backoff: UInt64(spec.backoffMs), exclusive: spec.exclusive)
+            try checkDeclare(principal, definition)
             try step(.declare(peer, request: header.id, definition), now)
             _ = flushControl(now)
         case .subscribe:
@@ -68,6 +72,7 @@ extension Engine {
             guard !taps.contains(where: { $0.peer == peer && $0.id == header.id }) else {
                 throw WireError(.badBody, "id \(header.id) is a tap's; choose another for the subscription")
             }
+            try checkConsume(principal, spec.pool)
             try step(.subscribe(peer, subscription: header.id, pool: spec.pool, credit: spec.credit), now)
         case .credit:
             if let tap = taps.firstIndex(where: { $0.peer == peer && $0.id == header.id }) {
@@ -82,7 +87,7 @@ extension Engine {
             } else {
                 try step(.unsubscribe(peer, subscription: header.id), now)
             }
-        case .tap: try tap(header, parts[1], peer, now)
+        case .tap: try tap(header, parts[1], peer, principal, now)
         case .serve:
             let serve: Tocsin_V1_Serve = try Self.decode(parts[1])
             guard !serve.service.isEmpty, serve.service.utf8.count <= Limits.subjectBytes else {
@@ -94,9 +99,10 @@ extension Engine {
             if serve.withdraw {
                 try step(.withdraw(peer, request: header.id, service: serve.service), now)
             } else {
+                try checkServe(principal, serve.service)
                 try step(.serve(peer, request: header.id, service: serve.service, exclusive: serve.exclusive), now)
             }
-        case .call: try call(header, received, now)
+        case .call: try call(header, received, principal, now)
         case .message:
             let frame = try Self.frame(header, parts, metadata: false)
             guard frame.count > 0 || frame.isLast else {
@@ -118,7 +124,9 @@ extension Engine {
         }
     }
 
-    private mutating func publish(_ header: Header, _ received: Received, _ now: Moment) throws {
+    private mutating func publish(
+        _ header: Header, _ received: Received, _ principal: Principal?, _ now: Moment
+    ) throws {
         let body = received.parts[1]
         guard core.welcomed(received.peer, id: header.id, now, &effects) else { return try perform(now) }
         guard !isDraining else {
@@ -126,12 +134,19 @@ extension Engine {
         }
         var metas: [MessageMeta] = []
         var offsets: [UInt32] = []
+        let asked = principal.flatMap { $0.permissions.publish.isEverything ? nil : $0 }
         let expected = min(Int(header.count), Limits.batch)
         metas.reserveCapacity(expected)
         offsets.reserveCapacity(expected)
         let count = try LengthPrefixed.forEach(in: body.buffer) { (index, offset, message) throws(WireError) in
             do throws(WireError) {
-                metas.append(try core.examine(EnvelopeView(scanning: message)))
+                let view = try EnvelopeView(scanning: message)
+                if let asked, !mayPublish(asked, view.subject) {
+                    throw denied(
+                        asked, "publish on \"\(String(decoding: view.subject, as: UTF8.self))\"",
+                        may: "publish \(asked.permissions.publish)")
+                }
+                metas.append(try core.examine(view))
             } catch {
                 throw WireError(error.reason, error.message, index: index)
             }
@@ -173,13 +188,16 @@ extension Engine {
         if core.controlBytes > reserve / 4 { _ = flushControl(now) }
     }
 
-    private mutating func call(_ header: Header, _ received: Received, _ now: Moment) throws {
-        let frame = try Self.frame(header, received.parts, metadata: true)
+    private mutating func call(
+        _ header: Header, _ received: Received, _ principal: Principal?, _ now: Moment
+    ) throws {
+        var frame = try Self.frame(header, received.parts, metadata: true)
         let head: Tocsin_V1_CallHead = try Self.decode(received.parts[1])
         guard let slash = head.method.lastIndex(of: "/"), slash > head.method.startIndex else {
             throw WireError(.badBody, "\"\(head.method.prefix(64))\" is not package.Service/Method")
         }
         let service = String(head.method[..<slash])
+        frame.frames[0] = try checkCall(principal, head, received.parts[1])
         try step(.call(received.peer, id: header.id, service: service, timeout: UInt64(head.timeoutMs), frame), now)
     }
 
@@ -238,6 +256,7 @@ extension Engine {
                     lose(peer, now)
                 }
             case .forgotten(let peer, _):
+                access.peers[peer] = nil
                 dropTaps(of: peer)
                 parked.removeAll { $0.peer == peer }
                 link.release(peer)

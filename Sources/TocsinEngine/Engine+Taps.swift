@@ -1,3 +1,4 @@
+import TocsinAccess
 import TocsinCore
 import TocsinJournal
 import TocsinProto
@@ -8,13 +9,17 @@ struct TapState {
     var peer: PeerID
     var id: UInt64
     var filters: [SubjectFilter]
+    /// What it may see of that; nil: all.
+    var rules: SubjectRules?
     var credit: Int
     /// The sequence to look at next.
     var next: UInt64
 }
 
 extension Engine {
-    mutating func tap(_ header: Header, _ body: Bytes, _ peer: PeerID, _ now: Moment) throws {
+    mutating func tap(
+        _ header: Header, _ body: Bytes, _ peer: PeerID, _ principal: Principal?, _ now: Moment
+    ) throws {
         let request: Tocsin_V1_Tap = try Self.decode(body)
         guard core.welcomed(peer, id: header.id, now, &effects) else { return try perform(now) }
         guard !request.filters.isEmpty, request.filters.count <= Limits.filters else {
@@ -32,13 +37,14 @@ extension Engine {
         }
         var filters: [SubjectFilter] = []
         for filter in request.filters { filters.append(try SubjectFilter(filter)) }
+        let rules = try checkTap(principal, filters)
         let next: UInt64
         switch request.start {
         case .sequence(let sequence): next = max(1, sequence)
         case .time(let time): next = journal.sequence(at: time)
         case nil: next = core.durableSequence + 1
         }
-        taps.append(TapState(peer: peer, id: header.id, filters: filters, credit: Int(request.credit), next: next))
+        taps.append(TapState(peer: peer, id: header.id, filters: filters, rules: rules, credit: Int(request.credit), next: next))
         effects.append(.status(peer, id: header.id, WireError(.ok, "")))
         try perform(now)
     }
@@ -95,7 +101,7 @@ extension Engine {
             let sequence = taps[index].next
             guard let slice = try journal.message(sequence) else { break }
             let view = try EnvelopeView(scanning: slice.envelope)
-            if taps[index].filters.contains(where: { $0.matches(view.subject) }) {
+            if taps[index].filters.contains(where: { $0.matches(view.subject) }), taps[index].rules?.allows(view.subject) ?? true {
                 if body.count > 0, body.count + slice.count > Limits.bodyBytes { break }
                 table.extend(by: 8).storeBigEndian(sequence, at: 0)
                 body.append(slice.framed)

@@ -32,6 +32,9 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     var isWaitingForReader = false
     /// Calls of the hub's own service whose request has not come yet: their methods. The core bounds and ends them.
     var adminCalls: [UInt64: String] = [:]
+    var access = AccessState()
+    /// What is known at the door, told in the status.
+    public var admissions: @Sendable () -> AdmissionCounts = { AdmissionCounts() }
 
     /// Ordinal of the work the writer has; nil: it is idle.
     private var writing: UInt64?

@@ -10,6 +10,8 @@ public protocol Link {
     mutating func send(_ peer: PeerID, _ header: Header, _ body: [Bytes]) -> SendOutcome
     /// The peer has no session any more; what was kept of it may be dropped.
     mutating func release(_ peer: PeerID)
+    /// Ends the peer's connection: whoever it was may not be here any more.
+    mutating func cut(_ peer: PeerID)
     /// Whether so much waits for the peer already that deliveries and what taps see are kept back until it has read some of it.
     func isBusy(_ peer: PeerID) -> Bool
 }
@@ -17,18 +19,23 @@ public protocol Link {
 extension Link {
     /// A link that bounds what waits for a peer by refusing it alone.
     public func isBusy(_ peer: PeerID) -> Bool { false }
+    /// A link without connections.
+    public mutating func cut(_ peer: PeerID) {}
 }
 
 /// One message from a peer.
 public struct Received {
     public var peer: PeerID
+    /// Whom the peer was admitted as; always the same for one peer.
+    public var principal: UInt32
     /// Header frame first, as they came.
     public var parts: [Bytes]
     /// There were more parts than a receiver keeps.
     public var isOverlong: Bool
 
-    public init(peer: PeerID, parts: [Bytes], isOverlong: Bool = false) {
+    public init(peer: PeerID, principal: UInt32 = 0, parts: [Bytes], isOverlong: Bool = false) {
         self.peer = peer
+        self.principal = principal
         self.parts = parts
         self.isOverlong = isOverlong
     }

@@ -4,6 +4,7 @@ import Synchronization
 import TocsinCore
 import TocsinEngine
 import TocsinJournal
+import TocsinKeys
 import TocsinPosix
 import TocsinTransport
 import TocsinWire
@@ -51,6 +52,8 @@ public final class Hub: Sendable {
         } catch let error as DiskError {
             let inUse = error.code == .other(errno: EWOULDBLOCK)
             throw HubError(code: inUse ? .inUse : .disk, description: error.description)
+        } catch let error as KeyError {
+            throw HubError(code: .keys, description: error.description)
         } catch let error as TransportError {
             throw HubError(code: .bind, description: error.description)
         } catch {
@@ -63,19 +66,28 @@ public final class Hub: Sendable {
         // Bound before recovery would let peers wait in the backlog of a hub that may refuse to start; so recovery comes first.
         let context = try Context()
         let socket = try ZMQSocket(.router, context: context, options: socketOptions)
+        let event = event
+        // Before any endpoint: nobody gets in who has not been asked for a key.
+        let (admission, curve) = try door()
+        let doorkeeper = try admission.start(context, watching: socket)
+        defer {
+            admission.stop()
+            doorkeeper.join()
+        }
         var random = SystemRandomNumberGenerator()
         var settings = options.engine
         settings.journal.fit(diskBytes: try disk.capacity())
         var engine = try Engine(
             disk: disk, link: RouterLink(socket), clock: SystemTime(), options: settings, newSeed: random.next())
+        engine.admissions = { admission.counts }
         report(engine)
         var listening: [String] = []
         for endpoint in options.endpoints {
+            try socket.secure(mechanism(of: endpoint, curve))
             try socket.bind(endpoint)
             listening.append(try socket.lastEndpoint())
         }
         var endless = EndlessMessages(socket: socket, endpoints: listening)
-        let event = event
         let writer = try JournalWriter(
             "journal", perform: { work in Self.write(work, on: disk) },
             done: { event.signal() })
@@ -92,10 +104,15 @@ public final class Hub: Sendable {
         var more = false
         var drainedBy: UInt64 = 0
         var isFull = false
+        let denials = DecisionLog(logger)
         var pace = SyncPace()
         while true {
             if !more, try poller.wait(timeout: Int(engine.untilDue)).contains(.event) { event.drain() }
             try settleWork(&engine, &pace, writer, jobs)
+            if let failure = admission.failure {
+                throw HubError(code: .keys, description: "nobody can be let in any more: \(failure)")
+            }
+            if let principals = admission.takeChange() { try engine.admit(principals) }
             if stopping.load(ordering: .acquiring), !engine.isDraining {
                 engine.beginDraining()
                 drainedBy = SystemTime().now().steady + options.drainMilliseconds
@@ -118,11 +135,42 @@ public final class Hub: Sendable {
                 logger.warning(
                     "ended connections whose peers send a message without end", metadata: ["connections": "\(ended)"])
             }
+            for denial in engine.takeDenials() { denials.note("refused a request", ["what": "\(denial)"]) }
             if let failure = engine.link.failure { throw failure }
         }
         engine.sayGoodbye()
         try drain(&engine, &pace, writer, jobs, &poller)
         logger.info("the hub has stopped", metadata: ["last_sequence": "\(engine.core.durableSequence)"])
+    }
+
+    /// Who is let in, and the hub's own key if it has one.
+    private func door() throws -> (Admission, CurveSecretKey?) {
+        let folder = KeyFolder(options.keys)
+        let tcp = options.endpoints.filter { $0.hasPrefix("tcp://") }
+        let curve = folder.isThere ? try folder.hubKeys().secretKey : nil
+        if curve == nil, !tcp.isEmpty {
+            guard options.allowsPlainTCP else {
+                throw HubError(
+                    code: .keys,
+                    description: """
+                        \(tcp[0]) would be open to everybody who reaches it: make keys with `tocsin init`, or ask for it by name \
+                        (hub.allow_plain_tcp: true, or TOCSIN_ALLOW_PLAIN_TCP=true), or listen on ipc:// only
+                        """)
+            }
+            logger.warning(
+                "no keys: everybody who reaches these endpoints may read, publish and act",
+                metadata: ["endpoints": "\(tcp.joined(separator: " "))"])
+        }
+        let admission = try Admission(
+            folder: curve == nil ? nil : folder, allowsPlainTCP: curve == nil && options.allowsPlainTCP, logger: logger
+        ) { [event] in event.signal() }
+        return (admission, curve)
+    }
+
+    private func mechanism(of endpoint: String, _ curve: CurveSecretKey?) -> Mechanism {
+        guard endpoint.hasPrefix("tcp://") else { return .open(domain: Admission.Domain.ipc.rawValue) }
+        if let curve { return .curveServer(curve, domain: Admission.Domain.curve.rawValue) }
+        return .open(domain: Admission.Domain.plain.rawValue)
     }
 
     private func settle(_ outcome: WriteOutcome, _ engine: inout HubEngine, _ pace: inout SyncPace) throws {
@@ -206,6 +254,7 @@ public final class Hub: Sendable {
     private var socketOptions: SocketOptions {
         var socket = SocketOptions()
         socket.linger = 500
+        socket.handshake = options.handshakeMilliseconds
         // Beyond the protocol's frame limit, so that a frame that is a little too large gets a status and not a cut connection.
         socket.maxMessageBytes = Int64(2 * Limits.bodyBytes)
         // Messages here are batches: what one peer can make the hub hold is bounded by its credit before it is by this.

@@ -4,15 +4,24 @@ import TocsinJournal
 
 /// Settings of a hub.
 public struct HubOptions: Sendable {
-    /// ZeroMQ endpoints to bind: `tcp://127.0.0.1:7117`, `ipc:///run/tocsin/hub`.
-    public var endpoints = ["tcp://127.0.0.1:7117"]
+    /// ZeroMQ endpoints to bind: `tcp://0.0.0.0:7117` for whoever has a key, `ipc:///run/tocsin/hub` for the same user.
+    public var endpoints: [String] = []
     /// Where the journal is. Created if absent; one hub at a time.
     public var directory: String
     public var engine = EngineOptions()
+    /// Folder of the hub's keys and of those that are let in (see `KeyFolder`); looked at for changes once a second.
+    public var keys: String
+    /// TCP endpoints without CURVE, where the folder has no key pair of the hub: everybody who reaches them may do everything.
+    public var allowsPlainTCP = false
+    /// A connection that has not finished its handshake by then is ended, milliseconds.
+    public var handshakeMilliseconds: Int32 = 5_000
     /// How long `stop` waits for workers to settle what they hold, milliseconds.
     public var drainMilliseconds: UInt64 = 2_000
 
-    public init(directory: String) { self.directory = directory }
+    public init(directory: String, keys: String? = nil) {
+        self.directory = directory
+        self.keys = keys ?? "\(directory)/keys"
+    }
 
     /// Every sentence about what cannot work, empty if nothing.
     public var problems: [String] {
@@ -44,6 +53,8 @@ public struct HubError: Error, Sendable, CustomStringConvertible {
     public enum Code: Sendable {
         /// The options cannot work.
         case options
+        /// The keys cannot be used, or are missing.
+        case keys
         /// The folder is in use by another hub.
         case inUse
         /// An endpoint cannot be bound.

@@ -8,11 +8,19 @@ import TocsinWire
 struct RouterLink: Link {
     private let socket: ZMQSocket
     private var parts: [Bytes] = []
-    /// Peers that chose a routing id of their own, which libzmq's ids (a zero byte and a counter) never equal.
-    private var named: [[UInt8]: PeerID] = [:]
-    private var names: [PeerID: Bytes] = [:]
-    private var nextNamed: PeerID = 1 << 40
+    private var senders: [PeerID: Sender] = [:]
     private var sending: [Bytes] = []
+    /// Messages of peers that chose their routing id, since start. They are not read: what is sent to such an id reaches
+    /// whoever has it then.
+    private(set) var namedThemselves: UInt64 = 0
+
+    /// One connection.
+    private struct Sender {
+        var id: Bytes
+        var principal: UInt32
+        /// Nil: not TCP.
+        var connection: TCPConnection?
+    }
     /// The socket is of no more use.
     private(set) var failure: TransportError?
 
@@ -32,8 +40,9 @@ struct RouterLink: Link {
     mutating func receive() -> Received? {
         do {
             while try socket.receive(into: &parts) {
-                guard parts.count >= 2, let peer = peer(parts[0]) else { continue }
-                return Received(peer: peer, parts: Array(parts.dropFirst()), isOverlong: socket.lastWasOverlong)
+                guard parts.count >= 2, let (peer, principal) = sender() else { continue }
+                return Received(
+                    peer: peer, principal: principal, parts: Array(parts.dropFirst()), isOverlong: socket.lastWasOverlong)
             }
         } catch {
             failure = error
@@ -41,27 +50,28 @@ struct RouterLink: Link {
         return nil
     }
 
-    private mutating func peer(_ id: Bytes) -> PeerID? {
-        if id.count == 5, id.buffer[0] == 0 {
-            let peer = PeerID(id.buffer.bigEndian(UInt32.self, at: 1))
-            if names[peer] == nil {
-                guard names.count < Self.namedMax else { return nil }
-                names[peer] = id
-            }
-            return peer
-        }
-        let key = id.array
-        if let known = named[key] { return known }
-        guard names.count < Self.namedMax else { return nil }
-        let peer = nextNamed
-        nextNamed += 1
-        named[key] = peer
-        names[peer] = id
-        return peer
+    /// Who sent the message received last; nil: it is not read. The peer is known by the routing id that libzmq gave it, which
+    /// it gives to nobody else; who that is, by the user id that the ZAP handler gave.
+    private mutating func sender() -> (PeerID, UInt32)? {
+        let id = parts[0]
+        guard let principal = socket.senderUser else { return nil }
+        guard id.count == 5, id.buffer[0] == 0 else { return refuseName() }
+        let peer = PeerID(id.buffer.bigEndian(UInt32.self, at: 1))
+        if let known = senders[peer] { return known.principal == principal ? (peer, principal) : refuseName() }
+        guard !socket.senderNamedItself else { return refuseName() }
+        guard senders.count < Self.namedMax else { return nil }
+        senders[peer] = Sender(id: id, principal: principal, connection: socket.senderConnection)
+        return (peer, principal)
+    }
+
+    private mutating func refuseName() -> (PeerID, UInt32)? {
+        namedThemselves += 1
+        socket.senderConnection?.end()
+        return nil
     }
 
     mutating func send(_ peer: PeerID, _ header: Header, _ body: [Bytes]) -> SendOutcome {
-        guard let id = names[peer] else { return .unreachable }
+        guard let id = senders[peer]?.id else { return .unreachable }
         guard unsent[peer].map({ $0.count <= Self.fullBytes }) ?? true else { return .full }
         sending.append(id)
         sending.append(Bytes(header.bytes))
@@ -96,9 +106,10 @@ struct RouterLink: Link {
 
     mutating func release(_ peer: PeerID) {
         unsent[peer] = nil
-        guard let id = names.removeValue(forKey: peer) else { return }
-        if peer >= 1 << 40 { named[id.array] = nil }
+        senders[peer] = nil
     }
+
+    mutating func cut(_ peer: PeerID) { senders[peer]?.connection?.end() }
 }
 
 /// Counted up by the loop and down by libzmq's thread.

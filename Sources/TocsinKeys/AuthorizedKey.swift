@@ -18,20 +18,25 @@ public struct AuthorizedKey: Sendable, Equatable {
     /// While a key is rotated the one before is let in too, until then (milliseconds since 1970).
     public var previous: (key: CurvePublicKey, until: UInt64)?
 
+    /// What it may do.
+    public private(set) var permissions: Permissions
+
     public enum RuleKind: String, Sendable, CaseIterable { case publish, consume, read, call, serve }
 
     public static func == (a: AuthorizedKey, b: AuthorizedKey) -> Bool { a.text == b.text }
 
+    /// - Throws: `KeyError` for a rule that is none.
     public init(
         name: String, publicKey: CurvePublicKey, role: Role?, rules: [RuleKind: [String]] = [:], created: UInt64,
         expires: UInt64? = nil
-    ) {
+    ) throws(KeyError) {
         self.name = name
         self.publicKey = publicKey
         self.role = role
         self.rules = rules
         self.created = Self.text(of: created)
         self.expires = expires
+        permissions = try Self.permissions(role, rules, path: "the key \(name)")
     }
 
     /// - Throws: `KeyError` with what is wrong, and where.
@@ -55,6 +60,7 @@ public struct AuthorizedKey: Sendable, Equatable {
         }
         rules = [:]
         for kind in RuleKind.allCases { if let words = text.words(kind.rawValue) { rules[kind] = words } }
+        permissions = try Self.permissions(role, rules, path: path)
         guard role != nil || !rules.isEmpty else { throw KeyError("\(path): neither a role nor rules: it could do nothing") }
         created = text.values["created"] ?? ""
         expires = try Self.time(text, "expires")
@@ -64,7 +70,6 @@ public struct AuthorizedKey: Sendable, Equatable {
             }
             previous = (key, until)
         }
-        _ = try permissions(path: path)
     }
 
     private static func time(_ text: KeyText, _ name: String) throws(KeyError) -> UInt64? {
@@ -81,10 +86,9 @@ public struct AuthorizedKey: Sendable, Equatable {
         Date(timeIntervalSince1970: Double(time) / 1000).formatted(.iso8601)
     }
 
-    /// What it may do.
-    ///
-    /// - Throws: `KeyError` for a rule that is none.
-    public func permissions(path: String) throws(KeyError) -> Permissions {
+    private static func permissions(
+        _ role: Role?, _ rules: [RuleKind: [String]], path: String
+    ) throws(KeyError) -> Permissions {
         var permissions = role?.permissions ?? Permissions()
         do {
             if let texts = rules[.publish] { permissions.publish = try SubjectRules(texts) }

@@ -113,10 +113,20 @@ extension Connection {
 
     // MARK: From the session
 
+    /// With who calls, where the hub knows.
+    private static func metadata(of head: Tocsin_V1_CallHead) -> [Tocsin_V1_MetadataEntry] {
+        guard !head.caller.isEmpty else { return head.metadata }
+        let caller = Tocsin_V1_MetadataEntry.with {
+            $0.key = CallerMetadata.key
+            $0.value = .init(head.caller.utf8)
+        }
+        return head.metadata.filter { $0.key != CallerMetadata.key } + [caller]
+    }
+
     func serveCall(_ id: UInt64, _ head: Tocsin_V1_CallHead, _ messages: Bytes?, isLast: Bool, now: Int64) {
         let service = head.method.lastIndex(of: "/").flatMap { table.services[String(head.method[..<$0])] }
         let stream = CallStream(
-            id: id, method: head.method, metadata: head.metadata,
+            id: id, method: head.method, metadata: Self.metadata(of: head),
             deadline: head.timeoutMs == 0 ? .max : now + Int64(head.timeoutMs),
             holdsBack: service?.singleResponses.contains(head.method) ?? true, mailbox: mailbox)
         table.streams[id] = stream

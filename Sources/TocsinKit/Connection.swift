@@ -2,6 +2,7 @@ import DequeModule
 import Glibc
 import Logging
 import Synchronization
+import TocsinKeys
 import TocsinProto
 import TocsinTransport
 import TocsinWire
@@ -11,6 +12,7 @@ import TocsinWire
 /// Not `Sendable`: made on one thread, then used only on the one that `start` begins.
 final class Connection {
     private let endpoint: String
+    private let identity: Identity?
     let mailbox: Mailbox
     private let shared: SharedState
     private let logger: Logger
@@ -18,6 +20,8 @@ final class Connection {
     private var context: Context?
     private var socket: ZMQSocket?
     private var poller: Poller?
+    private var monitor: HandshakeMonitor?
+    private var socketsMade = 0
     var session: Session<Ticket>
     /// Messages the socket has not taken yet. Bounded by the gates and by credit, as everything that is sent is.
     private var outbox: Deque<[Bytes]> = []
@@ -39,6 +43,7 @@ final class Connection {
     /// - Throws: `ClientError.badOption` for an endpoint that cannot work.
     init(_ options: ClientOptions, mailbox: Mailbox, shared: SharedState, logger: Logger) throws(ClientError) {
         endpoint = options.endpoint
+        identity = options.endpoint.hasPrefix("tcp://") ? options.identity : nil
         self.mailbox = mailbox
         self.shared = shared
         self.logger = logger
@@ -73,6 +78,9 @@ final class Connection {
         options.linger = Self.linger
         options.maxMessageBytes = Int64(Limits.bodyBytes)
         let socket = try ZMQSocket(.dealer, context: context, options: options)
+        if let identity { try socket.secure(.curveClient(server: identity.hubKey, own: identity.keys)) }
+        socketsMade += 1
+        monitor = try HandshakeMonitor(socket, context: context, name: "\(socketsMade)")
         try socket.connect(endpoint)
         poller = Poller(socket: socket, descriptor: mailbox.events.descriptor)
         self.socket = socket
@@ -101,6 +109,7 @@ final class Connection {
                     // The socket of what follows may be another.
                     if session.hasActions { perform(&actions, now: now) }
                 }
+                if !session.isLive, let failure = monitor?.next() { refused(failure, now: now) }
                 if now >= session.wakeAt { session.tick(now: now) }
                 perform(&actions, now: now)
                 try flush()
@@ -113,8 +122,35 @@ final class Connection {
         finish()
     }
 
+    /// The hub ended the handshake.
+    private func refused(_ failure: HandshakeMonitor.Failure, now: Int64) {
+        switch failure {
+        case .refused(let status):
+            if status == 400 {
+                session.notAdmitted(
+                    identity.map {
+                        "the hub at \(endpoint) does not let in the key of \($0.name): it is not authorised there, was revoked, or has expired"
+                    } ?? "the hub at \(endpoint) does not let this user in", now: now)
+            } else {
+                session.lose("the hub at \(endpoint) cannot read its keys now", now: now)
+            }
+        case .mechanisms:
+            session.notAdmitted(
+                identity == nil
+                    ? "the hub at \(endpoint) wants a key: give the file of one with --identity or TOCSIN_IDENTITY"
+                    : "the hub at \(endpoint) has no keys: it would not be known that it is the right one", now: now)
+        case .protocolError(let code):
+            session.notAdmitted(
+                "the hub at \(endpoint) does not answer as the holder of the hub's key would (\(String(code, radix: 16)))", now: now)
+        // The hub went, or is busy: it is tried again.
+        case .ended: break
+        }
+    }
+
     private func wait() throws(TransportError) {
-        let timeout = Int(max(0, min(min(session.wakeAt, settleAt ?? .max) - steadyNow(), 60_000)))
+        // While a handshake may fail it is looked for.
+        let most: Int64 = session.isLive ? 60_000 : 50
+        let timeout = Int(max(0, min(min(session.wakeAt, settleAt ?? .max) - steadyNow(), most)))
         if poller != nil {
             _ = try poller?.wait(timeout: timeout, toSend: !outbox.isEmpty)
         } else {
@@ -142,6 +178,7 @@ final class Connection {
             }
         }
         poller = nil
+        monitor = nil
         socket = nil
         // Ends the context, which waits for what lingers: whoever closes may end the process as soon as it is answered, and
         // would otherwise take its goodbye and its last settlements along.
@@ -203,6 +240,7 @@ final class Connection {
             }
         case .closeSocket:
             poller = nil
+            monitor = nil
             socket = nil
             outbox.removeAll()
         case .send(let message): outbox.append(message)

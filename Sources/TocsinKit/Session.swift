@@ -67,6 +67,8 @@ struct Session<Waiter: Sendable> {
     private var failures = 0
     /// Which journal the sequences seen so far belong to.
     private var hubID: [UInt8]?
+    /// Why the hub has not let this client in; nil: it has, or was not asked.
+    private var refusal: String?
     private var readyWaiters: [(waiter: Waiter, deadline: Int64)] = []
 
     var publishes: [UInt64: Publish] = [:]
@@ -126,6 +128,15 @@ struct Session<Waiter: Sendable> {
         }
     }
 
+    /// The hub does not let this client in. Whoever waits for a session is told; it is tried again, later than after a loss.
+    mutating func notAdmitted(_ why: String, now: Int64) {
+        for ready in readyWaiters { act(.answer(ready.waiter, .failure(.notAdmitted(why)))) }
+        readyWaiters.removeAll()
+        refusal = why
+        failures = max(failures, 6)
+        lose(why, now: now, level: .error)
+    }
+
     /// The other side sent what the protocol does not allow.
     mutating func violation(_ what: String, now: Int64) {
         violations += 1
@@ -141,6 +152,7 @@ struct Session<Waiter: Sendable> {
             return violation("welcome: \(error)", now: now)
         }
         phase = .live
+        refusal = nil
         number += 1
         liveSince = now
         heartbeat = welcome.heartbeatMs == 0 ? 2000 : min(max(Int64(welcome.heartbeatMs), 50), 60_000)
@@ -317,7 +329,7 @@ struct Session<Waiter: Sendable> {
     // MARK: Leaves
 
     /// What to say to whoever waited in vain.
-    var noHub: String { "no hub answered at \(configuration.endpoint); is it running there?" }
+    var noHub: String { refusal ?? "no hub answered at \(configuration.endpoint); is it running there?" }
 
     /// The same, for a request: of what, and what the hub said if it was asked.
     func unanswered(_ what: String, refusal: String?) -> ClientError {

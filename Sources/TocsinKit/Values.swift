@@ -1,5 +1,6 @@
 import Glibc
 import SwiftProtobuf
+import TocsinKeys
 import TocsinProto
 import TocsinWire
 
@@ -7,6 +8,8 @@ import TocsinWire
 public struct ClientOptions: Sendable {
     /// A ZeroMQ endpoint: `tcp://127.0.0.1:7117` or `ipc:///run/tocsin/hub`.
     public var endpoint: String
+    /// What this client proves who it is with, over TCP; nil: nothing, as over ipc, or to a hub without keys.
+    public var identity: Identity?
     /// Who: `triage-1`. Shown in the hub's status and log.
     public var name: String
     /// What: detector, triage, responder, archiver, client.
@@ -22,11 +25,12 @@ public struct ClientOptions: Sendable {
     public var welcomeTimeout: Duration
 
     public init(
-        endpoint: String = "tcp://127.0.0.1:7117", name: String, role: String, software: String = "tocsin",
+        endpoint: String, identity: Identity? = nil, name: String, role: String, software: String = "tocsin",
         spoolDirectory: String? = nil, spoolBytesMax: Int = 1 << 30, publishTimeout: Duration = .seconds(30),
         welcomeTimeout: Duration = .seconds(2)
     ) {
         self.endpoint = endpoint
+        self.identity = identity
         self.name = name
         self.role = role
         self.software = software
@@ -217,6 +221,8 @@ public enum TapItem: Sendable {
 public enum ClientError: Error, Sendable, CustomStringConvertible {
     /// The hub said no; `index` is the message of the batch that was wrong.
     case refused(Reason, String, index: Int)
+    /// The hub does not let this client in: it has no key, or one that is not authorised there. Nothing was sent.
+    case notAdmitted(String)
     /// Not done in time; it may have had an effect all the same, unless the text says otherwise.
     case timedOut(String)
     /// A call could not be begun: a gRPC code and why.
@@ -234,7 +240,7 @@ public enum ClientError: Error, Sendable, CustomStringConvertible {
         switch self {
         case .refused(let reason, let message, _): "\(reason.name): \(message)"
         case .call(let code, let message): "\(message) (code \(code))"
-        case .timedOut(let message), .spoolFull(let message), .spoolFailed(let message), .badOption(let message),
+        case .notAdmitted(let message), .timedOut(let message), .spoolFull(let message), .spoolFailed(let message), .badOption(let message),
             .protocolViolation(let message):
             message
         case .closed: "the client is closed"

@@ -14,8 +14,13 @@ package struct ConfigurationOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Where the hub is, such as tcp://127.0.0.1:7117. (Environment: TOCSIN_ENDPOINT.)", valueName: "endpoint"))
+            "Where the hub is, such as tcp://hub.example.org:7117. (Environment: TOCSIN_ENDPOINT.)", valueName: "endpoint"))
     package var endpoint: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The key file that says who you are to the hub, over TCP. (Environment: TOCSIN_IDENTITY.)", valueName: "file"))
+    package var identity: String?
 
     @Option(help: ArgumentHelp("The data folder. (Environment: TOCSIN_DATA.)", valueName: "folder"))
     package var data: String?
@@ -33,6 +38,8 @@ package struct ConfigurationOptions: ParsableArguments {
         var overrides: [String: Override] = [:]
         let sources: [(key: String, flag: String, value: String?, variable: String)] = [
             ("endpoint", "--endpoint", endpoint, "TOCSIN_ENDPOINT"), ("data", "--data", data, "TOCSIN_DATA"),
+            ("identity", "--identity", identity, "TOCSIN_IDENTITY"),
+            ("hub.allow_plain_tcp", "", nil, "TOCSIN_ALLOW_PLAIN_TCP"),
             ("log.level", "--log-level", logLevel, "TOCSIN_LOG"), ("log.format", "", nil, "TOCSIN_LOG_FORMAT"),
         ]
         for source in sources {

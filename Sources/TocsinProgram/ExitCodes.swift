@@ -9,6 +9,7 @@ package enum ExitCodes: Int32, CaseIterable {
     case internalError = 70
     case cannotStart = 73
     case timedOut = 75
+    case notAdmitted = 77
     case configuration = 78
     case interrupted = 130
 
@@ -23,6 +24,7 @@ package enum ExitCodes: Int32, CaseIterable {
         case .internalError: "A fault in Tocsin itself."
         case .cannotStart: "A process cannot start: the port is taken, or the data folder is in use or not writable."
         case .timedOut: "No answer in time; it is not known whether it was done. Doing it again is safe."
+        case .notAdmitted: "The hub does not let this client in: no key, or one that is not authorised. Nothing was changed."
         case .configuration: "The configuration is wrong; the message gives file, line and column."
         case .interrupted: "Stopped at once by a second Ctrl-C (143: by a second SIGTERM)."
         }

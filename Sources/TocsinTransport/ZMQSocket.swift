@@ -35,7 +35,7 @@ public final class ZMQSocket {
     private let kindName: String
     /// Boxed, because libzmq keeps small payloads inside the struct: a pointer from `zmq_msg_data` must not move.
     private let scratch: UnsafeMutablePointer<zmq_msg_t>
-    /// The first part of the message received last, which knows who sent it. Router only.
+    /// The second part of the message received last, which knows who sent it. Router only.
     let sender: UnsafeMutablePointer<zmq_msg_t>
     private let isRouter: Bool
 
@@ -128,10 +128,9 @@ public final class ZMQSocket {
             }
             let more = zmq_msg_more(scratch) != 0
             if !more, !watched.isEmpty { noteSource() }
-            if isRouter, parts.isEmpty {
-                zmq_msg_move(sender, scratch)
-                parts.append(Bytes(copying: UnsafeRawBufferPointer(start: zmq_msg_data(sender), count: zmq_msg_size(sender))))
-            } else if parts.count < Self.partsMax {
+            // Not the first part, which libzmq makes and does not always give what it knows of the sender.
+            if isRouter, parts.count == 1 { zmq_msg_copy(sender, scratch) }
+            if parts.count < Self.partsMax {
                 parts.append(takeScratch())
             } else {
                 lastWasOverlong = true

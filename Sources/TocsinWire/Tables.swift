@@ -74,3 +74,9 @@ public struct SettleEntry: Equatable, Sendable {
         target.storeBigEndian(delay, at: 20)
     }
 }
+
+/// Metadata of a call by which its server learns who calls.
+public enum CallerMetadata {
+    /// Set by the hub from the caller's key, or by those who may speak for others (PROTOCOL.md, "Who may do what").
+    public static let key = "tocsin-caller"
+}

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Logging
+import TocsinKeys
 import TocsinKit
 import TocsinProto
 import TocsinWire
@@ -14,13 +15,16 @@ import TocsinWire
 
 /// Options of every subcommand.
 struct Connection: ParsableArguments {
-    @Option(help: "The hub's endpoint.") var endpoint = "tcp://127.0.0.1:7117"
+    @Option(help: "The hub's endpoint.") var endpoint = "ipc://tocsin-data/hub.sock"
+    @Option(help: "The key file to prove who this is with.") var identity: String?
     @Option(help: "The pool, declared if it is not there, with the filter <pool>.>.") var pool = "bench"
     @Option(help: "Seconds to wait for the hub.") var wait = 30
 
     /// A client that the hub has welcomed, with the pool declared.
     func open(as role: String) async throws -> Client {
-        let options = ClientOptions(endpoint: endpoint, name: "bench-\(role)-\(getpid())", role: role, software: "tocsin-bench")
+        let options = ClientOptions(
+            endpoint: endpoint, identity: try identity.map { try Identity.load($0) }, name: "bench-\(role)-\(getpid())",
+            role: role, software: "tocsin-bench")
         let client = try Client(options, logger: Logger(label: "bench"))
         try await client.ready(within: .seconds(wait))
         var spec = Tocsin_V1_PoolSpec()

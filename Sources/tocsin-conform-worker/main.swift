@@ -58,7 +58,7 @@ sigemptyset(&signals)
 sigaddset(&signals, SIGTERM)
 pthread_sigmask(SIG_BLOCK, &signals, nil)
 
-let endpoint = getenv("TOCSIN_ENDPOINT").map { String(cString: $0) } ?? "tcp://127.0.0.1:7117"
+let endpoint = getenv("TOCSIN_ENDPOINT").map { String(cString: $0) } ?? "ipc://tocsin-data/hub.sock"
 let client = try Client(
     ClientOptions(endpoint: endpoint, name: "conform-swift", role: "worker"), logger: Logger(label: "conform-swift"))
 let server = GRPCServer(transport: HubServerTransport(client), services: [Conformance()])

@@ -2,9 +2,9 @@ import Logging
 import TocsinKit
 import TocsinProto
 
-// The endpoint is the first argument; without one it is tcp://127.0.0.1:7117.
-var options = ClientOptions(name: "printer-1", role: "worker")
-if let endpoint = CommandLine.arguments.dropFirst().first { options.endpoint = endpoint }
+// The endpoint is the first argument; without one it is that of `tocsin up` in this folder.
+let endpoint = CommandLine.arguments.dropFirst().first ?? "ipc://tocsin-data/hub.sock"
+let options = ClientOptions(endpoint: endpoint, name: "printer-1", role: "worker")
 let client = try Client(options, logger: Logger(label: "printer"))
 
 // Every event, shared with all who work for this pool, now and after it was away.

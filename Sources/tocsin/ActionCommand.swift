@@ -44,10 +44,11 @@ extension ActionCommand {
         var request = Request()
         request.requestID = MessageID.random().hexadecimal
         request.number = number.value
-        request.actor = actor.name
         fill(&request)
-        let wish = request
+        let (wish, actor) = (request, actor)
         let answer = try await HubSession.with(options) { session in
+            var wish = wish
+            wish.actor = actor.name(session.provenName)
             let question = try await Self.complete(wish, session)
             return try await session.call(.incidents) { try await Self.call($0.incidents, question, $1) }
         }

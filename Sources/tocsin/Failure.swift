@@ -3,6 +3,7 @@ import GRPCCore
 import TocsinArchive
 import TocsinConfiguration
 import TocsinDetection
+import TocsinKeys
 import TocsinKit
 import TocsinProgram
 import TocsinResponse
@@ -28,6 +29,7 @@ struct Failure: Error {
                 "the configuration has \(count == 1 ? "a problem" : "\(count) problems"):\n\(error.description)")
         case let error as ClientError: self.init(clientError: error)
         case let error as RPCError: self.init(call: error)
+        case let error as KeyError: self.init(.cannotStart, error.description)
         case let error as ArchiveError: self.init(error.code == .other ? .internalError : .cannotStart, error.message)
         // A configuration is checked when it is read; what is left for these is folders and files.
         case is ResponderProblem, is ConfigurationProblem: self.init(.cannotStart, "\(error)")
@@ -43,6 +45,7 @@ struct Failure: Error {
     private init(clientError error: ClientError) {
         switch error {
         case .refused(_, let message, _): self.init(.refused, "the hub refused it: \(message)")
+        case .notAdmitted(let message): self.init(.notAdmitted, message)
         case .timedOut(let message): self.init(.timedOut, message)
         case .call(_, let message): self.init(.refused, message)
         case .spoolFull, .spoolFailed: self.init(.cannotStart, error.description)

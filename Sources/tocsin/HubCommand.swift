@@ -40,7 +40,7 @@ struct HubRun: AsyncParsableCommand {
 extension Failure {
     fileprivate init(_ error: HubError) {
         switch error.code {
-        case .options: self.init(.configuration, error.description)
+        case .options, .keys: self.init(.configuration, error.description)
         case .inUse, .bind, .corrupt, .disk: self.init(.cannotStart, error.description)
         case .other: self.init(.internalError, error.description)
         }

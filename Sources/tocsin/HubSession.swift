@@ -15,6 +15,8 @@ struct HubSession: Sendable {
     let calls: GRPCClient<HubClientTransport>
     let endpoint: String
     let timeout: Duration
+    /// Who the hub knows this to be; nil: anybody.
+    let provenName: String?
 
     /// Connects, runs `body`, and says goodbye.
     ///
@@ -28,11 +30,12 @@ struct HubSession: Sendable {
         let logger = LogSettings(level: level, format: configuration.log.format).logger(process: "tocsin")
         let client = try Client(
             ClientOptions(
-                endpoint: configuration.endpoint, name: "cli-\(getpid())", role: "client",
+                endpoint: configuration.endpoint, identity: configuration.identity, name: "cli-\(getpid())", role: "client",
                 software: "tocsin \(Tocsin.version)", publishTimeout: options.timeout.value), logger: logger)
         let calls = GRPCClient(transport: HubClientTransport(client))
         let session = HubSession(
-            client: client, calls: calls, endpoint: configuration.endpoint, timeout: options.timeout.value)
+            client: client, calls: calls, endpoint: configuration.endpoint, timeout: options.timeout.value,
+            provenName: configuration.endpoint.hasPrefix("tcp://") ? configuration.identity?.name : nil)
         do {
             try await session.connect()
             let value = try await body(session)

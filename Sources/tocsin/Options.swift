@@ -29,11 +29,14 @@ struct ActorOptions: ParsableArguments {
     @Option(
         name: .customLong("as"),
         help: ArgumentHelp(
-            "Who does it. Default: the login name. (Environment: TOCSIN_USER.)", valueName: "person"))
+            "Who does it. Default: the name of your key; without one, the login name. (Environment: TOCSIN_USER.)",
+            valueName: "person"))
     var person: String?
 
-    var name: String {
+    /// `proven`: the name of the key, which the hub knows anyway.
+    func name(_ proven: String?) -> String {
         if let person { return person }
+        if let proven { return proven }
         if let user = Terminal.environment("TOCSIN_USER"), !user.isEmpty { return user }
         if let entry = getpwuid(getuid()), let name = entry.pointee.pw_name { return String(cString: name) }
         return "uid-\(getuid())"

@@ -44,24 +44,24 @@ struct ReportCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let event = event()
-        let message = try Message(
-            event, id: Array(event.id.utf8), subject: "event.cli.\(Subject.token(actor.name))",
-            severity: severity.flatMap { WireSeverity(rawValue: $0.value.rawValue) } ?? .major, key: service)
-        let waits = wait
-        let outcome = try await HubSession.with(options) { session in
-            let follow = waits ? try await ReportFollower(session: session, event: event) : nil
+        let (outcome, event) = try await HubSession.with(options) { session in
+            let reporter = actor.name(session.provenName)
+            let event = makeEvent(by: reporter)
+            let message = try Message(
+                event, id: Array(event.id.utf8), subject: "event.cli.\(Subject.token(reporter))",
+                severity: severity.flatMap { WireSeverity(rawValue: $0.value.rawValue) } ?? .major, key: service)
+            let follow = wait ? try await ReportFollower.ifAllowed(session: session, event: event) : nil
             try await publish(message, session)
-            return try await follow?.outcome() ?? .stored
+            return (try await follow?.outcome() ?? .stored, event)
         }
         show(outcome, event: event)
     }
 
-    private func event() -> Tocsin_V1_Event {
+    private func makeEvent(by reporter: String) -> Tocsin_V1_Event {
         var event = Tocsin_V1_Event()
         event.id = MessageID.random().hexadecimal
         event.kind = resolve ? .resolve : .trigger
-        event.source = source ?? "cli:\(actor.name)"
+        event.source = source ?? "cli:\(reporter)"
         event.service = service
         event.summary = summary
         event.severityHint = severity?.value.name ?? ""
@@ -69,7 +69,7 @@ struct ReportCommand: AsyncParsableCommand {
         event.observedAt = MachineClock.wall()
         event.labels = Dictionary(label.map { ($0.name, $0.value) }) { $1 }
         event.details = Dictionary(detail.map { ($0.name, $0.value) }) { $1 }
-        event.details["reported_by"] = event.details["reported_by"] ?? actor.name
+        event.details["reported_by"] = event.details["reported_by"] ?? reporter
         event.drill = drill
         return event
     }
@@ -162,6 +162,15 @@ struct ReportFollower {
         eventID = event.id
         deadline = .now + session.timeout
         tap = try await session.client.tap(["alert.>"])
+    }
+
+    /// Nil for a key that may report and not see: a sensor's.
+    static func ifAllowed(session: HubSession, event: Tocsin_V1_Event) async throws -> ReportFollower? {
+        do {
+            return try await ReportFollower(session: session, event: event)
+        } catch ClientError.refused(.notAllowed, _, _) {
+            return nil
+        }
     }
 
     func outcome() async throws -> ReportOutcome {

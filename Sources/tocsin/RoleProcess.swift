@@ -30,7 +30,7 @@ enum RoleProcess {
     ) async throws {
         let client = try Client(
             ClientOptions(
-                endpoint: configuration.endpoint, name: name, role: role, software: "tocsin \(Tocsin.version)",
+                endpoint: configuration.endpoint, identity: configuration.identity, name: name, role: role, software: "tocsin \(Tocsin.version)",
                 spoolDirectory: spool), logger: logger)
         let task = Task {
             // Who spools works without a hub; everybody else has nothing to do until it is there.
@@ -60,6 +60,10 @@ enum RoleProcess {
             do {
                 try await client.ready(within: .seconds(10))
                 return
+            } catch ClientError.notAdmitted(let why) {
+                // Somebody may authorise the key while this waits.
+                logger.error("\(why)")
+                try await Task.sleep(for: .seconds(5))
             } catch ClientError.timedOut {
                 try Task.checkCancellation()
                 logger.warning("waiting for the hub", metadata: ["endpoint": "\(endpoint)"])

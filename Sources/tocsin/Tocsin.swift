@@ -29,7 +29,7 @@ struct Tocsin: AsyncParsableCommand {
             CommandGroup(
                 name: "The system:",
                 subcommands: [
-                    StatusCommand.self, DeadLettersCommand.self, JournalCommand.self, ConfigCommand.self,
+                    InitCommand.self, KeysCommand.self, StatusCommand.self, DeadLettersCommand.self, JournalCommand.self, ConfigCommand.self,
                     ExitCodesCommand.self,
                 ]),
             CommandGroup(

@@ -21,6 +21,7 @@ final class World: Sendable {
     init() async throws {
         folder = try TemporaryFolder()
         var options = HubOptions(directory: folder.path + "/hub")
+        options.allowsPlainTCP = true
         options.endpoints = ["ipc://\(folder.path)/socket"]
         options.engine.journal.segmentBytes = 1 << 20
         options.engine.core.heartbeat = 500

@@ -25,6 +25,7 @@ struct WorkerTests {
         init() async throws {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
             var options = HubOptions(directory: folder + "/hub")
+            options.allowsPlainTCP = true
             options.endpoints = ["ipc://\(folder)/socket"]
             endpoint = options.endpoints[0]
             let hub = try Hub(options, logger: .silent)

@@ -15,8 +15,10 @@ struct LoaderTests {
     @Test("nothing at all is a whole system", arguments: ["", "# only a comment\n", "hub:\ntriage: ~\n"])
     func empty(text: String) throws {
         let configuration = try parse(text)
-        #expect(configuration.endpoint == "tcp://127.0.0.1:7117")
-        #expect(configuration.hub.endpoints == ["tcp://127.0.0.1:7117"])
+        #expect(configuration.endpoint == "ipc:///etc/tocsin/tocsin-data/hub.sock")
+        #expect(configuration.hub.endpoints == ["ipc:///etc/tocsin/tocsin-data/hub.sock"])
+        #expect(configuration.hub.keys == "/etc/tocsin/tocsin-data/keys")
+        #expect(!configuration.hub.allowsPlainTCP)
         #expect(configuration.data == "/etc/tocsin/tocsin-data")
         #expect(configuration.hub.directory == "/etc/tocsin/tocsin-data/hub")
         #expect(configuration.archiver.databasePath == "/etc/tocsin/tocsin-data/archive/archive.db")

@@ -269,6 +269,7 @@ private func envelope(_ id: String, _ subject: String) throws -> [UInt8] {
     func portTaken() async throws {
         let folder = try TemporaryFolder()
         var options = HubOptions(directory: folder.path + "/a")
+        options.allowsPlainTCP = true
         options.engine.journal.segmentBytes = 1 << 20
         options.endpoints = ["tcp://127.0.0.1:*"]
         let first = try await HubRun(options)

@@ -68,6 +68,7 @@ final class World: Sendable {
     init(heartbeat: UInt64 = 500) async throws {
         folder = try TemporaryFolder()
         var options = HubOptions(directory: folder.path + "/hub")
+        options.allowsPlainTCP = true
         options.endpoints = ["ipc://\(folder.path)/socket"]
         // Written whole at the start.
         options.engine.journal.segmentBytes = 1 << 20

@@ -57,6 +57,7 @@ final class RealHub: Sendable {
         folder = try TemporaryFolder()
         endpoint = "ipc://\(folder.path)/socket"
         var options = HubOptions(directory: folder.path + "/hub")
+        options.allowsPlainTCP = true
         options.endpoints = [endpoint]
         options.engine.journal.segmentBytes = 1 << 20
         // Long, so that nobody is taken for lost while other tests have all processors.

@@ -20,6 +20,7 @@ private final class RunningHub: Sendable {
     init(_ folder: TemporaryFolder, endpoint: String = "tcp://127.0.0.1:*") async throws {
         self.folder = folder
         var options = HubOptions(directory: folder.path + "/hub")
+        options.allowsPlainTCP = true
         options.endpoints = [endpoint]
         let hub = try Hub(options, logger: quiet)
         let pool = BlockingPool(threads: 1)

@@ -11,6 +11,8 @@ from tocsin import Connection, Lost
 from tocsin.v1 import broker_pb2 as pb
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# The hubs of the checking tools have no keys, unless a tool makes some.
+os.environ["TOCSIN_ALLOW_PLAIN_TCP"] = "true"
 EXECUTABLE = os.environ.get("TOCSIN", os.path.join(ROOT, ".build", "debug", "tocsin"))
 
 

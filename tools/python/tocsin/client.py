@@ -24,7 +24,7 @@ from .wire import SERVED, Delivery, Kind, Message, Outcome, length_prefixed
 log = logging.getLogger("tocsin")
 
 # Where the hub is, unless it is said.
-DEFAULT_ENDPOINT = os.environ.get("TOCSIN_ENDPOINT", "tcp://127.0.0.1:7117")
+DEFAULT_ENDPOINT = os.environ.get("TOCSIN_ENDPOINT", "ipc://tocsin-data/hub.sock")
 
 _T = TypeVar("_T")
 

@@ -1,0 +1,14 @@
+/// Somebody the hub has admitted, and what they may do. A key whose name or permissions change becomes another principal.
+public struct Principal: Sendable, Equatable {
+    /// The ZAP user id of its connections; never used again for another in one run of the hub.
+    public var number: UInt32
+    /// Of its key; for people, logs, and the services it calls.
+    public var name: String
+    public var permissions: Permissions
+
+    public init(number: UInt32, name: String, permissions: Permissions) {
+        self.number = number
+        self.name = name
+        self.permissions = permissions
+    }
+}
