@@ -9,6 +9,7 @@ let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swif
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let sqlite = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let sqliteLibrary = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let grpc = Target.Dependency.product(name: "GRPCCore", package: "grpc-swift-2")
 let grpcProtobuf = Target.Dependency.product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
 let grpcHTTP2 = Target.Dependency.product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
@@ -102,7 +103,7 @@ let package = Package(
             "TocsinArchive",
             [
                 "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinPosix", "TocsinProto",
-                "TocsinSystem", "TocsinWire", crypto, grpc, sqlite, logging, deque,
+                "TocsinSystem", "TocsinWire", crypto, grpc, sqlite, sqliteLibrary, logging, deque,
             ]),
         ours(
             "TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),

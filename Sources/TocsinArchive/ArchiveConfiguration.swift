@@ -6,6 +6,8 @@ public struct ArchiveConfiguration: Sendable {
     public var name: String
     /// Of the SQLite database. Its folder is created if absent; `<path>.lock` beside it tells who writes.
     public var databasePath: String
+    /// The file of the key that signs the audit trail. Made when the archive is.
+    public var auditKeyPath: String
     /// The pool that takes `alert.>` and `response.>`: one pool, so that there is one order.
     public var pool: String
     /// How long after it was resolved an incident is taken up again when its alert fires; later it is a new incident. A
@@ -23,12 +25,13 @@ public struct ArchiveConfiguration: Sendable {
     public var batchMax: Int
 
     public init(
-        name: String, databasePath: String, pool: String = "archive", reopenWindow: Duration = .seconds(24 * 3600),
-        resolvesAutomatically: Bool = true, incidentSeverity: Severity = .minor, matrix: PriorityMatrix = .standard,
-        credit: Int = 2048, batchMax: Int = 1024
+        name: String, databasePath: String, auditKeyPath: String? = nil, pool: String = "archive",
+        reopenWindow: Duration = .seconds(24 * 3600), resolvesAutomatically: Bool = true,
+        incidentSeverity: Severity = .minor, matrix: PriorityMatrix = .standard, credit: Int = 2048, batchMax: Int = 1024
     ) {
         self.name = name
         self.databasePath = databasePath
+        self.auditKeyPath = auditKeyPath ?? AuditKey.defaultPath(database: databasePath)
         self.pool = pool
         self.reopenWindow = reopenWindow
         self.resolvesAutomatically = resolvesAutomatically

@@ -29,9 +29,9 @@ extension ArchiveStore {
     ///
     /// - Throws: `ArchiveError` or `CancellationError`; then nothing of the batch was written.
     func apply(_ items: [ArchiveItem], now: UInt64) async throws -> AppliedBatch {
-        let policy = policy
+        let (policy, audit) = (policy, audit)
         return try await write { db in
-            var batch = try BatchWriter(db, policy: policy, now: now)
+            var batch = try BatchWriter(db, policy: policy, batch: audit.batch, now: now)
             for (index, item) in items.enumerated() { try batch.apply(item, index: index) }
             return try batch.finish()
         }
@@ -43,6 +43,8 @@ extension ArchiveStore {
 private struct BatchWriter {
     private let db: Database
     private let policy: IncidentPolicy
+    /// The audit trail's number of the transaction.
+    private let batch: Int64
     private let now: UInt64
     private var incidents = RowCache<UInt64, IncidentRecord>()
     private var alerts = RowCache<String, AlertRecord>()
@@ -55,9 +57,10 @@ private struct BatchWriter {
     private var counts: [Schema.Counter: UInt64] = [:]
     private var result = AppliedBatch()
 
-    init(_ db: Database, policy: IncidentPolicy, now: UInt64) throws {
+    init(_ db: Database, policy: IncidentPolicy, batch: Int64, now: UInt64) throws {
         self.db = db
         self.policy = policy
+        self.batch = batch
         self.now = now
         nextNumber = try Tables.nextNumber(in: db)
     }
@@ -98,13 +101,13 @@ private struct BatchWriter {
 
     /// Gives each event its fate. Returns the indices of those that had none.
     private mutating func recordEvents(of update: Tocsin_V1_AlertUpdate, fate: Schema.Fate) throws -> [Int] {
-        let statement = try db.cachedStatement(sql: "INSERT OR IGNORE INTO events (id, fate) VALUES (?, ?)")
+        let statement = try db.cachedStatement(sql: "INSERT OR IGNORE INTO events (id, fate, batch) VALUES (?, ?, ?)")
         var fresh: [Int] = []
         fresh.reserveCapacity(update.events.count)
         for (index, event) in update.events.enumerated() {
             // Triage gives each event an id; what came another way is told apart by its place in the update.
             let id = event.id.isEmpty ? "\(update.id)/\(index)" : event.id
-            try statement.execute(arguments: [id, fate.rawValue])
+            try statement.execute(arguments: [id, fate.rawValue, batch])
             if db.changesCount > 0 { fresh.append(index) }
         }
         counts[fate == .suppressed ? .suppressed : .handled, default: 0] += UInt64(fresh.count)

@@ -7,14 +7,16 @@ extension ArchiveStore {
     /// Does a person's command, or refuses it. The answer is remembered: the same command again is answered alike and has no
     /// further effect. Refused transitions are journalled too.
     ///
-    /// `now`: milliseconds since 1970.
+    /// `caller`: the key that asks for it, as the audit trail shows it; empty: not known. `now`: milliseconds since 1970.
     ///
     /// - Throws: `CommandRefusal`, `ArchiveError`, `CancellationError`.
-    func command<Request: CommandRequest>(_ request: Request, now: UInt64) async throws -> Request.Answer {
+    func command<Request: CommandRequest>(
+        _ request: Request, caller: String = "", now: UInt64
+    ) async throws -> Request.Answer {
         let command = try Command(request)
         let policy = policy
         // A refusal is a result and not an error of the transaction, because it is written down.
-        let result = try await write { db -> Result<Request.Answer, CommandRefusal> in
+        let result = try await write(caller: caller) { db -> Result<Request.Answer, CommandRefusal> in
             if let answered: Result<Request.Answer, CommandRefusal> = try Self.answer(to: command, in: db) { return answered }
             guard var incident = try IncidentRecord.find(command.number, in: db) else {
                 // Not remembered: it may come into being.

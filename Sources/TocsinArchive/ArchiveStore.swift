@@ -14,19 +14,26 @@ import TocsinSystem
 final class ArchiveStore: Sendable {
     let path: String
     let policy: IncidentPolicy
+    /// The proof of all that is written.
+    let audit: AuditTrail
     private let database: DatabasePool
     private let lock: ArchiveLock
     private let isClosed = Atomic<Bool>(false)
 
     /// Opens or creates the archive whose lock is held. Blocking.
     ///
+    /// `auditKey`: the file of the key that signs the audit trail; nil: beside the database.
+    ///
     /// - Throws: `ArchiveError`.
-    init(path: String, policy: IncidentPolicy, lock: ArchiveLock) throws(ArchiveError) {
+    init(path: String, policy: IncidentPolicy, lock: ArchiveLock, auditKey: String? = nil) throws(ArchiveError) {
         self.path = path
         self.policy = policy
         self.lock = lock
         do {
-            database = try Self.open(path)
+            let database = try Self.open(path)
+            self.database = database
+            let keyPath = auditKey ?? AuditKey.defaultPath(database: path)
+            audit = try database.writeWithoutTransaction { try AuditTrail($0, keyPath: keyPath, archive: path) }
         } catch {
             throw Self.archiveError(error, path: path)
         }
@@ -79,10 +86,21 @@ final class ArchiveStore: Sendable {
         }
     }
 
-    /// Runs `body` in one synced transaction. Throws `ArchiveError`, `CommandRefusal` of `body`, or `CancellationError`; then
-    /// nothing was written.
-    func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
-        try await guarded { try await self.database.write(body) }
+    /// Runs `body` in one synced transaction, and writes down in the audit trail what it changed. `caller`: the key that asks for
+    /// it; empty: not known.
+    ///
+    /// - Throws: `ArchiveError`, `CommandRefusal` of `body`, or `CancellationError`; then nothing was written.
+    func write<Value: Sendable>(
+        caller: String = "", _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws -> Value {
+        try await guarded {
+            try await self.database.write { [audit = self.audit] db in
+                try audit.begin(db, caller: caller)
+                let value = try body(db)
+                try audit.finish(db)
+                return value
+            }
+        }
     }
 
     /// Runs `body` on a consistent snapshot. Throws like `write`.

@@ -21,7 +21,9 @@ public enum ArchiveWorker {
         do {
             let lock = try await takeLock(configuration, blocking, logger)
             let store = try await blocking.run { _ in
-                try ArchiveStore(path: configuration.databasePath, policy: configuration.policy, lock: lock)
+                try ArchiveStore(
+                    path: configuration.databasePath, policy: configuration.policy, lock: lock,
+                    auditKey: configuration.auditKeyPath)
             }
             logger.info("the archiver has started", metadata: ["archive": "\(configuration.databasePath)"])
             let result: Result<Void, any Error>
@@ -87,8 +89,10 @@ private struct ActiveArchiver: Sendable {
             defer { group.cancelAll() }
             group.addTask { await publisher.run(signal) }
             group.addTask {
-                let transport = HubServerTransport(client, exclusive: [IncidentServer.service])
-                try await GRPCServer(transport: transport, services: [server]).serve()
+                let admin = ArchiveAdminServer(store: store, now: MachineClock.wall)
+                let transport = HubServerTransport(
+                    client, exclusive: [IncidentServer.service, ArchiveAdminServer.service])
+                try await GRPCServer(transport: transport, services: [server, admin]).serve()
             }
             group.addTask { try await consume(consumer) }
             group.addTask { try await feed.run(client, logger) }

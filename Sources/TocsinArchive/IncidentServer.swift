@@ -20,31 +20,31 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
     func listIncidents(
         request: Tocsin_V1_ListIncidentsRequest, context: ServerContext
     ) async throws -> Tocsin_V1_ListIncidentsResponse {
-        try await answer { try await store.list(request) }
+        try await answering { try await store.list(request) }
     }
 
     func getIncident(
         request: Tocsin_V1_GetIncidentRequest, context: ServerContext
     ) async throws -> Tocsin_V1_GetIncidentResponse {
-        try await answer { try await store.get(request.number) }
+        try await answering { try await store.get(request.number) }
     }
 
     func getAccounting(
         request: Tocsin_V1_GetAccountingRequest, context: ServerContext
     ) async throws -> Tocsin_V1_GetAccountingResponse {
-        try await answer { try await store.accounting() }
+        try await answering { try await store.accounting() }
     }
 
     func traceEvent(
         request: Tocsin_V1_TraceEventRequest, context: ServerContext
     ) async throws -> Tocsin_V1_TraceEventResponse {
-        try await answer { try await store.trace(request) }
+        try await answering { try await store.trace(request) }
     }
 
     func reportEvent(
         request: Tocsin_V1_ReportEventRequest, context: ServerContext
     ) async throws -> Tocsin_V1_ReportEventResponse {
-        try await answer {
+        try await answering {
             var event = request.event
             try EventCheck.check(event)
             if event.id.isEmpty { event.id = MessageID.random().hexadecimal }
@@ -63,7 +63,7 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
         request: Tocsin_V1_WatchIncidentsRequest, response: RPCWriter<Tocsin_V1_WatchIncidentsResponse>,
         context: ServerContext
     ) async throws {
-        try await answer {
+        try await answering {
             try await hub.changes(since: request.since) { item in
                 if case .change(let change)? = item.what {
                     guard request.number == 0 || change.incident.number == request.number,
@@ -138,30 +138,30 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
     ) async throws -> Tocsin_V1_RestrictIncidentResponse { throw RPCError(code: .unimplemented, message: "not yet") }
 
     private func command<Request: CommandRequest>(_ request: Request) async throws -> Request.Answer {
-        try await answer {
+        try await answering {
             let response = try await store.command(request, now: now())
             changed()
             return response
         }
     }
+}
 
-    /// What went wrong, with its gRPC code and a sentence.
-    private func answer<Response>(_ body: () async throws -> Response) async throws(RPCError) -> Response {
-        do {
-            return try await body()
-        } catch let error as RPCError {
-            throw error
-        } catch let refusal as CommandRefusal {
-            throw RPCError(code: refusal.code.status, message: refusal.message)
-        } catch let error as ArchiveError {
-            // Unavailable: may be tried again; internal: may not.
-            let isPassing = error.isTransient || error.code == .closed
-            throw RPCError(code: isPassing ? .unavailable : .internalError, message: error.message)
-        } catch is CancellationError {
-            throw RPCError(code: .cancelled, message: "the call was cancelled")
-        } catch {
-            throw RPCError(code: .unknown, message: "\(error)")
-        }
+/// Runs the body of a call; what went wrong gets its gRPC code and a sentence.
+func answering<Response>(_ body: () async throws -> Response) async throws(RPCError) -> Response {
+    do {
+        return try await body()
+    } catch let error as RPCError {
+        throw error
+    } catch let refusal as CommandRefusal {
+        throw RPCError(code: refusal.code.status, message: refusal.message)
+    } catch let error as ArchiveError {
+        // Unavailable: may be tried again; internal: may not.
+        let isPassing = error.isTransient || error.code == .closed
+        throw RPCError(code: isPassing ? .unavailable : .internalError, message: error.message)
+    } catch is CancellationError {
+        throw RPCError(code: .cancelled, message: "the call was cancelled")
+    } catch {
+        throw RPCError(code: .unknown, message: "\(error)")
     }
 }
 

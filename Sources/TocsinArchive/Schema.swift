@@ -27,8 +27,48 @@ enum Schema {
             try db.execute(sql: tables)
         }
         migrator.registerMigration("2: merge, split, severity") { try $0.execute(sql: mergeAndSplit) }
+        migrator.registerMigration("3: audit trail") { try $0.execute(sql: auditTrail) }
         return migrator
     }
+
+    // AuditTrail.md says what is in them. `events.batch`: first record of the transaction that added the event; 0: it is from
+    // before there was a trail.
+    private static let auditTrail = """
+        ALTER TABLE events ADD COLUMN batch INTEGER NOT NULL DEFAULT 0;
+
+        CREATE TABLE audit (
+            sequence INTEGER PRIMARY KEY,
+            time INTEGER NOT NULL,
+            actor TEXT NOT NULL,
+            caller TEXT NOT NULL,
+            incident INTEGER NOT NULL,
+            verb TEXT NOT NULL,
+            before TEXT NOT NULL,
+            after TEXT NOT NULL,
+            row_table TEXT NOT NULL,
+            row_key TEXT NOT NULL,
+            was BLOB NOT NULL,
+            digest BLOB NOT NULL,
+            hash BLOB NOT NULL
+        ) STRICT;
+
+        CREATE TABLE audit_head (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            archive_id BLOB NOT NULL,
+            sequence INTEGER NOT NULL,
+            hash BLOB NOT NULL,
+            time INTEGER NOT NULL,
+            public_key BLOB NOT NULL,
+            signature BLOB NOT NULL
+        ) STRICT;
+
+        CREATE TABLE audit_checkpoints (
+            sequence INTEGER PRIMARY KEY,
+            hash BLOB NOT NULL,
+            time INTEGER NOT NULL,
+            signature BLOB NOT NULL
+        ) STRICT;
+        """
 
     // Impact and priority are the numbers of incident.proto; 0, of what is from before, follows from the severity. `judged_severity`:
     // the worst that was known when a person set the severity; 0: nobody did. incident_alerts has the events that were counted

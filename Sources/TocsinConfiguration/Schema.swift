@@ -72,10 +72,13 @@ enum Schema {
     private static func readArchiver(
         _ section: Section, data: String, matrix: PriorityMatrix
     ) -> ArchiveConfiguration {
-        ArchiveConfiguration(
-            name: "archiver",
-            databasePath: section.path(
-                "database", default: "\(data)/archive/archive.db", "The SQLite file of incidents."),
+        let database = section.path(
+            "database", default: "\(data)/archive/archive.db", "The SQLite file of incidents.")
+        return ArchiveConfiguration(
+            name: "archiver", databasePath: database,
+            auditKeyPath: section.path(
+                "audit_key", default: "\(database).audit-key",
+                "The key that signs the audit trail; made with the archive. Keep a copy where the archive is not."),
             reopenWindow: section.read(
                 "reopen_window", .duration, default: .seconds(24 * 3600),
                 "An alert that fires again this soon after its incident was resolved reopens it; later it is a new one."

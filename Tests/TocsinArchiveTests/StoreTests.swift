@@ -101,6 +101,7 @@ struct StoreTests {
         let new = try TestArchive()
         try archive.store.close()
         try FileManager.default.removeItem(atPath: archive.path)
+        try FileManager.default.removeItem(atPath: archive.path + ".audit-key")
         let queue = try DatabaseQueue(path: archive.path)
         try Schema.migrator.migrate(queue, upTo: "1: incidents, alerts, timeline, events, outbox")
         // As that version left it after a critical alert of two events, an answered command and a dismissed incident.
@@ -113,7 +114,7 @@ struct StoreTests {
             try db.execute(sql: "ATTACH ? AS new", arguments: [path])
             try db.inTransaction {
                 for table in ["counters", "incidents", "alerts", "incident_alerts", "timeline", "events", "commands", "outbox"] {
-                    let columns = try db.columns(in: table).map(\.name).joined(separator: ", ")
+                    let columns = try db.columns(in: table, in: "main").map(\.name).joined(separator: ", ")
                     try db.execute(sql: "INSERT INTO main.\(table) (\(columns)) SELECT \(columns) FROM new.\(table)")
                 }
                 return .commit

@@ -67,15 +67,19 @@ final class TestArchive {
         try await store.pendingChanges(limit: 100_000, bytesMax: 1 << 30).map { try $0.message.decode() }
     }
 
-    /// Every row of every table as text, but for how often messages came again.
+    /// Every row of every table as text, but for how often messages came again, and for the audit trail, which tells how the
+    /// rows came to be.
     func dump() async throws -> [String] {
         try await store.read { db in
             var lines: [String] = []
             let tables = try String.fetchAll(
-                db, sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
+                db,
+                sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' "
+                    + "AND name NOT LIKE 'audit%' ORDER BY name"
             )
             for table in tables {
-                for row in try Row.fetchAll(db, sql: "SELECT * FROM \(table)") {
+                let columns = table == "events" ? "id, fate" : "*"
+                for row in try Row.fetchAll(db, sql: "SELECT \(columns) FROM \(table)") {
                     let values = row.databaseValues.map(\.description).joined(separator: " | ")
                     if !values.hasPrefix("\"redelivered\"") { lines.append("\(table): \(values)") }
                 }

@@ -1,0 +1,126 @@
+import Crypto
+import Glibc
+import TocsinSystem
+
+/// The key that signs the audit trail: an Ed25519 seed in a file that nobody else may read.
+///
+/// The file holds one line: 64 hexadecimal digits.
+struct AuditKey: Sendable {
+    let path: String
+    let key: Curve25519.Signing.PrivateKey
+
+    var publicKey: [UInt8] { Array(key.publicKey.rawRepresentation) }
+
+    /// Where it is if the configuration does not say.
+    static func defaultPath(database: String) -> String { database + ".audit-key" }
+
+    /// Reads the key; nil if there is no file. Blocking.
+    ///
+    /// - Throws: `ArchiveError` if it cannot be read, others may read it, or it holds something else.
+    static func read(_ path: String) throws(ArchiveError) -> AuditKey? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return nil }
+            throw ArchiveError(.inaccessible, "the audit key \(path) cannot be opened: \(errorText(errno)); check its owner")
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw ArchiveError(.inaccessible, "the audit key \(path) is no file; give archiver.audit_key another path")
+        }
+        guard status.st_mode & 0o077 == 0 else {
+            throw ArchiveError(
+                .inaccessible,
+                "others may read the audit key \(path) (its mode is \(String(status.st_mode & 0o777, radix: 8))); who has it can "
+                    + "rewrite the audit trail: think about who had it, then `chmod 600 \(path)`")
+        }
+        var bytes = [UInt8](repeating: 0, count: 128)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        guard count >= 0 else {
+            throw ArchiveError(.inaccessible, "the audit key \(path) cannot be read: \(errorText(errno))")
+        }
+        let text = String(decoding: bytes[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+        guard let seed = Hexadecimal.bytes(text), seed.count == 32 else {
+            throw ArchiveError(
+                .inaccessible, "\(path) holds no audit key (64 hexadecimal digits); restore it from a copy")
+        }
+        return try AuditKey(path: path, seed: seed)
+    }
+
+    /// A new key, in a file that is not yet in its place: `keep()` puts it there. Blocking.
+    ///
+    /// - Throws: `ArchiveError` if it cannot be written.
+    static func create(_ path: String) throws(ArchiveError) -> AuditKey {
+        let made = AuditKey(path: path, key: Curve25519.Signing.PrivateKey())
+        let text = Array("\(Hexadecimal.text(Array(made.key.rawRepresentation)))\n".utf8)
+        unlink(waiting(path))
+        let descriptor = open(waiting(path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw unwritten(path, errno) }
+        defer { close(descriptor) }
+        guard write(descriptor, text, text.count) == text.count, fsync(descriptor) == 0 else {
+            throw unwritten(path, errno)
+        }
+        return made
+    }
+
+    /// The key that was made and not put in its place, because the archiver died in between. Nil: there is none.
+    static func left(_ path: String) throws(ArchiveError) -> AuditKey? {
+        try read(waiting(path)).map { AuditKey(path: path, key: $0.key) }
+    }
+
+    /// Puts the file in its place. Blocking.
+    func keep() throws(ArchiveError) {
+        guard rename(Self.waiting(path), path) == 0 else { throw Self.unwritten(path, errno) }
+    }
+
+    private init(path: String, key: Curve25519.Signing.PrivateKey) {
+        self.path = path
+        self.key = key
+    }
+
+    private init(path: String, seed: [UInt8]) throws(ArchiveError) {
+        self.path = path
+        do {
+            key = try Curve25519.Signing.PrivateKey(rawRepresentation: seed)
+        } catch {
+            throw ArchiveError(.inaccessible, "\(path) holds no audit key: \(error)")
+        }
+    }
+
+    private static func waiting(_ path: String) -> String { path + ".new" }
+
+    private static func unwritten(_ path: String, _ code: Int32) -> ArchiveError {
+        ArchiveError(
+            .inaccessible,
+            "the audit key \(path) cannot be written: \(errorText(code)); check its folder, or set archiver.audit_key")
+    }
+}
+
+/// Bytes as text.
+enum Hexadecimal {
+    static func text(_ bytes: [UInt8]) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+
+    /// Nil if `text` is something else. Letters may be large.
+    static func bytes(_ text: String) -> [UInt8]? {
+        let digits = Array(text.utf8)
+        guard digits.count % 2 == 0 else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let high = value(digits[index]), let low = value(digits[index + 1]) else { return nil }
+            bytes.append(high << 4 | low)
+        }
+        return bytes
+    }
+
+    private static func value(_ digit: UInt8) -> UInt8? {
+        switch digit {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+}
