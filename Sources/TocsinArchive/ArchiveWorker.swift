@@ -88,6 +88,7 @@ private struct ActiveArchiver: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             defer { group.cancelAll() }
             group.addTask { await publisher.run(signal) }
+            group.addTask { await CheckpointKeeper(store: store, logger: logger).run() }
             group.addTask {
                 let admin = ArchiveAdminServer(store: store, now: MachineClock.wall)
                 let transport = HubServerTransport(
@@ -96,7 +97,7 @@ private struct ActiveArchiver: Sendable {
             }
             group.addTask { try await consume(consumer) }
             group.addTask { try await feed.run(client, logger) }
-            // The publisher goes on for as long as the others; whichever of these ends, ends all.
+            // Publisher and keeper go on for as long as the others; whichever of these ends, ends all.
             try await group.next()
         }
     }

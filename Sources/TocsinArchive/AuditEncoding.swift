@@ -26,8 +26,14 @@ struct CanonicalBytes {
         bytes.append(contentsOf: blob)
     }
 
+    /// A value whose type is not known: the type first.
     mutating func add(_ value: StoredValue) {
         bytes.append(value.type)
+        add(field: value)
+    }
+
+    /// A value whose type is known.
+    mutating func add(field value: StoredValue) {
         switch value {
         case .null: break
         case .integer(let integer): add(integer)

@@ -1,23 +1,24 @@
 import Crypto
 import Glibc
-import TocsinSystem
+import TocsinPosix
 
 /// The key that signs the audit trail: an Ed25519 seed in a file that nobody else may read.
 ///
 /// The file holds one line: 64 hexadecimal digits.
-struct AuditKey: Sendable {
+public struct AuditKey: Sendable {
     let path: String
     let key: Curve25519.Signing.PrivateKey
 
-    var publicKey: [UInt8] { Array(key.publicKey.rawRepresentation) }
+    /// Verifies what the key signs, 32 bytes.
+    public var publicKey: [UInt8] { Array(key.publicKey.rawRepresentation) }
 
     /// Where it is if the configuration does not say.
-    static func defaultPath(database: String) -> String { database + ".audit-key" }
+    public static func defaultPath(database: String) -> String { database + ".audit-key" }
 
     /// Reads the key; nil if there is no file. Blocking.
     ///
     /// - Throws: `ArchiveError` if it cannot be read, others may read it, or it holds something else.
-    static func read(_ path: String) throws(ArchiveError) -> AuditKey? {
+    public static func read(_ path: String) throws(ArchiveError) -> AuditKey? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }
@@ -52,13 +53,11 @@ struct AuditKey: Sendable {
     /// - Throws: `ArchiveError` if it cannot be written.
     static func create(_ path: String) throws(ArchiveError) -> AuditKey {
         let made = AuditKey(path: path, key: Curve25519.Signing.PrivateKey())
-        let text = Array("\(Hexadecimal.text(Array(made.key.rawRepresentation)))\n".utf8)
-        unlink(waiting(path))
-        let descriptor = open(waiting(path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw unwritten(path, errno) }
-        defer { close(descriptor) }
-        guard write(descriptor, text, text.count) == text.count, fsync(descriptor) == 0 else {
-            throw unwritten(path, errno)
+        do {
+            try WholeFile.replace(
+                waiting(path), with: Array("\(Hexadecimal.text(Array(made.key.rawRepresentation)))\n".utf8))
+        } catch {
+            throw ArchiveError(.inaccessible, "the audit key cannot be written: \(error); set archiver.audit_key to another path")
         }
         return made
     }
@@ -70,7 +69,10 @@ struct AuditKey: Sendable {
 
     /// Puts the file in its place. Blocking.
     func keep() throws(ArchiveError) {
-        guard rename(Self.waiting(path), path) == 0 else { throw Self.unwritten(path, errno) }
+        guard rename(Self.waiting(path), path) == 0 else {
+            throw ArchiveError(
+                .inaccessible, "the audit key \(path) cannot be written: \(errorText(errno)); check its folder")
+        }
     }
 
     private init(path: String, key: Curve25519.Signing.PrivateKey) {
@@ -88,23 +90,18 @@ struct AuditKey: Sendable {
     }
 
     private static func waiting(_ path: String) -> String { path + ".new" }
-
-    private static func unwritten(_ path: String, _ code: Int32) -> ArchiveError {
-        ArchiveError(
-            .inaccessible,
-            "the audit key \(path) cannot be written: \(errorText(code)); check its folder, or set archiver.audit_key")
-    }
 }
 
 /// Bytes as text.
-enum Hexadecimal {
-    static func text(_ bytes: [UInt8]) -> String {
+public enum Hexadecimal {
+    /// Two small digits for each byte.
+    public static func text(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
         return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
     /// Nil if `text` is something else. Letters may be large.
-    static func bytes(_ text: String) -> [UInt8]? {
+    public static func bytes(_ text: String) -> [UInt8]? {
         let digits = Array(text.utf8)
         guard digits.count % 2 == 0 else { return nil }
         var bytes: [UInt8] = []

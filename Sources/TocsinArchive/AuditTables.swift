@@ -38,7 +38,8 @@ struct AuditedTable: Sendable {
         AuditedTable(name: "audit_checkpoints", key: ["sequence"]),
     ]
 
-    /// The key of a row as text, in SQL: the columns with `/` between them, of which all but the last are numbers.
+    /// The key of a row as text, in SQL: the columns with `/` between them, of which all but the last are numbers. `row`: `NEW.`,
+    /// `OLD.`, or nothing.
     func keyText(of row: String) -> String {
         key.map { "CAST(\(row)\($0) AS TEXT)" }.joined(separator: " || '/' || ")
     }

@@ -135,10 +135,12 @@ final class AuditTrail: Sendable {
                 try append(record, to: &head, in: db)
             }
         }
+        // As of a trail that was taken away.
+        try db.execute(sql: "UPDATE events SET batch = 0 WHERE batch != 0")
         var batch = EventBatchDigest()
         var digest = try RowDigest(AuditedTable.events, in: db)
         let statement = try db.makeStatement(
-            sql: "SELECT \(digest.columns.joined(separator: ", ")) FROM events WHERE batch = 0 ORDER BY id")
+            sql: "SELECT \(digest.columns.joined(separator: ", ")) FROM events ORDER BY id")
         let rows = try Row.fetchCursor(statement)
         while try rows.next() != nil {
             batch.add(digest.digest { StoredValue(statement.sqliteStatement, column: $0) })
@@ -196,7 +198,7 @@ final class AuditTrail: Sendable {
         }
         transaction.withLock {
             $0.head = head
-            $0.caller = caller
+            $0.caller = Self.storable(caller)
             $0.records.removeAll(keepingCapacity: true)
             $0.places.removeAll(keepingCapacity: true)
             $0.events.removeAll(keepingCapacity: true)
@@ -207,13 +209,16 @@ final class AuditTrail: Sendable {
     func append(_ act: AuditAct) {
         transaction.withLock {
             var record = AuditRecord(verb: act.verb)
-            record.actor = act.actor
+            record.actor = Self.storable(act.actor)
             record.incident = stored(act.incident)
-            record.before = act.before
-            record.after = act.after
+            record.before = Self.storable(act.before)
+            record.after = Self.storable(act.after)
             $0.records.append(record)
         }
     }
+
+    /// What GRDB stores of a text: it ends at a zero.
+    private static func storable(_ text: String) -> String { String(text.prefix { $0 != "\0" }) }
 
     /// Writes the records of the transaction and signs the head; last before it is committed.
     func finish(_ db: Database) throws {
@@ -302,7 +307,7 @@ final class AuditTrail: Sendable {
 
     // MARK: - Checkpoints
 
-    /// Signs how far the trail has come in `db`. Any connection will do.
+    /// Signs how far the trail has come in `db`. Any connection will do. `now`: milliseconds since 1970.
     func checkpoint(in db: Database, now: UInt64) throws -> AuditCheckpoint {
         guard var head = try AuditCheckpoint.head(in: db) else {
             throw ArchiveError(.corrupt, "the audit trail has lost its head: somebody has changed the file of the archive")

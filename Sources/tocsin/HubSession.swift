@@ -60,6 +60,7 @@ struct HubSession: Sendable {
 
     var broker: Tocsin_V1_BrokerAdmin.Client<HubClientTransport> { .init(wrapping: calls) }
     var incidents: Tocsin_V1_IncidentService.Client<HubClientTransport> { .init(wrapping: calls) }
+    var archive: Tocsin_V1_ArchiveAdmin.Client<HubClientTransport> { .init(wrapping: calls) }
 
     /// A call whose effect is the same however often it arrives. A service that is missing or lost at this moment is asked
     /// again until the timeout: a process that died is usually back at once.
@@ -91,18 +92,19 @@ struct HubSession: Sendable {
 enum ServiceName: String {
     case broker = "tocsin.v1.BrokerAdmin"
     case incidents = "tocsin.v1.IncidentService"
+    case archive = "tocsin.v1.ArchiveAdmin"
 
     var server: String {
         switch self {
         case .broker: "the hub"
-        case .incidents: "the archiver"
+        case .incidents, .archive: "the archiver"
         }
     }
 
     fileprivate func absent(_ message: String) -> String {
         switch self {
         case .broker: "the hub cannot answer: \(message)"
-        case .incidents:
+        case .incidents, .archive:
             "the hub is there, but no archiver answers (\(message)); start one with `tocsin archiver`, or look at `tocsin status`"
         }
     }

@@ -29,8 +29,8 @@ struct Tocsin: AsyncParsableCommand {
             CommandGroup(
                 name: "The system:",
                 subcommands: [
-                    InitCommand.self, KeysCommand.self, StatusCommand.self, DeadLettersCommand.self, JournalCommand.self, ConfigCommand.self,
-                    ExitCodesCommand.self,
+                    InitCommand.self, KeysCommand.self, StatusCommand.self, DeadLettersCommand.self, JournalCommand.self,
+                    ArchiveCommand.self, ConfigCommand.self, ExitCodesCommand.self,
                 ]),
             CommandGroup(
                 name: "Processes:",

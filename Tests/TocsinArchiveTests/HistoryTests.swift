@@ -25,6 +25,9 @@ struct HistoryTests {
         }
         let accounting = try await archive.store.accounting()
         #expect(accounting.applied == accounting.handled + accounting.suppressed && accounting.handled > 0)
+        // All of it is in the audit trail, as it was.
+        let examination = try ArchiveVerifier.examine(archive.path)
+        #expect(examination.isSound && examination.records > 400, "\(examination.discrepancies)")
         // The history is worth something.
         for verb in ["merged", "unmerged", "split", "severity-changed", "resolved", "reopened"] {
             #expect(try await archive.count("timeline", where: "verb = '\(verb)'") > 0, "nothing was \(verb)")
@@ -33,7 +36,7 @@ struct HistoryTests {
 }
 
 /// What happens, at random.
-private struct History {
+struct History {
     private var random: SplitMix64
     private var seconds: UInt64 = 0
     private var done: [Repeatable] = []
