@@ -6,9 +6,10 @@ named "tocsin".
 """
 
 from .calls import CallContext, Caller, Server, Stream
-from .client import DEFAULT_ENDPOINT, Client
+from .client import Client
 from .connection import Call, Connection
-from .errors import CallError, Closed, Code, Lost, ProtocolError, Refused, TimedOut, TocsinError
+from .errors import CallError, Closed, Code, Lost, NotAdmitted, ProtocolError, Refused, TimedOut, TocsinError
+from .identity import Identity, default_hub
 from .peer import run
 from .publisher import Publisher, Receipt
 from .wire import Delivery, Gap, Kind, Message, Outcome, Severity, Tapped, envelope
@@ -17,7 +18,6 @@ from .worker import Reject, Retry, Worker
 __version__ = "0.1.0"
 
 __all__ = [
-    "DEFAULT_ENDPOINT",
     "Call",
     "CallContext",
     "CallError",
@@ -28,9 +28,11 @@ __all__ = [
     "Connection",
     "Delivery",
     "Gap",
+    "Identity",
     "Kind",
     "Lost",
     "Message",
+    "NotAdmitted",
     "Outcome",
     "ProtocolError",
     "Publisher",
@@ -45,6 +47,7 @@ __all__ = [
     "TimedOut",
     "TocsinError",
     "Worker",
+    "default_hub",
     "envelope",
     "run",
 ]

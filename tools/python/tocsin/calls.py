@@ -10,9 +10,10 @@ from typing import Any, Callable, Generic, Iterable, Iterator, NamedTuple, TypeV
 from google.protobuf.message import DecodeError
 
 from .channel import Channel
-from .client import DEFAULT_ENDPOINT, Client, Request
+from .client import Client, Request
 from .connection import Decodable
 from .errors import CallError, Closed, Code
+from .identity import Identity
 from .peer import Crew, Peer, Running
 from .v1 import broker_pb2 as pb
 from .wire import Encodable, Metadata, MetadataLike, encode, entries, pairs
@@ -84,7 +85,7 @@ class Caller(Peer):
     Calls are not repeated: after UNAVAILABLE, DEADLINE_EXCEEDED or a lost connection the server may have acted.
     """
 
-    def __init__(self, hub: str | Client = DEFAULT_ENDPOINT, *, name: str = "caller") -> None:
+    def __init__(self, hub: str | Identity | Client | None = None, *, name: str = "caller") -> None:
         super().__init__(hub, name, "client")
 
     def call(
@@ -167,6 +168,8 @@ class CallContext:
         self._channel = channel
         self.method = head.method
         self.metadata: Metadata = pairs(head.metadata)
+        # Who calls, by the key it has; empty: the hub does not know.
+        self.caller = head.caller or next((str(value) for key, value in self.metadata if key == "tocsin-caller"), "")
         # When its caller no longer waits, as time.monotonic() has it; None: it waits as long as it takes.
         self.deadline = time.monotonic() + head.timeout_ms / 1000 if head.timeout_ms else None
         # Sent with the end of the call; its handler may set or add to it.
@@ -212,7 +215,7 @@ class Server(Running):
     """
 
     def __init__(
-        self, hub: str | Client, service: str, *, exclusive: bool = False, threads: int = 8, name: str = "server"
+        self, hub: str | Identity | Client | None, service: str, *, exclusive: bool = False, threads: int = 8, name: str = "server"
     ) -> None:
         super().__init__(hub, name, "worker")
         self.service, self.exclusive = service, exclusive

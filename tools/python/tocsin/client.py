@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import itertools
 import logging
-import os
 import socket
 import threading
 import time
@@ -17,14 +16,12 @@ import zmq
 
 from .channel import Channel
 from .connection import SOFTWARE, Connection, read, read_deliveries
-from .errors import CallError, Closed, Code, Lost, ProtocolError, Refused, TimedOut
+from .errors import CallError, Closed, Code, Lost, NotAdmitted, ProtocolError, Refused, TimedOut
+from .identity import Identity, default_hub
 from .v1 import broker_pb2 as pb
 from .wire import SERVED, Delivery, Kind, Message, Outcome, length_prefixed
 
 log = logging.getLogger("tocsin")
-
-# Where the hub is, unless it is said.
-DEFAULT_ENDPOINT = os.environ.get("TOCSIN_ENDPOINT", "ipc://tocsin-data/hub.sock")
 
 _T = TypeVar("_T")
 
@@ -67,17 +64,19 @@ class Client:
 
     def __init__(
         self,
-        endpoint: str = DEFAULT_ENDPOINT,
+        hub: str | Identity | None = None,
         name: str = "python",
         role: str = "client",
         software: str = SOFTWARE,
         heartbeat_ms: int = 0,
     ) -> None:
-        """Begins to connect. `name`, `role` and `software` are shown in the hub's status; `heartbeat_ms` as of
+        """Begins to connect. `hub`: an endpoint, or an identity with a hub of its own; None: as `default_hub` says. `name`, `role` and `software` are shown in the hub's status; `heartbeat_ms` as of
         `Connection`.
 
         Raises ValueError for an endpoint that cannot be one.
         """
+        self.hub = default_hub() if hub is None else hub
+        endpoint = self.hub.hub if isinstance(self.hub, Identity) else self.hub
         self.endpoint, self.name = endpoint, name
         self._hello: dict[str, Any] = {"name": name, "role": role, "software": software, "heartbeat_ms": heartbeat_ms}
         probe: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
@@ -91,6 +90,7 @@ class Client:
         self._changed = threading.Condition()
         self._session = 0  # counts welcomes; what belongs to an earlier one is void
         self._live = self._closing = False
+        self._refusal: NotAdmitted | None = None
         self._ids = itertools.count(1)
         self._outgoing: collections.deque[Callable[[Connection], None]] = collections.deque()
         self._requests: dict[int, Request] = {}
@@ -123,12 +123,14 @@ class Client:
         return self._session
 
     def ready(self, timeout: float | None = 10.0) -> None:
-        """Waits for a session. Raises TimedOut, Closed."""
+        """Waits for a session. Raises TimedOut, NotAdmitted, Closed."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._live or self._closing, timeout):
+            if not self._changed.wait_for(lambda: self._live or self._closing or self._refusal, timeout):
                 raise TimedOut(f"no hub answered at {self.endpoint} in {timeout} s; is it running there?")
             if self._closing:
                 raise Closed("the client is closed")
+            if self._refusal and not self._live:
+                raise self._refusal
 
     def close(self) -> None:
         """Sends what is settled and said already, and goodbye. What waits for an answer raises Closed. Safe to call
@@ -292,11 +294,14 @@ class Client:
         failures = 0
         while not self._closing:
             try:
-                connection = Connection(self.endpoint, timeout=1.0, **self._hello)
+                connection = Connection(self.hub, timeout=1.0, **self._hello)
             except (TimedOut, Lost) as problem:
                 log.debug("%s: %s", self.endpoint, problem)
-            except (Refused, zmq.ZMQError) as problem:
+            except (NotAdmitted, Refused, zmq.ZMQError) as problem:
                 log.warning("no session with %s: %s", self.endpoint, problem)
+                with self._changed:
+                    self._refusal = problem if isinstance(problem, NotAdmitted) else None
+                    self._changed.notify_all()
             else:
                 began = time.monotonic()
                 self._begin(connection)
@@ -323,6 +328,7 @@ class Client:
 
     def _begin(self, connection: Connection) -> None:
         welcome = connection.welcome
+        self._refusal = None
         log.info("connected to %s: %s, epoch %d", self.endpoint, welcome.hub, welcome.epoch)
         connection.watch(self._ear.fileno())
         with self._changed:

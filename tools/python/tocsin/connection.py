@@ -17,8 +17,10 @@ from typing import Any, Callable, Iterable, Iterator, Protocol, Sequence, TypeVa
 
 import zmq
 from google.protobuf.message import DecodeError
+from zmq.utils.monitor import recv_monitor_message
 
-from .errors import CallError, Code, Lost, ProtocolError, Refused, TimedOut
+from .errors import CallError, Code, Lost, NotAdmitted, ProtocolError, Refused, TimedOut
+from .identity import Identity
 from .v1 import broker_pb2 as pb
 from .wire import (
     DELIVERY_ROW,
@@ -45,6 +47,15 @@ from .wire import (
 )
 
 SOFTWARE = "tocsin-python 0.1.0"
+
+_REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH
+
+
+def _why_refused(endpoint: str, event: int, value: int) -> str:
+    if event == _REFUSED:
+        return f"the hub at {endpoint} does not let this key in (status {value}): it is not authorised there, or was revoked"
+    return f"the hub at {endpoint} wants a key, or is not the holder of the hub's key; set TOCSIN_IDENTITY to a key file"
+
 
 _T = TypeVar("_T", covariant=True)
 _M = TypeVar("_M")
@@ -136,19 +147,19 @@ class Connection:
 
     def __init__(
         self,
-        endpoint: str,
+        hub: str | Identity,
         name: str,
         role: str = "client",
         timeout: float = 10.0,
         heartbeat_ms: int = 0,
         software: str = SOFTWARE,
     ) -> None:
-        """Connects and waits for the hub's welcome.
+        """Connects and waits for the hub's welcome. `hub`: an endpoint, or an identity with a hub of its own.
 
         `heartbeat_ms`: the longest silence that this peer promises; 0: the hub's default. Raises TimedOut without a
-        hub, Refused, ProtocolError.
+        hub, NotAdmitted, Refused, ProtocolError.
         """
-        self.endpoint = endpoint
+        self.endpoint = hub.hub if isinstance(hub, Identity) else hub
         self.wakeup: int | None = None
         self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -164,20 +175,33 @@ class Connection:
         self.is_welcome = False
         self.welcome = pb.Welcome()
         try:
-            self.socket.connect(endpoint)
+            if isinstance(hub, Identity):
+                self.socket.curve_serverkey = hub.hub_public_key.encode()
+                self.socket.curve_publickey = hub.public_key.encode()
+                self.socket.curve_secretkey = hub.secret_key.encode()
+            handshakes = self.socket.get_monitor_socket(_REFUSED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+            self.socket.connect(self.endpoint)
             self.poller.register(self.socket, zmq.POLLIN)
-            self._begin(pb.Hello(name=name, role=role, software=software, heartbeat_ms=heartbeat_ms), timeout)
+            try:
+                self._begin(
+                    pb.Hello(name=name, role=role, software=software, heartbeat_ms=heartbeat_ms), timeout, handshakes
+                )
+            finally:
+                self.socket.disable_monitor()
         except BaseException:
             self.socket.close(linger=0)
             raise
 
-    def _begin(self, hello: pb.Hello, timeout: float) -> None:
+    def _begin(self, hello: pb.Hello, timeout: float, handshakes: zmq.Socket[bytes]) -> None:
         deadline = clock.monotonic() + timeout
         while not self.is_welcome:
             self.send(Kind.HELLO, 0, 0, hello.SerializeToString())
             try:
                 answer = self.take(lambda m: m.kind in (Kind.WELCOME, Kind.STATUS) and m.id == 0, min(1.0, timeout))
             except TimedOut:
+                if handshakes.poll(0):
+                    event = recv_monitor_message(handshakes)
+                    raise NotAdmitted(_why_refused(self.endpoint, event["event"], event["value"])) from None
                 if clock.monotonic() > deadline:
                     raise TimedOut(
                         f"no welcome from {self.endpoint} in {timeout} s; is the hub running there?"

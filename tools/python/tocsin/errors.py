@@ -71,6 +71,10 @@ class CallError(Refused):
         self.metadata: Metadata = list(metadata)
 
 
+class NotAdmitted(TocsinError):
+    """The hub does not let this program in: it has no key, or one that is not authorised there."""
+
+
 class TimedOut(TocsinError):
     """No answer in time. Whether the request had an effect is not known, unless the text says so."""
 

@@ -11,6 +11,7 @@ from typing import Any, Callable, Generic, TypeVar
 
 from .client import Client
 from .errors import TocsinError
+from .identity import Identity
 
 log = logging.getLogger("tocsin")
 
@@ -22,7 +23,7 @@ class Peer:
     """Something with a client: its own if it is made of an endpoint, else one that is shared and closed by whoever made
     it."""
 
-    def __init__(self, hub: str | Client, name: str, role: str) -> None:
+    def __init__(self, hub: str | Identity | Client | None, name: str, role: str) -> None:
         self._owns = not isinstance(hub, Client)
         self.client = hub if isinstance(hub, Client) else Client(hub, name, role)
 
@@ -41,7 +42,7 @@ class Peer:
 class Running(Peer):
     """A peer that works until it is stopped. In a `with` it works as long as the block lasts."""
 
-    def __init__(self, hub: str | Client, name: str, role: str) -> None:
+    def __init__(self, hub: str | Identity | Client | None, name: str, role: str) -> None:
         super().__init__(hub, name, role)
         self.failure: TocsinError | None = None
 

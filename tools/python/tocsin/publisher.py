@@ -6,8 +6,9 @@ import collections
 import time
 from typing import Iterable, Mapping, NamedTuple
 
-from .client import DEFAULT_ENDPOINT, Client, Request
+from .client import Client, Request
 from .errors import Refused, TimedOut
+from .identity import Identity
 from .peer import Peer
 from .v1 import broker_pb2 as pb
 from .wire import Encodable, Severity, encode, envelope
@@ -36,7 +37,7 @@ class Publisher(Peer):
     again.
     """
 
-    def __init__(self, hub: str | Client = DEFAULT_ENDPOINT, *, name: str = "publisher", timeout: float = 30.0) -> None:
+    def __init__(self, hub: str | Identity | Client | None = None, *, name: str = "publisher", timeout: float = 30.0) -> None:
         """`timeout`: seconds that a publish may take in all."""
         super().__init__(hub, name, "client")
         self.timeout = timeout

@@ -7,6 +7,7 @@ from typing import Callable, Sequence
 
 from .client import Client, Request
 from .errors import Refused
+from .identity import Identity
 from .peer import Crew, Running
 from .v1 import broker_pb2 as pb
 from .wire import Delivery, Outcome
@@ -51,7 +52,7 @@ class Worker(Running):
 
     def __init__(
         self,
-        hub: str | Client,
+        hub: str | Identity | Client | None,
         pool: str,
         handler: Callable[[Delivery], None],
         *,
