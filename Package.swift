@@ -168,9 +168,8 @@ let package = Package(
         tests(
             "TocsinHubTests",
             [
-                "TocsinHub", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinTransport", "TocsinProto", "TocsinWire",
-                grpc,
-                protobuf, logging,
+                "TocsinHub", "TocsinAccess", "TocsinKeys", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinCore",
+                "TocsinTransport", "TocsinPosix", "TocsinProto", "TocsinWire", grpc, protobuf, logging,
             ]),
         tests("TocsinKitTests", ["TocsinKit", "TocsinHub", "TocsinProto", "TocsinWire", protobuf, logging]),
         tests(

@@ -24,9 +24,10 @@ final class Admission: Sendable {
         var numbers: [CurvePublicKey: UInt32] = [:]
         var nextNumber: UInt32 = 3
         var isChanged = true
-        /// The folder as it was read last, and when it was looked at, milliseconds of the steady clock.
+        /// The folder as it was read last; when it was looked at and how long that took, nanoseconds of the steady clock.
         var stamp: [String] = []
         var looked: UInt64 = 0
+        var cost: UInt64 = 0
         var counts = AdmissionCounts()
         var failure: String?
         /// When the next key expires, milliseconds since 1970.
@@ -47,9 +48,10 @@ final class Admission: Sendable {
     /// Those with the hub's own user, and those of plain TCP.
     private static let local: UInt32 = 1
     private static let anonymous: UInt32 = 2
-    /// Between two looks at the folder, milliseconds; and where somebody comes whose key is not known: it may be new.
-    private static let interval: UInt64 = 500
-    private static let shortInterval: UInt64 = 50
+    /// Between two looks at the folder, nanoseconds. Where somebody comes whose key is not known, as it may be new, it is looked
+    /// at sooner, but never for more than a twentieth of the time.
+    private static let interval: UInt64 = 500_000_000
+    private static let costMax: UInt64 = 20
 
     /// Reads the keys. `folder`: nil where there are none.
     ///
@@ -153,7 +155,7 @@ final class Admission: Sendable {
         case .curve:
             if mechanism == "CURVE", let bytes = credentials.first, let key = CurvePublicKey(bytes.array) {
                 who = "\(key)"
-                if state.withLock({ $0.numbers[key] == nil }) { look(after: Self.shortInterval) }
+                if state.withLock({ $0.numbers[key] == nil }) { look() }
                 result = state.withLock { state in
                     if state.unreadable != nil { return .failure(Refusal(reason: "KEYS_UNREADABLE", status: "500")) }
                     return state.numbers[key].map { .success($0) } ?? .failure(Refusal(reason: "UNKNOWN_KEY"))
@@ -203,16 +205,13 @@ final class Admission: Sendable {
     // MARK: Keys
 
     /// Reads the folder again if something in it has changed, and lets go of keys that have expired; not more often than said.
-    private func look(after interval: UInt64) {
+    private func look(after interval: UInt64 = 0) {
         guard let folder else { return }
-        let now = MachineClock.steady() / 1_000_000
-        let isTime = state.withLock { state in
-            guard now >= state.looked + interval else { return false }
-            state.looked = now
-            return true
-        }
-        guard isTime else { return }
+        let now = MachineClock.steady()
+        guard state.withLock({ now >= $0.looked + max(interval, $0.cost * Self.costMax) }) else { return }
         let current = folder.stamp()
+        let end = MachineClock.steady()
+        state.withLock { ($0.looked, $0.cost) = (end, end - now) }
         let isDue = state.withLock { state in
             state.stamp != current || state.unreadable != nil || state.nextExpiry.map { MachineClock.wall() >= $0 } ?? false
         }

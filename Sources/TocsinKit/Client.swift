@@ -1,6 +1,7 @@
 import Logging
 import SwiftProtobuf
 import Synchronization
+import TocsinKeys
 import TocsinPosix
 import TocsinProto
 import TocsinTransport
@@ -67,6 +68,7 @@ public final class Client: Sendable {
     /// Where the hub is, and how this client calls itself.
     package var endpoint: String { options.endpoint }
     package var name: String { options.name }
+    package var identity: Identity? { options.identity }
 
     /// Waits until the hub has welcomed this client.
     ///

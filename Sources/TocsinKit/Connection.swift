@@ -22,6 +22,9 @@ final class Connection {
     private var poller: Poller?
     private var monitor: HandshakeMonitor?
     private var socketsMade = 0
+    /// One after another.
+    private var handshakesEnded = 0
+    private static let handshakesMax = 3
     var session: Session<Ticket>
     /// Messages the socket has not taken yet. Bounded by the gates and by credit, as everything that is sent is.
     private var outbox: Deque<[Bytes]> = []
@@ -142,8 +145,14 @@ final class Connection {
         case .protocolError(let code):
             session.notAdmitted(
                 "the hub at \(endpoint) does not answer as the holder of the hub's key would (\(String(code, radix: 16)))", now: now)
-        // The hub went, or is busy: it is tried again.
-        case .ended: break
+        // Once, the hub went or is busy. A hub that cannot read what was encrypted for another just ends the connection.
+        case .ended:
+            handshakesEnded += 1
+            guard handshakesEnded >= Self.handshakesMax, let identity else { return }
+            handshakesEnded = 0
+            session.notAdmitted(
+                "the hub at \(endpoint) ends each handshake: it does not answer as the holder of the hub's key in the file of \(identity.name)",
+                now: now)
         }
     }
 
@@ -245,6 +254,7 @@ final class Connection {
             outbox.removeAll()
         case .send(let message): outbox.append(message)
         case .connected(let limits):
+            handshakesEnded = 0
             shared.connected(limits)
         case .disconnected:
             shared.isConnected.store(false, ordering: .releasing)

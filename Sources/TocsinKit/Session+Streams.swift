@@ -136,7 +136,9 @@ extension Session {
     mutating func streamStatus(_ id: UInt64, _ status: HubStatus, now: Int64) {
         guard let stream = streams[id] else { return }
         if status.reason == .ok { return opened(id) }
-        guard stream.waiter == nil || status.isPassing else { return end(id, status.refusal) }
+        // What the key may not do any more is not asked for again.
+        let isFinal = status.reason == .notAllowed || (stream.waiter != nil && !status.isPassing)
+        if isFinal { return end(id, status.refusal) }
         // Taken before, refused now: the pool may be declared again soon, by another client.
         let pause: Int64 = stream.waiter == nil ? 1000 : 250
         if stream.waiter == nil {

@@ -47,9 +47,10 @@ struct RefusalTests {
             let settings = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [[String: String]]
             #expect(
                 settings == [
-                    ["key": "endpoint", "value": place.endpoint, "source": "TOCSIN_ENDPOINT"],
                     ["key": "data", "value": "\(place.folder)/elsewhere", "source": "TOCSIN_DATA"],
+                    ["key": "endpoint", "value": place.endpoint, "source": "TOCSIN_ENDPOINT"],
                     ["key": "log.level", "value": "debug", "source": "--log-level"],
+                    ["key": "hub.allow_plain_tcp", "value": "true", "source": "TOCSIN_ALLOW_PLAIN_TCP"],
                 ])
         }
     }
