@@ -33,7 +33,10 @@ public enum Role: String, Sendable, CaseIterable {
     /// Read from the texts of `rules`, which a test proves to be well-formed.
     public var permissions: Permissions {
         switch self {
-        case .admin: var all = Permissions.everything; all.speaksForOthers = false; return all
+        case .admin:
+            var all = Permissions.everything
+            all.speaksForOthers = false
+            return all
         default: break
         }
         let rules = rules
@@ -53,7 +56,9 @@ public enum Role: String, Sendable, CaseIterable {
     }
 
     private static let looking =
-        ["GetIncident", "ListIncidents", "WatchIncidents", "GetAccounting", "TraceEvent"].map { "tocsin.v1.IncidentService/\($0)" }
+        ["GetIncident", "ListIncidents", "WatchIncidents", "GetAccounting", "TraceEvent"].map {
+            "tocsin.v1.IncidentService/\($0)"
+        }
         + ["tocsin.v1.BrokerAdmin/GetStatus"]
 
     private var rules: Rules {

@@ -30,7 +30,8 @@ enum Schema {
         let gateway = root.section("gateway", readGateway)
         root.finish()
         return Configuration(
-            file: file, endpoint: endpoint, identity: identity, data: data, log: log, hub: hub, detectors: detectors, triage: triage,
+            file: file, endpoint: endpoint, identity: identity, data: data, log: log, hub: hub, detectors: detectors,
+            triage: triage,
             triageWorkers: triageWorkers, responders: responders, archiver: archiver, gateway: gateway,
             settings: root.document.settings)
     }

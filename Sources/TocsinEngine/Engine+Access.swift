@@ -68,12 +68,15 @@ extension Engine {
         let name = access.denied[principal.name] != nil || access.denied.count < AccessState.namesMax ? principal.name : "others"
         access.denied[name, default: 0] += 1
         if access.notes.count < AccessState.notesMax { access.notes.append("\(principal.name) may not \(what)") }
-        return WireError(.notAllowed, "\(principal.name) may not \(what); it may \(rules.hasSuffix(" ") ? "\(rules)nothing" : rules)")
+        return WireError(
+            .notAllowed, "\(principal.name) may not \(what); it may \(rules.hasSuffix(" ") ? "\(rules)nothing" : rules)")
     }
 
     /// Whether each message's subject may be published is asked while a batch is read; this decides about one.
     mutating func mayPublish(_ principal: Principal, _ subject: UnsafeRawBufferPointer) -> Bool {
-        if let last = access.lastSubjects[principal.number], last.count == subject.count, last.elementsEqual(subject) { return true }
+        if let last = access.lastSubjects[principal.number], last.count == subject.count, last.elementsEqual(subject) {
+            return true
+        }
         guard principal.permissions.publish.allows(subject) else { return false }
         access.lastSubjects[principal.number] = Array(subject)
         return true

@@ -101,7 +101,8 @@ extension Engine {
             let sequence = taps[index].next
             guard let slice = try journal.message(sequence) else { break }
             let view = try EnvelopeView(scanning: slice.envelope)
-            if taps[index].filters.contains(where: { $0.matches(view.subject) }), taps[index].rules?.allows(view.subject) ?? true {
+            if taps[index].filters.contains(where: { $0.matches(view.subject) }), taps[index].rules?.allows(view.subject) ?? true
+            {
                 if body.count > 0, body.count + slice.count > Limits.bodyBytes { break }
                 table.extend(by: 8).storeBigEndian(sequence, at: 0)
                 body.append(slice.framed)

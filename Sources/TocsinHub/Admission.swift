@@ -65,7 +65,11 @@ final class Admission: Sendable {
         self.changed = changed
         log = DecisionLog(logger)
         wakeup = try EventCounter()
-        if let folder { try read(folder, folder.stamp()) } else { state.withLock { Self.rebuild(&$0, keys: [], now: 0, allowsPlainTCP) } }
+        if let folder {
+            try read(folder, folder.stamp())
+        } else {
+            state.withLock { Self.rebuild(&$0, keys: [], now: 0, allowsPlainTCP) }
+        }
     }
 
     /// Begins to answer: bound when it returns. `socket` is watched for handshakes that fail before a key is seen.

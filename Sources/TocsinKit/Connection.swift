@@ -144,7 +144,8 @@ final class Connection {
                     : "the hub at \(endpoint) has no keys: it would not be known that it is the right one", now: now)
         case .protocolError(let code):
             session.notAdmitted(
-                "the hub at \(endpoint) does not answer as the holder of the hub's key would (\(String(code, radix: 16)))", now: now)
+                "the hub at \(endpoint) does not answer as the holder of the hub's key would (\(String(code, radix: 16)))",
+                now: now)
         // Once, the hub went or is busy. A hub that cannot read what was encrypted for another just ends the connection.
         case .ended:
             handshakesEnded += 1

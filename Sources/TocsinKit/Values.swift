@@ -240,7 +240,8 @@ public enum ClientError: Error, Sendable, CustomStringConvertible {
         switch self {
         case .refused(let reason, let message, _): "\(reason.name): \(message)"
         case .call(let code, let message): "\(message) (code \(code))"
-        case .notAdmitted(let message), .timedOut(let message), .spoolFull(let message), .spoolFailed(let message), .badOption(let message),
+        case .notAdmitted(let message), .timedOut(let message), .spoolFull(let message), .spoolFailed(let message),
+            .badOption(let message),
             .protocolViolation(let message):
             message
         case .closed: "the client is closed"

@@ -59,7 +59,9 @@ struct InitCommand: AsyncParsableCommand {
             if let listed { try KeyWriting.write(listed, to: file) }
         }
         Terminal.print("made the hub's keys in \(configuration.hub.keys)".printable)
-        Terminal.print("\(isThere ? "kept" : "wrote") \(file): the hub listens on \(configuration.hub.endpoints.joined(separator: " "))".printable)
+        Terminal.print(
+            "\(isThere ? "kept" : "wrote") \(file): the hub listens on \(configuration.hub.endpoints.joined(separator: " "))"
+                .printable)
         Terminal.print("wrote \(keyFile): lets \(name) act from another machine, as an operator".printable)
         Terminal.say(
             """
@@ -70,7 +72,9 @@ struct InitCommand: AsyncParsableCommand {
     }
 
     private func configurationText() throws -> String {
-        guard listen.hasPrefix("tcp://") else { throw Failure(.usage, "--listen takes a TCP endpoint such as tcp://0.0.0.0:7117") }
+        guard listen.hasPrefix("tcp://") else {
+            throw Failure(.usage, "--listen takes a TCP endpoint such as tcp://0.0.0.0:7117")
+        }
         let data = options.data ?? "tocsin-data"
         return """
             # Made by `tocsin init`; `tocsin config explain` lists every key there is.
@@ -110,7 +114,9 @@ struct RuleOptions: ParsableArguments {
     var consume: [String] = []
     @Option(help: ArgumentHelp("In place of the role's: subjects it may see by taps; !filter takes back.", valueName: "filter"))
     var read: [String] = []
-    @Option(help: ArgumentHelp("In place of the role's: methods it may call, such as tocsin.v1.IncidentService/*.", valueName: "method"))
+    @Option(
+        help: ArgumentHelp(
+            "In place of the role's: methods it may call, such as tocsin.v1.IncidentService/*.", valueName: "method"))
     var call: [String] = []
     @Option(help: ArgumentHelp("In place of the role's: services it may serve.", valueName: "service"))
     var serve: [String] = []
@@ -207,12 +213,15 @@ struct KeysList: AsyncParsableCommand {
                     "keys": .array(keys.map(\.json)), "problems": .array(problems.map { .string($0.description) }),
                 ])
         case .text:
-            var table = Table(columns: [.left("NAME"), .left("ROLE"), .left("CREATED"), .left("EXPIRES"), .left("PUBLIC KEY"), .flexible("RULES")])
+            var table = Table(columns: [
+                .left("NAME"), .left("ROLE"), .left("CREATED"), .left("EXPIRES"), .left("PUBLIC KEY"), .flexible("RULES"),
+            ])
             for key in keys {
                 let rules = key.rules.sorted { $0.key.rawValue < $1.key.rawValue }
                 table.add(
                     key.name, key.role?.rawValue ?? "-", key.created, key.expires.map(AuthorizedKey.text) ?? "never",
-                    "\(key.publicKey)", rules.map { "\($0.key.rawValue): \($0.value.joined(separator: " "))" }.joined(separator: "; "))
+                    "\(key.publicKey)",
+                    rules.map { "\($0.key.rawValue): \($0.value.joined(separator: " "))" }.joined(separator: "; "))
             }
             Terminal.print(table)
             for problem in problems { Terminal.say("not let in: \(problem)".printable) }
@@ -225,9 +234,13 @@ extension AuthorizedKey {
         .object([
             ("name", .string(name)), ("role", .string(role?.rawValue ?? "")), ("created", .string(created)),
             ("expires", .string(expires.map(Self.text) ?? "")), ("public_key", .string("\(publicKey)")),
-            ("rules", .object(RuleKind.allCases.compactMap { kind in
-                rules[kind].map { (kind.rawValue, .array($0.map { .string($0) })) }
-            })),
+            (
+                "rules",
+                .object(
+                    RuleKind.allCases.compactMap { kind in
+                        rules[kind].map { (kind.rawValue, .array($0.map { .string($0) })) }
+                    })
+            ),
         ])
     }
 }
@@ -325,7 +338,9 @@ enum KeyWriting {
     }
 
     static func refuseExisting(_ file: String) throws {
-        guard access(file, F_OK) != 0 else { throw Failure(.refused, "\(file) is there already; move it away, or give another with --out") }
+        guard access(file, F_OK) != 0 else {
+            throw Failure(.refused, "\(file) is there already; move it away, or give another with --out")
+        }
     }
 
     static func write(_ text: String, to file: String) throws {

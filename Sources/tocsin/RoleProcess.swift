@@ -30,7 +30,8 @@ enum RoleProcess {
     ) async throws {
         let client = try Client(
             ClientOptions(
-                endpoint: configuration.endpoint, identity: configuration.identity, name: name, role: role, software: "tocsin \(Tocsin.version)",
+                endpoint: configuration.endpoint, identity: configuration.identity, name: name, role: role,
+                software: "tocsin \(Tocsin.version)",
                 spoolDirectory: spool), logger: logger)
         let task = Task {
             // Who spools works without a hub; everybody else has nothing to do until it is there.

@@ -32,7 +32,8 @@ struct UpCommand: AsyncParsableCommand {
         var arguments: [String] = []
         if let file = configuration.file { arguments += ["--config", file] }
         for (name, value) in [
-            ("--endpoint", options.endpoint), ("--identity", options.identity), ("--data", options.data), ("--log-level", options.logLevel),
+            ("--endpoint", options.endpoint), ("--identity", options.identity), ("--data", options.data),
+            ("--log-level", options.logLevel),
         ] {
             if let value { arguments += [name, value] }
         }
@@ -187,7 +188,8 @@ private final class LocalSystem: Sendable {
     private func awaitWorkers() async throws {
         let client = try Client(
             ClientOptions(
-                endpoint: configuration.endpoint, identity: configuration.identity, name: "up", role: "client", software: "tocsin \(Tocsin.version)"),
+                endpoint: configuration.endpoint, identity: configuration.identity, name: "up", role: "client",
+                software: "tocsin \(Tocsin.version)"),
             logger: LogSettings(level: "critical").logger(process: "up"))
         defer { Task { await client.close() } }
         let calls = GRPCClient(transport: HubClientTransport(client))

@@ -34,8 +34,10 @@ final class GuardedWorld: Sendable {
         options.engine.core.heartbeat = 500
         options.engine.core.serviceGrace = 0
         options.engine.core.subjects = [.all]
-        options.engine.pools = try ["triage": "event.>", "archive": "alert.>", "responder": "incident.>", "notifier": "incident.>", "other": "other.>"]
-            .map { try PoolDefinition(name: $0.key, filters: [$0.value]) }
+        options.engine.pools = try [
+            "triage": "event.>", "archive": "alert.>", "responder": "incident.>", "notifier": "incident.>", "other": "other.>",
+        ]
+        .map { try PoolDefinition(name: $0.key, filters: [$0.value]) }
         run = try await HubRun(options)
     }
 
@@ -48,7 +50,8 @@ final class GuardedWorld: Sendable {
         if isAuthorized {
             try keys.authorize(
                 try AuthorizedKey(
-                    name: name, publicKey: pair.publicKey, role: role, rules: rules, created: MachineClock.wall(), expires: expires))
+                    name: name, publicKey: pair.publicKey, role: role, rules: rules, created: MachineClock.wall(),
+                    expires: expires))
         }
         return Identity(name: name, role: role?.rawValue ?? "", keys: pair, hub: endpoint, hubKey: hubKey)
     }
@@ -189,7 +192,9 @@ private struct Matrix {
         let world = try await GuardedWorld()
         let owner = try await world.local()
         let client = try await world.client(
-            try world.identity("only-web", .sensor, rules: [.publish: ["event.web.>", "!event.web.secret"], .call: ["tocsin.v1.BrokerAdmin/GetStatus"]]))
+            try world.identity(
+                "only-web", .sensor,
+                rules: [.publish: ["event.web.>", "!event.web.secret"], .call: ["tocsin.v1.BrokerAdmin/GetStatus"]]))
         #expect(try await attempt("publish `event.web.http`", client, owner))
         #expect(try await !attempt("publish `event.web.secret`", client, owner))
         #expect(try await !attempt("publish `event.db`", client, owner))
@@ -321,4 +326,86 @@ private struct Matrix {
 private struct Raw: MessageSerializer, MessageDeserializer {
     func serialize<Bytes: GRPCContiguousBytes>(_ message: [UInt8]) throws -> Bytes { Bytes(message) }
     func deserialize<Bytes: GRPCContiguousBytes>(_ bytes: Bytes) throws -> [UInt8] { bytes.withUnsafeBytes { Array($0) } }
+}
+
+/// The door by itself: what libzmq does with and without its handler.
+@Suite("The ZAP handler", .timeLimit(.minutes(1))) struct AdmissionTests {
+    private struct Door {
+        let folder: TemporaryFolder
+        let keys: KeyFolder
+        let hubKeys: CurveKeyPair
+        let context: Context
+        let router: ZMQSocket
+
+        init() throws {
+            folder = try TemporaryFolder()
+            keys = KeyFolder(folder.path + "/keys")
+            hubKeys = try keys.create()
+            context = try Context()
+            var options = SocketOptions()
+            options.handshake = 500
+            router = try ZMQSocket(.router, context: context, options: options)
+            try router.secure(.curveServer(hubKeys.secretKey, domain: "curve"))
+        }
+
+        func admission() throws -> Admission {
+            try Admission(folder: keys, allowsPlainTCP: false, logger: quiet, changed: {})
+        }
+
+        /// Whether somebody with this key gets in within two seconds; and the user id that comes with what they say.
+        func letsIn(_ pair: CurveKeyPair) throws -> UInt32? {
+            let own = try Context()
+            let dealer = try ZMQSocket(.dealer, context: own)
+            try dealer.secure(.curveClient(server: hubKeys.publicKey, own: pair))
+            try dealer.connect(try router.lastEndpoint())
+            let events = try EventCounter()
+            var (there, here) = (
+                Poller(socket: dealer, descriptor: events.descriptor), Poller(socket: router, descriptor: events.descriptor)
+            )
+            guard try there.wait(timeout: 2000, toSend: true).contains(.send) else { return nil }
+            #expect(try dealer.send([Bytes([1])]) == .sent)
+            _ = try here.wait(timeout: 2000)
+            var parts: [Bytes] = []
+            #expect(try router.receive(into: &parts))
+            return router.senderUser
+        }
+    }
+
+    @Test("nobody gets in before there is one, nor after it has ended; while it is there, those it knows do")
+    func dead() throws {
+        let door = try Door()
+        let pair = try KeyFolder.generate()
+        try door.keys.authorize(
+            try AuthorizedKey(name: "known", publicKey: pair.publicKey, role: .sensor, created: MachineClock.wall()))
+        let admission = try door.admission()
+        try door.router.bind("tcp://127.0.0.1:*")
+        #expect(try door.letsIn(pair) == nil)
+        let thread = try admission.start(door.context, watching: door.router)
+        let user = try #require(try door.letsIn(pair))
+        #expect(admission.takeChange()?[user]?.name == "known")
+        #expect(try door.letsIn(try KeyFolder.generate()) == nil)
+        admission.stop()
+        thread.join()
+        #expect(try door.letsIn(pair) == nil)
+    }
+
+    @Test("while the folder of keys cannot be read nobody new gets in by key, and they do again when it can")
+    func unreadable() throws {
+        let door = try Door()
+        let pair = try KeyFolder.generate()
+        try door.keys.authorize(
+            try AuthorizedKey(name: "known", publicKey: pair.publicKey, role: .sensor, created: MachineClock.wall()))
+        let admission = try door.admission()
+        let thread = try admission.start(door.context, watching: door.router)
+        try door.router.bind("tcp://127.0.0.1:*")
+        #expect(try door.letsIn(pair) != nil)
+        chmod(door.keys.path + "/authorized", 0o777)
+        // The next look is within half a second; each try takes as long as it takes.
+        #expect(try (0..<20).contains { _ in try door.letsIn(pair) == nil })
+        #expect(admission.counts.rejected["KEYS_UNREADABLE", default: 0] > 0)
+        chmod(door.keys.path + "/authorized", 0o700)
+        #expect(try (0..<20).contains { _ in try door.letsIn(pair) != nil })
+        admission.stop()
+        thread.join()
+    }
 }
