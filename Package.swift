@@ -127,8 +127,10 @@ let package = Package(
             dependencies: [
                 "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
                 "TocsinJournal", "TocsinPosix",
-                "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse", "TocsinDomain",
-                "TocsinProto", "TocsinTransport", "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc, arguments, logging, protobuf,
+                "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse",
+                "TocsinDomain",
+                "TocsinProto", "TocsinTransport", "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc,
+                arguments, logging, protobuf,
             ], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-gateway",

@@ -8,7 +8,7 @@ public enum Role: String, Sendable, CaseIterable {
     case responder
     case archiver
     /// A person who acts on incidents.
-    case operator_ = "operator"
+    case `operator`
     /// A person or a board that looks.
     case observer
     /// A gateway: passes on the calls of others and says whose they are.
@@ -23,7 +23,7 @@ public enum Role: String, Sendable, CaseIterable {
         case .triage: "makes alerts of events"
         case .responder: "runs runbooks, notifies"
         case .archiver: "keeps the incidents and serves them"
-        case .operator_: "sees and acts on incidents"
+        case .operator: "sees and acts on incidents"
         case .observer: "sees incidents"
         case .gateway: "passes on the calls of others"
         case .admin: "everything"
@@ -72,7 +72,7 @@ public enum Role: String, Sendable, CaseIterable {
             Rules(
                 publish: ["incident.>", "event.>"], consume: ["archive"], read: ["alert.>", "response.>", "incident.>"],
                 serve: ["tocsin.v1.IncidentService", "tocsin.v1.ArchiveAdmin"])
-        case .operator_:
+        case .operator:
             Rules(
                 publish: ["event.>"], read: ["incident.>", "!incident.need-to-know.>", "alert.>"],
                 call: [

@@ -73,7 +73,8 @@ extension Core {
         return peerOrder.compactMap { id in
             peers[id].map { peer in
                 PeerSnapshot(
-                    peer: id, description: peer.description, connected: now.steady - peer.connected, silent: now.steady - peer.heard,
+                    peer: id, description: peer.description, connected: now.steady - peer.connected,
+                    silent: now.steady - peer.heard,
                     pools: peer.subscriptions.map { pools[$0.pool].definition.name }, services: peer.services,
                     inFlight: (held[id] ?? 0) + peer.serving)
             }

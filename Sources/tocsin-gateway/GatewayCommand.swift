@@ -43,7 +43,8 @@ struct RunCommand: AsyncParsableCommand {
         let settings = configuration.gateway
         let logger = configuration.log.logger(process: name)
         var session = ClientOptions(
-            endpoint: configuration.endpoint, identity: configuration.identity, name: name, role: "gateway", software: "tocsin-gateway",
+            endpoint: configuration.endpoint, identity: configuration.identity, name: name, role: "gateway",
+            software: "tocsin-gateway",
             publishTimeout: .seconds(10))
         let client = try Client(session, logger: logger)
         let upstream = HubClientTransport(client)

@@ -51,9 +51,9 @@ struct InitCommand: AsyncParsableCommand {
             let hubKeys = try folder.create()
             let pair = try KeyFolder.generate()
             try folder.authorize(
-                try AuthorizedKey(name: name, publicKey: pair.publicKey, role: .operator_, created: MachineClock.wall()))
+                try AuthorizedKey(name: name, publicKey: pair.publicKey, role: .operator, created: MachineClock.wall()))
             try Identity(
-                name: name, role: Role.operator_.rawValue, keys: pair, hub: KeyWriting.advertised(configuration.hub),
+                name: name, role: Role.operator.rawValue, keys: pair, hub: KeyWriting.advertised(configuration.hub),
                 hubKey: hubKeys.publicKey
             ).write(to: keyFile)
             if let listed { try KeyWriting.write(listed, to: file) }

@@ -90,7 +90,8 @@ final class Workplace: @unchecked Sendable {
         _ arguments: [String], endpoint: String, environment: [String: String]
     ) throws -> (argv: [String], environment: [String: String]) {
         var environment = environment
-        for name in ["TOCSIN_CONFIG", "TOCSIN_DATA", "TOCSIN_LOG", "TOCSIN_LOG_FORMAT", "TOCSIN_IDENTITY"] where environment[name] == nil {
+        for name in ["TOCSIN_CONFIG", "TOCSIN_DATA", "TOCSIN_LOG", "TOCSIN_LOG_FORMAT", "TOCSIN_IDENTITY"]
+        where environment[name] == nil {
             environment[name] = ""
         }
         environment["TOCSIN_ALLOW_PLAIN_TCP"] = environment["TOCSIN_ALLOW_PLAIN_TCP"] ?? "true"
