@@ -86,7 +86,9 @@ let package = Package(
         // gRPC over the hub: transports for grpc-swift-2.
         ours("GRPCZeroMQTransport", ["TocsinKit", "TocsinProto", "TocsinWire", grpc, logging]),
         // Publishing and consuming for gRPC clients.
-        ours("TocsinMessaging", ["TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinProto", "TocsinWire", grpc]),
+        ours(
+            "TocsinMessaging",
+            ["TocsinAccess", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinProto", "TocsinWire", grpc]),
         // gRPC over HTTP/2: apart from all else, because NIO and TLS are most of what it links.
         ours("TocsinGateway", ["TocsinAccess", "TocsinWire", grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto]),
 
@@ -135,9 +137,8 @@ let package = Package(
         .executableTarget(
             name: "tocsin-gateway",
             dependencies: [
-                "TocsinProgram", "TocsinConfiguration", "TocsinGateway", "TocsinMessaging", "TocsinServices",
-                "GRPCZeroMQTransport",
-                "TocsinKit",
+                "TocsinProgram", "TocsinConfiguration", "TocsinAccess", "TocsinKeys", "TocsinGateway", "TocsinMessaging",
+                "TocsinServices", "GRPCZeroMQTransport", "TocsinKit",
                 "TocsinProto", "TocsinSupervision", "TocsinWire", arguments, crypto, grpc,
             ], swiftSettings: strict),
         .executableTarget(
@@ -177,7 +178,8 @@ let package = Package(
         tests(
             "GRPCZeroMQTransportTests",
             [
-                "GRPCZeroMQTransport", "TocsinGateway", "TocsinMessaging", "TocsinServices", "InteropSuite", "TocsinHub",
+                "GRPCZeroMQTransport", "TocsinAccess", "TocsinGateway", "TocsinMessaging", "TocsinServices", "InteropSuite",
+                "TocsinHub",
                 "TocsinKit", "TocsinProto", "TocsinWire", grpc, grpcHTTP2, certificates, crypto, logging,
             ]),
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
@@ -203,9 +205,9 @@ let package = Package(
             ]),
         tests(
             "TocsinConfigurationTests",
-            ["TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinTriage", "TocsinResponse", "TocsinDomain"]),
+            ["TocsinAccess", "TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinTriage", "TocsinResponse", "TocsinDomain"]),
         tests("TocsinSupervisionTests", ["TocsinSupervision"]),
-        tests("TocsinCommandTests", ["tocsin", "TocsinProgram"]),
+        tests("TocsinCommandTests", ["tocsin", "TocsinProgram", "TocsinConfiguration"]),
         // The executables are not linked; they are there so that they are built before they are run.
         tests(
             "EndToEndTests",

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 // Functions of glibc (2.34 and later) that Swift's Glibc module does not show, because they need _GNU_SOURCE.
 int pipe2(int descriptors[2], int flags);
@@ -15,3 +16,7 @@ static inline int tocsin_signal_at_parent_death(int signal) { return prctl(PR_SE
 
 // The same. How much later than asked for the kernel may end the waits of this thread, nanoseconds.
 static inline int tocsin_set_timer_slack(unsigned long nanoseconds) { return prctl(PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0); }
+
+// The resource is an enumeration in C and a number in Swift, or the other way round, depending on glibc.
+static inline int tocsin_getrlimit_nofile(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
+static inline int tocsin_setrlimit_nofile(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }

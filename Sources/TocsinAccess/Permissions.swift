@@ -71,6 +71,10 @@ public struct SubjectRules: Sendable, Equatable, CustomStringConvertible {
     /// Whether one of the allowing filters matches whatever `filter` does. What is taken back is left out message by message.
     public func covers(_ filter: SubjectFilter) -> Bool { allowed.contains { $0.covers(filter) } }
 
+    /// Whether one of the allowing filters matches whatever `filter` does, and nothing of it is taken back: for pools, of which no
+    /// message can be left out.
+    public func coversWhole(_ filter: SubjectFilter) -> Bool { covers(filter) && !denied.contains { $0.overlaps(filter) } }
+
     /// Nothing has to be asked of a single subject.
     public var isEverything: Bool { denied.isEmpty && allowed.contains(.all) }
 

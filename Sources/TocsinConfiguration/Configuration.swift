@@ -67,9 +67,18 @@ public struct HubSettings: Sendable, Equatable {
     public var maxBytes: Int
     /// How long a hub that is stopped waits for workers to settle what they hold.
     public var drain: Duration
+    public var limits: HubLimits
     /// Subjects accepted though no pool takes them.
     public var subjects: [String]
     public var pools: [PoolSettings]
+}
+
+/// What peers of the hub may take.
+public struct HubLimits: Sendable, Equatable {
+    /// A connection that has not finished its handshake by then is ended.
+    public var handshake: Duration
+    /// TCP connections at once.
+    public var connections: Int
 }
 
 public struct PoolSettings: Sendable, Equatable {

@@ -1,3 +1,4 @@
+import TocsinAccess
 import TocsinWire
 
 /// Where the gateway listens, and who may call.
@@ -16,8 +17,8 @@ public struct GatewaySettings: Sendable, Equatable {
         public var tokenHash: [UInt8]?
         /// Common name.
         public var certificate: String?
-        /// `package.Service/Method`, `package.Service/*` or `*`.
-        public var methods: [String]
+        /// Those of its role, with its own rules in place of the role's.
+        public var permissions: Permissions
     }
     /// Address in numbers and port.
     public var listen: SocketAddress
@@ -25,14 +26,31 @@ public struct GatewaySettings: Sendable, Equatable {
     public var tls: TLS?
     /// Empty: everybody may call everything.
     public var clients: [Client]
+    /// Without TLS on an address that other machines reach: everybody between may read and change what passes.
+    public var allowsPlaintext = false
+    /// Without clients on an address that other machines reach.
+    public var allowsAnyone = false
+
+    /// What is asked for by name and better were not: a sentence each, for the log.
+    public var warnings: [String] {
+        guard !listen.isLoopback else { return [] }
+        return [
+            tls == nil ? "no TLS: whoever is between it and its clients reads their tokens and changes what passes" : nil,
+            clients.isEmpty ? "no clients are configured: everybody who reaches it may do everything" : nil,
+        ].compactMap { $0 }
+    }
 
     /// Why these settings are not to be used: what everybody could read or do.
     var problems: [String] {
         var problems: [String] = []
         if !listen.isLoopback {
             let place = "\(listen.host) is reached from other machines"
-            if tls == nil { problems.append("\(place); give a certificate and its key (tls)") }
-            if clients.isEmpty { problems.append("\(place); say who may call (clients)") }
+            if tls == nil, !allowsPlaintext {
+                problems.append("\(place); give a certificate and its key (tls), or say allow_plaintext: true")
+            }
+            if clients.isEmpty, !allowsAnyone {
+                problems.append("\(place); say who may call (clients), or say allow_anyone: true")
+            }
         }
         if clients.contains(where: { $0.certificate != nil }), tls?.clientRoots == nil {
             problems.append("clients are known by their certificates; say whose certificates count (tls.client_roots)")

@@ -23,6 +23,8 @@ extension HubSettings {
         options.engine.journal.retainAge = UInt64(retainAge.milliseconds)
         options.engine.journal.maxBytes = maxBytes
         options.drainMilliseconds = UInt64(drain.milliseconds)
+        options.handshakeMilliseconds = Int32(clamping: limits.handshake.milliseconds)
+        options.connectionsMax = limits.connections
         for pool in pools { options.engine.pools.append(try pool.definition()) }
         return options
     }

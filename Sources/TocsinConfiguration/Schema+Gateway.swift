@@ -1,3 +1,6 @@
+import TocsinAccess
+import TocsinWire
+
 extension Schema {
     private static let defaultGateway = SocketAddress(host: "127.0.0.1", port: 7118)
 
@@ -16,7 +19,13 @@ extension Schema {
         }
         let clients =
             section.sections("clients", absent: "everybody who reaches it", "Who may call, and what.", client) ?? []
-        let settings = GatewaySettings(listen: listen, tls: tls, clients: clients)
+        let allowsPlaintext = section.read(
+            "allow_plaintext", .flag, default: false,
+            "Serve without TLS though other machines reach it. Tokens can then be read on the way.")
+        let allowsAnyone = section.read(
+            "allow_anyone", .flag, default: false, "Serve everybody, and everything, though other machines reach it.")
+        let settings = GatewaySettings(
+            listen: listen, tls: tls, clients: clients, allowsPlaintext: allowsPlaintext, allowsAnyone: allowsAnyone)
         // What is wrong with a single value has been reported already, with its place.
         if section.document.problems.count == before { settings.problems.forEach(section.report) }
         return settings
@@ -36,8 +45,48 @@ extension Schema {
             "certificate", .word, absent: "not used", "Common name of its certificate.")
         if (token == nil) == (certificate == nil) { section.report("give one of token_sha256 and certificate") }
         return GatewaySettings.Client(
-            name: name, tokenHash: token, certificate: certificate,
-            methods: section.list(
-                "methods", .word, default: ["*"], "What it may call: package.Service/Method, package.Service/*, or *."))
+            name: name, tokenHash: token, certificate: certificate, permissions: permissions(section))
+    }
+
+    /// Those of a role, with rules in place of the role's.
+    private static func permissions(_ section: Section) -> Permissions {
+        let role = section.read("role", .role, absent: "none", "What it may do, by role; rules below are in place of the role's.")
+        var permissions = role?.permissions ?? Permissions()
+        let publish = section.list(
+            "publish", .rule, absent: "the role's", "Subjects it may publish: filters; those that begin with ! are taken back.")
+        let consume = section.list("consume", .word, absent: "the role's", "Pools it may work for; * at the end for the rest.")
+        let read = section.list(
+            "read", .rule, absent: "the role's", "Subjects it may see by taps, and of pools it declares: filters as for publish.")
+        let call = section.list(
+            "call", .word, absent: "the role's", "What it may call: package.Service/Method, package.Service/*, or *.")
+        if role == nil, publish == nil, consume == nil, read == nil, call == nil {
+            if !section.document.isExplaining { section.report("neither a role nor rules: it could do nothing; give role") }
+        }
+        do throws(WireError) {
+            if let publish { permissions.publish = try SubjectRules(publish) }
+            if let read { permissions.read = try SubjectRules(read) }
+        } catch { section.report(error.message) }
+        if let consume { permissions.consume = NameRules(consume) }
+        if let call { permissions.call = NameRules(call) }
+        return permissions
+    }
+}
+
+extension Scalar where Value == Role {
+    fileprivate static var role: Scalar {
+        let words = Role.allCases.map(\.rawValue)
+        return Scalar(
+            name: "role", expected: "a role: " + words.joined(separator: ", "), words: words, parse: { Role(rawValue: $0) },
+            format: \.rawValue)
+    }
+}
+
+extension Scalar where Value == String {
+    /// A subject filter, or `!` and one.
+    fileprivate static var rule: Scalar {
+        Scalar(
+            name: "filter", expected: "a subject filter such as event.http.>, or !incident.need-to-know.> to take one back",
+            parse: { text in Self.filter.parse(text.hasPrefix("!") ? String(text.dropFirst()) : text).map { _ in text } },
+            format: { $0 })
     }
 }

@@ -45,19 +45,32 @@ extension Schema {
         let drain = section.read(
             "drain", .duration, default: .seconds(2),
             "How long a hub that is stopped waits for workers to settle what they hold.")
+        let limits = section.section("limits", limits)
         let subjects = section.list(
             "subjects", .filter, default: [], "Subjects that are accepted though no pool takes them.")
         let settings = HubSettings(
             endpoints: isOverridden ? [endpoint] : listed ?? [endpoint], advertised: advertised, keys: keys,
             allowsPlainTCP: allowsPlainTCP, directory: directory, heartbeat: heartbeat,
             aging: aging, dedupWindow: dedupWindow, segmentBytes: segmentBytes, retainBytes: retainBytes,
-            retainAge: retainAge, maxBytes: maxBytes, drain: drain, subjects: subjects, pools: pools(section, responders))
+            retainAge: retainAge, maxBytes: maxBytes, drain: drain, limits: limits,
+            subjects: subjects, pools: pools(section, responders))
         // What is wrong with a single value has been reported already, with its place.
         guard section.document.problems.count == before else { return settings }
         do throws(WireError) {
             try settings.options(software: "").problems.forEach(section.report)
         } catch { section.report(error.message) }
         return settings
+    }
+
+    private static func limits(_ section: Section) -> HubLimits {
+        HubLimits(
+            handshake: section.read(
+                "handshake", .duration(atLeast: .milliseconds(100)), default: .seconds(3),
+                "A connection that has not finished its handshake by then is ended. At most 1m."),
+            connections: section.read(
+                "connections", .integer(16...1_000_000), default: 8192,
+                "TCP connections at once, or fewer if it may not open so many files; an eighth of them without a session. The oldest without are ended."
+            ))
     }
 
     /// The pools of the roles, which are always there, and those of the file. A pool of the file with the name of a

@@ -1,6 +1,7 @@
 import Crypto
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
+public import TocsinAccess
 import X509
 
 /// Who may call what: bearer tokens, of which only hashes are kept, and client certificates.
@@ -16,43 +17,42 @@ public struct Access: Sendable {
         /// For people and for the timeline of incidents.
         public var name: String
         public var proof: Proof
-        /// "package.Service/Method", "package.Service/*" or "*".
-        public var methods: [String]
+        public var permissions: Permissions
 
-        public init(name: String, proof: Proof, methods: [String]) {
+        public init(name: String, proof: Proof, permissions: Permissions) {
             self.name = name
             self.proof = proof
-            self.methods = methods
-        }
-
-        func allows(_ method: MethodDescriptor) -> Bool {
-            methods.contains {
-                $0 == "*" || $0 == method.fullyQualifiedMethod || $0 == method.service.fullyQualifiedService + "/*"
-            }
+            self.permissions = permissions
         }
     }
 
     /// Under this key the worker finds who calls; a client cannot set it.
     static let callerKey = "tocsin-caller"
     private let grants: [Grant]
+    let refusals: Refusals
 
     /// Without grants everybody may call everything: for an address that only this machine reaches.
-    public init(_ grants: [Grant]) { self.grants = grants }
-
-    /// The metadata of a call that may be made, for whoever serves it: with who calls, without the token.
-    ///
-    /// - Throws: UNAUTHENTICATED without a token or certificate that is known, PERMISSION_DENIED for a method it may not call.
-    func admit(_ metadata: Metadata, _ context: ServerContext) throws(RPCError) -> Metadata {
-        let certificate = (context.transportSpecific as? HTTP2ServerTransport.Posix.Context)?.peerCertificate
-        let caller = try authorize(metadata, commonName: certificate.flatMap(Self.commonName), context.descriptor)
-        var metadata = metadata
-        metadata.removeAllValues(forKey: "authorization")
-        metadata.replaceOrAddString(caller, forKey: Self.callerKey)
-        return metadata
+    public init(_ grants: [Grant], refusals: Refusals = Refusals { _ in }) {
+        self.grants = grants
+        self.refusals = refusals
     }
 
-    func authorize(_ metadata: Metadata, commonName: String?, _ method: MethodDescriptor) throws(RPCError) -> String {
-        guard !grants.isEmpty else { return commonName ?? "anonymous" }
+    /// Who calls, and the metadata for whoever serves the call: with who calls, without the token.
+    ///
+    /// - Throws: UNAUTHENTICATED without a token or certificate that is known.
+    func admit(_ metadata: Metadata, _ context: ServerContext) throws(RPCError) -> (Caller, Metadata) {
+        let certificate = (context.transportSpecific as? HTTP2ServerTransport.Posix.Context)?.peerCertificate
+        let caller = try authenticate(metadata, commonName: certificate.flatMap(Self.commonName), context.descriptor)
+        var metadata = metadata
+        metadata.removeAllValues(forKey: "authorization")
+        metadata.replaceOrAddString(caller.name, forKey: Self.callerKey)
+        return (caller, metadata)
+    }
+
+    func authenticate(
+        _ metadata: Metadata, commonName: String?, _ method: MethodDescriptor
+    ) throws(RPCError) -> Caller {
+        guard !grants.isEmpty else { return Caller(name: commonName ?? "anonymous", permissions: .everything) }
         let token = metadata[stringValues: "authorization"].lazy.compactMap(Self.bearer).first { _ in true }
         let hash = token.map { Array(SHA256.hash(data: Array($0.utf8))) }
         var found: Grant?
@@ -63,16 +63,21 @@ public struct Access: Sendable {
             }
         }
         guard let found else {
+            refusals.add(.init(kind: .unauthenticated, caller: commonName, method: method.fullyQualifiedMethod))
             throw RPCError(
                 code: .unauthenticated,
                 message: hash == nil
                     ? "send a token: metadata \"authorization\" with \"Bearer\" and the token, or use a client certificate that is known"
                     : "the token is not known")
         }
-        guard found.allows(method) else {
-            throw RPCError(code: .permissionDenied, message: "\(found.name) may not call \(method.fullyQualifiedMethod)")
-        }
-        return found.name
+        return Caller(name: found.name, permissions: found.permissions)
+    }
+
+    /// - Throws: PERMISSION_DENIED for a method that `caller` may not call.
+    func authorize(_ caller: Caller, _ method: MethodDescriptor) throws(RPCError) {
+        guard !caller.permissions.call.allows(method.fullyQualifiedMethod) else { return }
+        refusals.add(.init(kind: .denied, caller: caller.name, method: method.fullyQualifiedMethod))
+        throw RPCError(code: .permissionDenied, message: "\(caller.name) may not call \(method.fullyQualifiedMethod)")
     }
 
     /// Takes as long whatever the difference is.

@@ -44,7 +44,9 @@ struct Forwarding<Upstream: ClientTransport>: Sendable {
         guard case .metadata(let received)? = try await parts.next() else {
             throw RPCError(code: .internalError, message: "the call did not begin with metadata")
         }
-        var metadata = try access.admit(received, context)
+        let (caller, admitted) = try access.admit(received, context)
+        try access.authorize(caller, context.descriptor)
+        var metadata = admitted
         var options = CallOptions.defaults
         options.timeout = try Self.timeout(&metadata)
         // Sound: from here on only the task that passes requests on uses it.

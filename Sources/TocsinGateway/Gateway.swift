@@ -1,5 +1,6 @@
 public import GRPCCore
 import GRPCNIOTransportHTTP2Posix
+import TocsinAccess
 
 /// What is known of a service's health.
 public enum ServiceHealth: Sendable {
@@ -19,16 +20,17 @@ public final class Gateway<Upstream: ClientTransport>: Sendable {
 
     /// - Parameters:
     ///   - upstream: how calls reach the hub; connected by the caller for as long as the gateway runs.
-    ///   - services: answered here, beside reflection and health; they find their caller's name in the metadata
-    ///     `tocsin-caller`.
+    ///   - services: answered here, beside reflection and health, for whoever is known; what a caller may do they find in
+    ///     `Caller.current`.
+    ///   - refusals: is told of calls that are refused.
     ///   - health: of a service by its full name; "" is the gateway itself.
     /// - Throws: if the descriptors this version was built with cannot be read.
     public init(
         _ options: GatewayOptions, upstream: Upstream, services: [any RegistrableRPCService] = [],
-        health: @escaping @Sendable (String) async -> ServiceHealth
+        refusals: Refusals = Refusals { _ in }, health: @escaping @Sendable (String) async -> ServiceHealth
     ) throws {
         let descriptors = try Descriptors.built()
-        let access = Access(options.grants)
+        let access = Access(options.grants, refusals: refusals)
         var config = HTTP2ServerTransport.Posix.Config.defaults
         // The transport resets the stream of a larger message; a status says more.
         config.rpc.maxRequestPayloadSize = 2 * options.maxMessageBytes
@@ -74,7 +76,7 @@ public final class Gateway<Upstream: ClientTransport>: Sendable {
     }
 }
 
-/// Lets through who may call, to services of the gateway's own.
+/// Lets through who is known, to services of the gateway's own, which look themselves at what they may.
 private struct Authorization: ServerInterceptor {
     let access: Access
 
@@ -83,7 +85,31 @@ private struct Authorization: ServerInterceptor {
         next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
     ) async throws -> StreamingServerResponse<Output> {
         var request = request
-        request.metadata = try access.admit(request.metadata, context)
-        return try await next(request, context)
+        let caller: Caller
+        (caller, request.metadata) = try access.admit(request.metadata, context)
+        let count = { @Sendable (error: any Error) in
+            guard (error as? RPCError)?.code == .permissionDenied else { return }
+            let method = context.descriptor.fullyQualifiedMethod
+            access.refusals.add(.init(kind: .denied, caller: caller.name, method: method))
+        }
+        let admitted = request
+        var response: StreamingServerResponse<Output>
+        do {
+            response = try await Caller.$current.withValue(caller) { try await next(admitted, context) }
+        } catch {
+            count(error)
+            throw error
+        }
+        if case .success(var contents) = response.accepted {
+            let producer = contents.producer
+            contents.producer = { writer in
+                do { return try await producer(writer) } catch {
+                    count(error)
+                    throw error
+                }
+            }
+            response.accepted = .success(contents)
+        }
+        return response
     }
 }

@@ -87,7 +87,10 @@ public final class Hub: Sendable {
             try socket.bind(endpoint)
             listening.append(try socket.lastEndpoint())
         }
-        var endless = EndlessMessages(socket: socket, endpoints: listening)
+        let watch = try ConnectionWatch(endpoints: listening, most: connectionsMax())
+        defer { watch.stop() }
+        engine.link.watch = watch
+        var endings = ConnectionReport()
         let writer = try JournalWriter(
             "journal", perform: { work in Self.write(work, on: disk) },
             done: { event.signal() })
@@ -106,6 +109,7 @@ public final class Hub: Sendable {
         var isFull = false
         let denials = DecisionLog(logger)
         var pace = SyncPace()
+        var asked = 0
         while true {
             if !more, try poller.wait(timeout: Int(engine.untilDue)).contains(.event) { event.drain() }
             try settleWork(&engine, &pace, writer, jobs)
@@ -130,11 +134,8 @@ public final class Hub: Sendable {
             }
             if let job = engine.takeJob() { jobs.submit(job) }
             reportRoom(engine, &isFull)
-            let ended = endless.look(at: SystemTime().now().steady)
-            if ended > 0 {
-                logger.warning(
-                    "ended connections whose peers send a message without end", metadata: ["connections": "\(ended)"])
-            }
+            watch.turn(socket, asked: &asked)
+            endings.add(watch.takeEnded(), at: SystemTime().now().steady, to: logger)
             for denial in engine.takeDenials() { denials.note("refused a request", ["what": "\(denial)"]) }
             if let failure = engine.link.failure { throw failure }
         }
@@ -254,13 +255,25 @@ public final class Hub: Sendable {
     private var socketOptions: SocketOptions {
         var socket = SocketOptions()
         socket.linger = 500
-        socket.handshake = options.handshakeMilliseconds
         // Beyond the protocol's frame limit, so that a frame that is a little too large gets a status and not a cut connection.
         socket.maxMessageBytes = Int64(2 * Limits.bodyBytes)
         // Messages here are batches: what one peer can make the hub hold is bounded by its credit before it is by this.
         socket.sendHighWater = 10_000
         socket.receiveHighWater = 1000
+        socket.handshake = options.handshakeMilliseconds
         return socket
+    }
+
+    /// TCP connections there may be, after the process was allowed as many descriptors as it may have.
+    private func connectionsMax() -> Int {
+        let descriptors = Descriptors.raiseLimit()
+        let most = ConnectionWatch.bound(wanted: options.connectionsMax, descriptors: descriptors)
+        if most < options.connectionsMax {
+            logger.notice(
+                "fewer connections than configured: the process may not open more files; raise its limit (ulimit -n)",
+                metadata: ["connections": "\(most)", "configured": "\(options.connectionsMax)", "files": "\(descriptors)"])
+        }
+        return most
     }
 }
 

@@ -13,8 +13,11 @@ public struct HubOptions: Sendable {
     public var keys: String
     /// TCP endpoints without CURVE, where the folder has no key pair of the hub: everybody who reaches them may do everything.
     public var allowsPlainTCP = false
-    /// A connection that has not finished its handshake by then is ended, milliseconds.
-    public var handshakeMilliseconds: Int32 = 5_000
+    /// A connection that has not finished its handshake after so many milliseconds is ended: 100 to 60,000.
+    public var handshakeMilliseconds: Int32 = 3_000
+    /// TCP connections at once: 16 and more; fewer if the process may not open so many files. Beyond it, and of those without a
+    /// session beyond an eighth of it, the oldest that have none are ended.
+    public var connectionsMax = 8_192
     /// How long `stop` waits for workers to settle what they hold, milliseconds.
     public var drainMilliseconds: UInt64 = 2_000
 
@@ -40,6 +43,10 @@ public struct HubOptions: Sendable {
         if !(100...60_000).contains(engine.core.heartbeat) {
             problems.append("the heartbeat must be 100 ms to 60 s; \(engine.core.heartbeat) ms were given")
         }
+        if !(100...60_000).contains(handshakeMilliseconds) {
+            problems.append("a handshake may take 100 ms to 60 s; \(handshakeMilliseconds) ms were given")
+        }
+        if connectionsMax < 16 { problems.append("at least 16 connections must be possible; \(connectionsMax) were given") }
         var names: Set<String> = []
         for pool in engine.pools where !names.insert(pool.name).inserted {
             problems.append("pool \"\(pool.name)\" is configured twice")

@@ -20,9 +20,13 @@ struct RouterLink: Link {
         var principal: UInt32
         /// Nil: not TCP.
         var connection: TCPConnection?
+        var isWelcome = false
     }
     /// The socket is of no more use.
     private(set) var failure: TransportError?
+
+    /// Told which connections are those of peers with a session. Nil: nobody.
+    var watch: ConnectionWatch?
 
     /// What libzmq has of peers and has not sent yet.
     private var unsent: [PeerID: UnsentBytes] = [:]
@@ -80,7 +84,9 @@ struct RouterLink: Link {
         defer { sending.removeAll(keepingCapacity: true) }
         do {
             switch try socket.send(sending) {
-            case .sent: return .sent
+            case .sent:
+                if header.kind == .welcome { note(peer, isWelcome: true) }
+                return .sent
             case .wouldBlock: return .full
             case .unreachable: return .unreachable
             }
@@ -88,6 +94,12 @@ struct RouterLink: Link {
             failure = error
             return .unreachable
         }
+    }
+
+    private mutating func note(_ peer: PeerID, isWelcome: Bool) {
+        guard let sender = senders[peer], let connection = sender.connection, sender.isWelcome != isWelcome else { return }
+        senders[peer]?.isWelcome = isWelcome
+        watch?.note(connection, isWelcome: isWelcome)
     }
 
     /// The same bytes, which count as unsent of the peer until libzmq lets go of them.
@@ -105,6 +117,7 @@ struct RouterLink: Link {
     func isBusy(_ peer: PeerID) -> Bool { unsent[peer].map { $0.count >= Self.busyBytes } ?? false }
 
     mutating func release(_ peer: PeerID) {
+        note(peer, isWelcome: false)
         unsent[peer] = nil
         senders[peer] = nil
     }

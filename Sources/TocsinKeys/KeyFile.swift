@@ -55,8 +55,8 @@ struct KeyText {
 }
 
 /// Files that hold a secret, and those that say who is let in.
-enum GuardedFile {
-    enum Guard {
+package enum GuardedFile {
+    package enum Guard {
         /// Nobody but its owner may read it.
         case secret
         /// Nobody but its owner may change it.
@@ -76,7 +76,7 @@ enum GuardedFile {
     }
 
     /// Of a file or folder.
-    static func check(_ path: String, _ kind: Guard) throws(KeyError) {
+    package static func check(_ path: String, _ kind: Guard) throws(KeyError) {
         var status = stat()
         guard stat(path, &status) == 0 else {
             let code = errno

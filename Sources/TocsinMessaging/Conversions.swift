@@ -1,5 +1,6 @@
 import GRPCCore
 import GRPCZeroMQTransport
+import TocsinAccess
 import TocsinKit
 import TocsinProto
 import TocsinWire
@@ -73,10 +74,12 @@ extension TapStart {
 }
 
 extension Tocsin_V1_TapResponse {
-    init(_ item: TapItem) {
+    /// Nil for a message that `rules` do not allow.
+    init?(_ item: TapItem, allowedBy rules: SubjectRules) {
         self.init()
         switch item {
         case .message(let seen, let sequence):
+            guard rules.isEverything || rules.allows(seen.subject) else { return nil }
             message = .with {
                 $0.sequence = sequence
                 $0.message = Tocsin_V1_Envelope(seen)

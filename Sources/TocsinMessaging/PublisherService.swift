@@ -1,11 +1,13 @@
 public import GRPCCore
 import GRPCZeroMQTransport
+import TocsinAccess
 public import TocsinKit
 public import TocsinProto
 public import TocsinServices
 import TocsinWire
 
-/// `tocsin.v1.Publisher`: the stream's way in, for gRPC clients. Thread-safe.
+/// `tocsin.v1.Publisher`: the stream's way in, for gRPC clients. Thread-safe. `Caller.current` may publish the subjects that its
+/// permissions say, and PERMISSION_DENIED is the answer to a batch with another.
 public struct PublisherService: Tocsin_V1_Publisher.SimpleServiceProtocol {
     private let client: Client
 
@@ -26,7 +28,13 @@ public struct PublisherService: Tocsin_V1_Publisher.SimpleServiceProtocol {
         var messages: [Message] = []
         messages.reserveCapacity(request.messages.count)
         for (index, envelope) in request.messages.enumerated() {
-            messages.append(try Message(envelope, "messages[\(index)]"))
+            let message = try Message(envelope, "messages[\(index)]")
+            if let caller = Caller.current, !caller.permissions.publish.allows(message.subject) {
+                throw RPCError(
+                    code: .permissionDenied,
+                    message: "\(caller.name) may not publish messages[\(index)], \(message.subject.prefix(Limits.subjectBytes))")
+            }
+            messages.append(message)
         }
         let receipt = try await answer(naming: "messages") { try await client.publish(messages) }
         return .with {

@@ -1,6 +1,7 @@
 public import GRPCCore
 import GRPCZeroMQTransport
 import Synchronization
+import TocsinAccess
 public import TocsinKit
 public import TocsinProto
 public import TocsinServices
@@ -10,6 +11,9 @@ import TocsinWire
 ///
 /// Each call has a connection to the hub of its own, and so a thread: the hub sees it as a peer, named after its caller, and
 /// what it holds is given to others when the call ends.
+///
+/// `Caller.current` may work for the pools that its permissions say, declare those of them whose filters it may read, and see by
+/// taps what it may read; PERMISSION_DENIED is the answer to anything else.
 public struct SubscriberService: Tocsin_V1_Subscriber.ServiceProtocol {
     private let connect: @Sendable (_ name: String) throws(ClientError) -> Client
     private let calls: Slots
@@ -25,8 +29,9 @@ public struct SubscriberService: Tocsin_V1_Subscriber.ServiceProtocol {
     public func declarePool(
         request: ServerRequest<Tocsin_V1_DeclarePoolRequest>, context: ServerContext
     ) async throws -> ServerResponse<Tocsin_V1_DeclarePoolResponse> {
+        try mayDeclare(request.message.pool)
         // By a connection of its own: one that stays would declare the pool again, with limits of today, whenever it reconnects.
-        try await withClient(request.metadata, context) { client in
+        return try await withClient(request.metadata, context) { client in
             try await answer(naming: "pool") { try await client.declare(request.message.pool) }
             return ServerResponse(message: .init())
         }
@@ -35,11 +40,15 @@ public struct SubscriberService: Tocsin_V1_Subscriber.ServiceProtocol {
     public func consume(
         request: StreamingServerRequest<Tocsin_V1_ConsumeRequest>, context: ServerContext
     ) async throws -> StreamingServerResponse<Tocsin_V1_ConsumeResponse> {
-        StreamingServerResponse { response in
+        let caller = Caller.current
+        return StreamingServerResponse { response in
             try await withClient(request.metadata, context) { client in
                 var requests = request.messages.makeAsyncIterator()
                 guard case .join(let join)? = try await requests.next()?.what else {
                     throw RPCError(code: .invalidArgument, message: "the first request has no join; say which pool to work for")
+                }
+                if let caller, !caller.permissions.consume.allows(join.pool) {
+                    throw denied(caller, "work for the pool \(join.pool)")
                 }
                 let subscription = try await answer(naming: "join") {
                     try await client.subscribe(pool: join.pool, credit: join.credit == 0 ? 256 : Int(join.credit))
@@ -61,12 +70,16 @@ public struct SubscriberService: Tocsin_V1_Subscriber.ServiceProtocol {
     public func tap(
         request: ServerRequest<Tocsin_V1_TapRequest>, context: ServerContext
     ) async throws -> StreamingServerResponse<Tocsin_V1_TapResponse> {
-        StreamingServerResponse { response in
+        try mayRead(request.message.filters) { $0.covers($1) }
+        let rules = Caller.current?.permissions.read ?? .all
+        return StreamingServerResponse { response in
             try await withClient(request.metadata, context) { client in
                 let tap = try await answer(naming: "filters") {
                     try await client.tap(request.message.filters, from: TapStart(request.message.start))
                 }
-                for try await item in tap { try await response.write(Tocsin_V1_TapResponse(item)) }
+                for try await item in tap {
+                    if let item = Tocsin_V1_TapResponse(item, allowedBy: rules) { try await response.write(item) }
+                }
             }
             return [:]
         }
@@ -101,6 +114,27 @@ public struct SubscriberService: Tocsin_V1_Subscriber.ServiceProtocol {
         await client.close()
         return try result.get()
     }
+}
+
+private func denied(_ caller: Caller, _ deed: String) -> RPCError {
+    RPCError(code: .permissionDenied, message: "\(caller.name) may not \(deed)")
+}
+
+/// - Throws: PERMISSION_DENIED for a filter of which `caller` may not read all that `covers` asks for. Of one that is none, the hub
+///   says what is wrong.
+private func mayRead(_ filters: [String], _ covers: (SubjectRules, SubjectFilter) -> Bool) throws {
+    guard let caller = Caller.current else { return }
+    for text in filters {
+        let filter: SubjectFilter
+        do { filter = try SubjectFilter(text) } catch { continue }
+        guard covers(caller.permissions.read, filter) else { throw denied(caller, "read \(text)") }
+    }
+}
+
+private func mayDeclare(_ pool: Tocsin_V1_PoolSpec) throws {
+    guard let caller = Caller.current else { return }
+    guard caller.permissions.consume.allows(pool.name) else { throw denied(caller, "declare the pool \(pool.name)") }
+    try mayRead(pool.filters) { $0.coversWhole($1) }
 }
 
 /// Takes settlements until there are no more.

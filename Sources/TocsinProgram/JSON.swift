@@ -48,6 +48,12 @@ package enum JSON: ExpressibleByDictionaryLiteral, Sendable {
             + close
     }
 
+    private static func escape(_ unit: UInt16) -> String {
+        let digits = String(unit, radix: 16)
+        return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    }
+
+    /// Also what is dangerous to show is escaped: JSON is read on terminals too.
     package static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
@@ -58,9 +64,8 @@ package enum JSON: ExpressibleByDictionaryLiteral, Sendable {
             case "\r": result += "\\r"
             case "\t": result += "\\t"
             default:
-                if scalar.value < 0x20 || scalar.value == 0x7F {
-                    let digits = String(scalar.value, radix: 16)
-                    result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+                if scalar.isUnsafeToShow {
+                    for unit in UTF16.encode(scalar) ?? .init() { result += escape(unit) }
                 } else {
                     result.unicodeScalars.append(scalar)
                 }

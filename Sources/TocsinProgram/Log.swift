@@ -25,7 +25,7 @@ package struct LineLogHandler: LogHandler {
         Terminal.write(line(fields) + "\n", to: 2)
     }
 
-    private func line(_ fields: [(String, String)]) -> String {
+    func line(_ fields: [(String, String)]) -> String {
         switch format {
         case .json: JSON.object(fields.map { ($0.0, .string($0.1)) }).line
         case .logfmt: fields.map { "\($0.0)=\(Self.quotedIfNeeded($0.1))" }.joined(separator: " ")
@@ -36,7 +36,7 @@ package struct LineLogHandler: LogHandler {
         let isPlain =
             !text.isEmpty
             && text.unicodeScalars.allSatisfy {
-                $0.value > 0x20 && $0.value != 0x7F && $0 != "\"" && $0 != "=" && $0 != "\\"
+                $0.value > 0x20 && !$0.isUnsafeToShow && $0 != "\"" && $0 != "=" && $0 != "\\"
             }
         return isPlain ? text : JSON.quoted(text)
     }

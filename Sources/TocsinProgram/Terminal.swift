@@ -33,10 +33,10 @@ package enum Terminal {
     /// One line for a person.
     package static func say(_ line: String) { write(line + "\n", to: 2) }
 
-    /// Writes all of `text`, in one call where the system takes it whole. When the reader of the data is gone, so is the
-    /// reason to go on.
+    /// Writes all of `text`, in one call where the system takes it whole, without anything in it that a terminal would obey.
+    /// All output passes here. When the reader of the data is gone, so is the reason to go on.
     package static func write(_ text: String, to descriptor: Int32) {
-        var text = text
+        var text = text.shown
         text.withUTF8 { bytes in
             var rest = bytes[...]
             while !rest.isEmpty {
@@ -56,40 +56,4 @@ package enum Terminal {
 
 extension Slice where Base == UnsafeBufferPointer<UInt8> {
     fileprivate var baseAddress: UnsafePointer<UInt8>? { base.baseAddress.map { $0 + startIndex } }
-}
-
-/// How a text is shown.
-package enum Style: String {
-    case plain = ""
-    case bold = "1"
-    case dim = "2"
-    case critical = "1;31"
-    case major = "33"
-    case minor = "36"
-
-    package func apply(to text: String, colour: Bool) -> String {
-        colour && self != .plain ? "\u{1B}[\(rawValue)m\(text)\u{1B}[0m" : text
-    }
-}
-
-extension String {
-    /// Without what a terminal would obey: titles and log lines come from anywhere.
-    package var printable: String {
-        guard unicodeScalars.contains(where: { $0.isControl }) else { return self }
-        var scalars = String.UnicodeScalarView()
-        for scalar in unicodeScalars {
-            scalars.append(scalar.isControl ? (scalar == "\n" || scalar == "\t" ? " " : "\u{FFFD}") : scalar)
-        }
-        return String(scalars)
-    }
-}
-
-extension Unicode.Scalar {
-    /// Control characters, and those that change the direction of the text around them.
-    fileprivate var isControl: Bool {
-        switch value {
-        case 0..<0x20, 0x7F..<0xA0, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069: true
-        default: false
-        }
-    }
 }

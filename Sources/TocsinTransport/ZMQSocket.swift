@@ -139,10 +139,13 @@ public final class ZMQSocket {
         }
     }
 
-    /// Begins to note anew, of these connections only.
-    func noteSources(of descriptors: Set<Int32>) {
-        watched = descriptors
-        sources = []
+    /// Notes once of each of these connections that a message has come; what was noted before is kept.
+    func noteSources(of descriptors: Set<Int32>) { watched = descriptors }
+
+    /// The connections of which it was noted since they were last taken.
+    func takeSources() -> Set<Int32> {
+        defer { sources = [] }
+        return sources
     }
 
     private func noteSource() {

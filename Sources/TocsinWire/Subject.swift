@@ -93,6 +93,20 @@ public struct SubjectFilter: Hashable, Sendable, CustomStringConvertible {
         return zip(tokens, other.tokens).allSatisfy { $0 == any || $0 == $1 }
     }
 
+    /// Whether there are subjects that it and `other` match.
+    public func overlaps(_ other: SubjectFilter) -> Bool {
+        let isLongEnough =
+            switch (open, other.open) {
+            case (true, true): true
+            // An open filter wants one token more than it names.
+            case (true, false): other.tokens.count > tokens.count
+            case (false, true): tokens.count > other.tokens.count
+            case (false, false): tokens.count == other.tokens.count
+            }
+        let any = [UInt8(ascii: "*")]
+        return isLongEnough && zip(tokens, other.tokens).allSatisfy { $0 == any || $1 == any || $0 == $1 }
+    }
+
     /// Whether a valid `subject` matches.
     public func matches(_ subject: UnsafeRawBufferPointer) -> Bool {
         var offset = 0

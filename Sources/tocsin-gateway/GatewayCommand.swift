@@ -3,8 +3,10 @@ import Crypto
 import GRPCCore
 import GRPCZeroMQTransport
 import Glibc
+import TocsinAccess
 import TocsinConfiguration
 import TocsinGateway
+import TocsinKeys
 import TocsinKit
 import TocsinMessaging
 import TocsinProgram
@@ -44,8 +46,7 @@ struct RunCommand: AsyncParsableCommand {
         let logger = configuration.log.logger(process: name)
         var session = ClientOptions(
             endpoint: configuration.endpoint, identity: configuration.identity, name: name, role: "gateway",
-            software: "tocsin-gateway",
-            publishTimeout: .seconds(10))
+            software: "tocsin-gateway", publishTimeout: .seconds(10))
         let client = try Client(session, logger: logger)
         let upstream = HubClientTransport(client)
         let health = ServiceRegistry(client)
@@ -58,9 +59,28 @@ struct RunCommand: AsyncParsableCommand {
                 return try Client(session, logger: logger)
             },
         ]
-        let gateway = try Gateway(GatewayOptions(settings), upstream: upstream, services: messaging) {
-            await health.health(of: $0)
+        if let key = settings.tls?.key {
+            do { try GuardedFile.check(key, .secret) } catch {
+                logger.error("the gateway cannot use its key: \(error)")
+                await client.close()
+                throw ExitCode(ExitCodes.cannotStart.rawValue)
+            }
         }
+        for warning in settings.warnings {
+            logger.warning("\(warning)", metadata: ["address": "\(settings.listen)"])
+        }
+        let refusals = Refusals { report in
+            logger.warning(
+                "refused a call",
+                metadata: [
+                    "caller": "\(report.last.caller ?? "unknown")", "method": "\(report.last.method.prefix(256))",
+                    "unauthenticated_since_start": "\(report.counts.unauthenticated)",
+                    "denied_since_start": "\(report.counts.denied)",
+                ])
+        }
+        let gateway = try Gateway(
+            GatewayOptions(settings), upstream: upstream, services: messaging, refusals: refusals
+        ) { await health.health(of: $0) }
         Signals.onStop {
             logger.info("stopping: calls that are open go on, new ones are not taken")
             gateway.beginGracefulShutdown()
@@ -96,7 +116,7 @@ extension GatewayOptions {
                 let token = client.tokenHash.map { Access.Grant.Proof.token($0) }
                 let certificate = client.certificate.map { Access.Grant.Proof.certificate($0) }
                 return [token, certificate].compactMap { proof in
-                    proof.map { Access.Grant(name: client.name, proof: $0, methods: client.methods) }
+                    proof.map { Access.Grant(name: client.name, proof: $0, permissions: client.permissions) }
                 }
             })
     }
@@ -114,12 +134,18 @@ struct TokenCommand: ParsableCommand {
     @Argument(help: "Who is to have it.")
     var client: String
 
+    @Option(help: "What it is for: \(Role.allCases.map(\.rawValue).joined(separator: ", ")).")
+    var role = Role.operator_
+
     func run() {
         var random = SystemRandomNumberGenerator()
         let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
         let token = "tocsin_" + bytes.hexadecimal
         let hash = SHA256.hash(data: Array(token.utf8)).hexadecimal
-        Terminal.say("gateway:\n  clients:\n    - name: \(client.printable)\n      token_sha256: \(hash)\n      methods: [\"*\"]")
+        Terminal.say("gateway:\n  clients:\n    - name: \(client.printable)")
+        Terminal.say("      token_sha256: \(hash)\n      role: \(role.rawValue)")
         Terminal.print(token)
     }
 }
+
+extension Role: ExpressibleByArgument {}

@@ -8,13 +8,14 @@ import SwiftASN1
 import Synchronization
 import TestSupport
 import Testing
+import TocsinAccess
 import TocsinKit
 import X509
 
 @testable import TocsinGateway
 
 typealias AnyHTTP = HTTP2ClientTransport.Posix
-private typealias HTTPClient = GRPCClient<AnyHTTP>
+typealias HTTPClient = GRPCClient<AnyHTTP>
 
 /// A gateway before a hub whose worker serves `InteropService`, and a client over HTTP/2.
 private func withGateway(
@@ -61,7 +62,7 @@ private struct Raw: MessageSerializer, MessageDeserializer {
 }
 
 /// The code of a unary call; nil: OK.
-private func code(
+func code(
     _ client: HTTPClient, _ method: String, _ metadata: Metadata = [:], _ message: [UInt8] = []
 ) async throws -> RPCError.Code? {
     let slash = try #require(method.lastIndex(of: "/"))
@@ -89,7 +90,9 @@ private func code(
     private static let empty = "tocsin.interop.v1.TestService/EmptyCall"
 
     private static func grant(_ name: String, _ token: String, _ methods: [String]) -> Access.Grant {
-        Access.Grant(name: name, proof: .token(Array(SHA256.hash(data: Array(token.utf8)))), methods: methods)
+        Access.Grant(
+            name: name, proof: .token(Array(SHA256.hash(data: Array(token.utf8)))),
+            permissions: Permissions(call: NameRules(methods)))
     }
 
     @Test("a call needs a token that is known and may make it; health needs none, reflection does")
@@ -116,10 +119,10 @@ private func code(
     func caller() async throws {
         let access = Access([Self.grant("deployer", "secret", ["*"])])
         let method = MethodDescriptor(fullyQualifiedService: "a.B", method: "C")
-        let name = try access.authorize(
+        let caller = try access.authenticate(
             ["authorization": "Bearer secret", "tocsin-caller": "root"], commonName: nil, method)
-        #expect(name == "deployer")
-        #expect(throws: RPCError.self) { try access.authorize(["tocsin-caller": "deployer"], commonName: "deployer", method) }
+        #expect(caller.name == "deployer")
+        #expect(throws: RPCError.self) { try access.authenticate(["tocsin-caller": "deployer"], commonName: "deployer", method) }
     }
 
     @Test("timeouts are read as gRPC over HTTP/2 writes them")
@@ -177,7 +180,11 @@ private func code(
         let options = GatewayOptions(
             host: "127.0.0.1", port: 0,
             tls: .init(certificate: server.certificate, key: server.key, clientRoots: roots),
-            grants: [.init(name: "sensor", proof: .certificate("sensor-1"), methods: ["tocsin.interop.v1.TestService/*"])])
+            grants: [
+                .init(
+                    name: "sensor", proof: .certificate("sensor-1"),
+                    permissions: Permissions(call: NameRules(["tocsin.interop.v1.TestService/*"])))
+            ])
         for (authority, name, expected) in [
             (ours, "sensor-1", nil), (ours, "sensor-2", RPCError.Code.unauthenticated), (theirs, "sensor-1", .unavailable),
         ] {

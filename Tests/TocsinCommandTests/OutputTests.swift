@@ -1,4 +1,7 @@
+import Foundation
+import TestSupport
 import Testing
+import TocsinConfiguration
 
 @testable import TocsinProgram
 @testable import tocsin
@@ -32,7 +35,7 @@ struct OutputTests {
         var table = Table(columns: [.left("A"), .left("B")])
         table.add(Table.Cell("x", .critical), Table.Cell("y"))
         #expect(table.lines(width: nil, colour: false)[1] == "x  y")
-        #expect(table.lines(width: nil, colour: true)[1] == "\u{1B}[1;31mx\u{1B}[0m  y")
+        #expect(table.lines(width: nil, colour: true)[1].shown == "\u{1B}[1;31mx\u{1B}[0m  y")
     }
 
     @Test("wide and combining characters count as what they take on the screen")
@@ -44,12 +47,58 @@ struct OutputTests {
         #expect(TextWidth.shortened("abc", to: 3) == "abc")
     }
 
-    @Test("nothing that came from outside can command the terminal")
+    @Test("what a terminal would obey, what reorders text and what cannot be seen is shown as an escape")
     func printable() {
-        #expect("a\u{1B}[2Jb".printable == "a\u{FFFD}[2Jb")
-        #expect("two\nlines".printable == "two lines")
-        #expect("right\u{202E}left".printable == "right\u{FFFD}left")
-        #expect("Größe 日本".printable == "Größe 日本")
+        #expect("a\u{1B}[2Jb".printable == #"a\u{1B}[2Jb"#)
+        #expect("two\nlines\tand\r".printable == #"two\nlines\tand\r"#)
+        #expect("right\u{202E}left \u{9B}31m".printable == #"right\u{202E}left \u{9B}31m"#)
+        #expect("Größe 日本 e\u{301}".printable == "Größe 日本 e\u{301}")
+    }
+
+    @Test("of what is written only our own colours and line breaks are more than text")
+    func written() {
+        #expect("a\u{1B}[2Jb\nc\td".shown == "a\\u{1B}[2Jb\nc\\td")
+        #expect(Style.critical.apply(to: "x\u{7}", colour: true).shown == "\u{1B}[1;31mx\\u{7}\u{1B}[0m")
+        #expect(Style.bold.apply(to: "x", colour: true).printable.shown == #"\u{FDD1}x\u{FDD0}"#)
+    }
+
+    @Test("no scalar at all goes out raw that should not, as text, in a table, in JSON and in the log")
+    func everyScalar() throws {
+        let isAllowed = { (scalar: Unicode.Scalar) in scalar == "\n" || !scalar.isUnsafeToShow }
+        var random = SplitMix64.seeded()
+        for _ in 0..<2_000 {
+            var text = ""
+            for _ in 0..<Int.random(in: 0...40, using: &random) {
+                let range: ClosedRange<UInt32> =
+                    switch UInt32.random(in: 0..<4, using: &random) {
+                    case 0: 0...0xFF
+                    case 1: 0x2000...0x20FF
+                    case 2: 0xFD00...0xFFFF
+                    default: 0...0x10FFFF
+                    }
+                guard let scalar = Unicode.Scalar(UInt32.random(in: range, using: &random)) else { continue }
+                text.unicodeScalars.append(scalar)
+            }
+            var table = Table(columns: [.left("A"), .flexible("B")])
+            table.add(text, text)
+            for colour in [false, true] {
+                let bytes = Array(table.lines(width: 40, colour: colour).map(\.shown).joined().utf8)
+                let plain = bytes.replacing("\u{1B}[2m".utf8, with: []).replacing("\u{1B}[0m".utf8, with: [])
+                #expect(String(decoding: plain, as: UTF8.self).unicodeScalars.allSatisfy(isAllowed), "\(text.debugDescription)")
+            }
+            #expect(text.printable.unicodeScalars.allSatisfy { !$0.isUnsafeToShow }, "\(text.debugDescription)")
+            let json = JSON.object([(text, .string(text))])
+            for line in [json.line, json.pretty] {
+                #expect(line.unicodeScalars.allSatisfy(isAllowed), "\(text.debugDescription)")
+                let back = try #require(JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: String])
+                #expect(back == [text: text], "\(text.debugDescription)")
+            }
+            for format in LogSettings.Format.allCases {
+                let handler = LineLogHandler(logLevel: .info, format: format, process: text)
+                let line = handler.line([("msg", text), ("key", text)])
+                #expect(line.unicodeScalars.allSatisfy { !$0.isUnsafeToShow }, "\(text.debugDescription)")
+            }
+        }
     }
 
     @Test("JSON keeps the order of keys and escapes what must be escaped")

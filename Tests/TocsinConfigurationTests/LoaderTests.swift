@@ -1,4 +1,5 @@
 import Testing
+import TocsinAccess
 import TocsinDetection
 import TocsinDomain
 import TocsinTriage
@@ -197,5 +198,25 @@ struct LoaderTests {
             secret == [
                 "responders.notifications[0].webhook.url", "responders.notifications[0].webhook.headers",
             ])
+    }
+
+    @Test("a client of the gateway may do what its role may, with its own rules in place of the role's")
+    func gatewayClients() throws {
+        let hash = String(repeating: "0a", count: 32)
+        let clients = try parse(
+            """
+            gateway:
+              clients:
+                - {name: a, token_sha256: \(hash), role: observer}
+                - {name: b, token_sha256: \(hash), role: sensor, publish: [event.b.>, "!event.b.x"], call: ["a.B/*"]}
+                - {name: c, token_sha256: \(hash), consume: [c-*], read: [c.>]}
+            """
+        ).gateway.clients
+        #expect(clients[0].permissions == Role.observer.permissions)
+        let b = clients[1].permissions
+        #expect(b.publish.allows("event.b.c") && !b.publish.allows("event.b.x") && !b.publish.allows("event.c"))
+        #expect(b.call.allows("a.B/C") && !b.call.allows("a.C/B") && b.consume == .none)
+        let c = clients[2].permissions
+        #expect(c.consume.allows("c-1") && c.read.allows("c.d") && c.publish == .none && c.call == .none)
     }
 }

@@ -179,4 +179,16 @@ struct ProblemTests {
             try ConfigurationLoader.load(file: "/nonexistent/tocsin.yaml")
         }
     }
+
+    @Test("a gateway that other machines reach has TLS and knows its clients, unless it is asked for by name otherwise")
+    func openGateway() throws {
+        let open = problems("gateway: {listen: 0.0.0.0:7118}\n")
+        #expect(open.count == 2)
+        #expect(open.contains { $0.contains("allow_plaintext: true") } && open.contains { $0.contains("allow_anyone: true") })
+        #expect(problems("gateway: {listen: 0.0.0.0:7118, allow_plaintext: true, allow_anyone: true}\n") == [])
+        let useless = problems("gateway: {clients: [{name: a, token_sha256: \(String(repeating: "0a", count: 32))}]}\n")
+        #expect(useless.count == 1 && useless[0].contains("neither a role nor rules"))
+        let wrong = problems("gateway: {clients: [{name: a, certificate: a, role: sensro, publish: [a..b]}]}\n")
+        #expect(wrong.contains { $0.contains("did you mean \"sensor\"") } && wrong.contains { $0.contains("publish[0]") })
+    }
 }
