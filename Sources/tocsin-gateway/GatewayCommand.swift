@@ -135,7 +135,7 @@ struct TokenCommand: ParsableCommand {
     var client: String
 
     @Option(help: "What it is for: \(Role.allCases.map(\.rawValue).joined(separator: ", ")).")
-    var role = Role.operator_
+    var role = Role.operator
 
     func run() {
         var random = SystemRandomNumberGenerator()

@@ -132,7 +132,7 @@ private enum Deed: Sendable, Hashable, CustomStringConvertible {
             .publish("incident.a.opened"), .publish("event.a"), .consume("archive"), .declare("archive", "alert.>"),
             .tap("alert.>"), .tap("response.>"), .tap("incident.>"), .tap("incident.need-to-know.>"),
         ],
-        .operator_: [
+        .operator: [
             .publish("event.a"), .tap("incident.>"), .tap("incident.need-to-know.>"), .tap("alert.>"), looking[0], looking[1],
             .call(methods[1]), .call(methods[3]),
         ],
