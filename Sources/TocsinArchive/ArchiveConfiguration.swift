@@ -19,6 +19,8 @@ public struct ArchiveConfiguration: Sendable {
     public var incidentSeverity: Severity
     /// Gives the priority where a person changes the severity, and of an incident that is split off: triage's.
     public var matrix: PriorityMatrix
+    /// How long incidents that are over are kept.
+    public var retention: RetentionPolicy
     /// Messages that may be with this worker and not settled.
     public var credit: Int
     /// Messages in one transaction, at most.
@@ -27,7 +29,8 @@ public struct ArchiveConfiguration: Sendable {
     public init(
         name: String, databasePath: String, auditKeyPath: String? = nil, pool: String = "archive",
         reopenWindow: Duration = .seconds(24 * 3600), resolvesAutomatically: Bool = true,
-        incidentSeverity: Severity = .minor, matrix: PriorityMatrix = .standard, credit: Int = 2048, batchMax: Int = 1024
+        incidentSeverity: Severity = .minor, matrix: PriorityMatrix = .standard,
+        retention: RetentionPolicy = RetentionPolicy(), credit: Int = 2048, batchMax: Int = 1024
     ) {
         self.name = name
         self.databasePath = databasePath
@@ -37,6 +40,7 @@ public struct ArchiveConfiguration: Sendable {
         self.resolvesAutomatically = resolvesAutomatically
         self.incidentSeverity = incidentSeverity
         self.matrix = matrix
+        self.retention = retention
         self.credit = credit
         self.batchMax = batchMax
     }

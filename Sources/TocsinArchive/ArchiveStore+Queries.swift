@@ -78,7 +78,8 @@ extension ArchiveStore {
         return entries.reversed()
     }
 
-    /// Where every event went. `applied` is summed up from the alerts and suppressions themselves, apart from the fates of the
+    /// Where every event went. `applied` is summed up from the alerts and suppressions themselves, those
+    /// that retention has removed too, apart from the fates of the
     /// events: an effect that was doubled or lost makes it differ from handled + suppressed.
     func accounting() async throws -> Tocsin_V1_GetAccountingResponse {
         try await read { db in
@@ -90,6 +91,7 @@ extension ArchiveStore {
             response.position = try Tables.value(of: .position, in: db)
             response.applied =
                 try sum("SELECT sum(events) FROM alerts") + sum("SELECT sum(events) FROM suppressions")
+                + Tables.value(of: .purged, in: db)
             response.outbox = try sum("SELECT count(*) FROM outbox")
             return response
         }

@@ -90,6 +90,9 @@ private struct ActiveArchiver: Sendable {
             group.addTask { await publisher.run(signal) }
             group.addTask { await CheckpointKeeper(store: store, logger: logger).run() }
             group.addTask {
+                await RetentionKeeper(store: store, policy: configuration.retention, logger: logger).run()
+            }
+            group.addTask {
                 let admin = ArchiveAdminServer(store: store, now: MachineClock.wall)
                 let transport = HubServerTransport(
                     client, exclusive: [IncidentServer.service, ArchiveAdminServer.service])
@@ -97,7 +100,7 @@ private struct ActiveArchiver: Sendable {
             }
             group.addTask { try await consume(consumer) }
             group.addTask { try await feed.run(client, logger) }
-            // Publisher and keeper go on for as long as the others; whichever of these ends, ends all.
+            // Publisher and keepers go on for as long as the others; whichever of these ends, ends all.
             try await group.next()
         }
     }

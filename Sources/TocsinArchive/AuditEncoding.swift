@@ -47,7 +47,11 @@ struct CanonicalBytes {
     mutating func cut(to count: Int) { bytes.removeLast(bytes.count - count) }
 
     /// SHA-256, 32 bytes.
-    var digest: [UInt8] { Array(SHA256.hash(data: bytes)) }
+    var digest: [UInt8] {
+        var hash = SHA256()
+        bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        return hash.finalize().bytes
+    }
 }
 
 /// A value of a row, byte for byte as SQLite has it: text that is no UTF-8, or has a zero in it, is not mended. What it points
@@ -151,6 +155,10 @@ struct RowDigest {
         }
         return encoding.digest
     }
+}
+
+extension SHA256Digest {
+    var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
 }
 
 extension CanonicalBytes {

@@ -38,10 +38,11 @@ struct AuditedTable: Sendable {
         AuditedTable(name: "audit_checkpoints", key: ["sequence"]),
     ]
 
-    /// The key of a row as text, in SQL: the columns with `/` between them, of which all but the last are numbers. `row`: `NEW.`,
-    /// `OLD.`, or nothing.
+    /// The key of a row as text, in SQL: the columns with `/` between them, blobs in hexadecimal digits. `row`: `NEW.`, `OLD.`, or
+    /// nothing.
     func keyText(of row: String) -> String {
-        key.map { "CAST(\(row)\($0) AS TEXT)" }.joined(separator: " || '/' || ")
+        key.map { "CASE typeof(\(row)\($0)) WHEN 'blob' THEN hex(\(row)\($0)) ELSE CAST(\(row)\($0) AS TEXT) END" }
+            .joined(separator: " || '/' || ")
     }
 
     /// The trigger that calls `function` when a row is changed. Only the connection that makes it has it.

@@ -2,6 +2,7 @@ import Crypto
 import FoundationEssentials
 import GRDB
 import GRDBSQLite
+import Glibc
 import Synchronization
 import TocsinPosix
 
@@ -42,7 +43,8 @@ final class AuditTrail: Sendable {
     }
 
     private struct RowName: Hashable {
-        var table: String
+        /// Place of the table.
+        var table: Int64
         var key: String
     }
 
@@ -243,10 +245,21 @@ final class AuditTrail: Sendable {
     private static func record(of events: [(id: [UInt8], digest: [UInt8])], batch: Int64) -> AuditRecord? {
         if events.isEmpty { return nil }
         var digest = EventBatchDigest()
-        for event in events.sorted(by: { $0.id.lexicographicallyPrecedes($1.id) }) { digest.add(event.digest) }
+        for event in events.sorted(by: { Self.precedes($0.id, $1.id) }) { digest.add(event.digest) }
         return AuditRecord(
             verb: "\(AuditOperation.added)", after: "\(events.count)", table: AuditedTable.events, key: "\(batch)",
             digest: digest.digest)
+    }
+
+    /// In the order of SQLite: byte by byte, what is a beginning of the other first.
+    private static func precedes(_ one: [UInt8], _ two: [UInt8]) -> Bool {
+        one.withUnsafeBytes { one in
+            two.withUnsafeBytes { two in
+                guard let first = one.baseAddress, let second = two.baseAddress else { return one.count < two.count }
+                let order = memcmp(first, second, min(one.count, two.count))
+                return order == 0 ? one.count < two.count : order < 0
+            }
+        }
     }
 
     private static func append(_ record: AuditRecord, to head: inout AuditCheckpoint, in db: Database) throws {
@@ -254,11 +267,37 @@ final class AuditTrail: Sendable {
         head.sequence += 1
         record.sequence = head.sequence
         head.hash = record.hash(after: head.hash)
-        try db.cachedStatement(sql: insert).execute(arguments: [
-            record.sequence, record.time, record.actor, record.caller, record.incident, record.verb, record.before,
-            record.after, record.table, record.key, Data(record.was), Data(record.digest), Data(head.hash),
-        ])
+        // Bound without GRDB's arguments, which are a good part of the cost of a record.
+        let statement = try db.cachedStatement(sql: insert).sqliteStatement
+        sqlite3_reset(statement)
+        for (column, integer) in [(1, record.sequence), (2, record.time), (5, record.incident)] as [(Int32, Int64)] {
+            sqlite3_bind_int64(statement, column, integer)
+        }
+        func bind(_ column: Int32, _ text: String) { sqlite3_bind_text(statement, column, text, -1, transient) }
+        bind(3, record.actor)
+        bind(4, record.caller)
+        bind(6, record.verb)
+        bind(7, record.before)
+        bind(8, record.after)
+        bind(9, record.table)
+        bind(10, record.key)
+        func bind(_ column: Int32, _ blob: [UInt8]) {
+            // A blob without bytes is one too, and not null.
+            sqlite3_bind_blob(statement, column, blob.isEmpty ? [0] : blob, Int32(blob.count), transient)
+        }
+        bind(11, record.was)
+        bind(12, record.digest)
+        bind(13, head.hash)
+        let status = sqlite3_step(statement)
+        sqlite3_reset(statement)
+        guard status == SQLITE_DONE else {
+            throw DatabaseError(
+                resultCode: ResultCode(rawValue: status), message: String(cString: sqlite3_errmsg(db.sqliteConnection)))
+        }
     }
+
+    /// SQLite copies what is bound.
+    private static let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 
     private static let insert =
         "INSERT INTO audit (\(AuditRecord.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -290,7 +329,7 @@ final class AuditTrail: Sendable {
             let now = operation == .removed ? [] : digest()
             let was = operation == .added ? [] : digest()
             func text(_ index: Int) -> String { StoredValue(arguments[index]).text }
-            let row = RowName(table: table.name, key: key)
+            let row = RowName(table: place, key: key)
             if let known = transaction.places[row] {
                 transaction.records[known].digest = now
                 transaction.records[known].after = text(7)
@@ -326,11 +365,11 @@ struct EventBatchDigest {
     init() { hash.update(data: CanonicalBytes("tocsin.audit.events.1").bytes) }
 
     mutating func add(_ row: [UInt8]) {
-        hash.update(data: row)
+        row.withUnsafeBytes { hash.update(bufferPointer: $0) }
         count += 1
     }
 
-    var digest: [UInt8] { Array(hash.finalize()) }
+    var digest: [UInt8] { hash.finalize().bytes }
 }
 
 extension StoredValue {

@@ -18,6 +18,8 @@ enum Schema {
         case handled
         case suppressed
         case redelivered
+        /// Events of alerts that retention has removed.
+        case purged
     }
 
     static var migrator: DatabaseMigrator {

@@ -70,6 +70,16 @@ enum Schema {
         return LogSettings(level: level, format: LogSettings.Format(rawValue: format) ?? .logfmt)
     }
 
+    private static func readRetention(_ section: Section) -> RetentionPolicy {
+        let forever = "for ever"
+        let incidents = section.read(
+            "incidents", .duration(atLeast: .seconds(24 * 3600)), absent: forever,
+            "How long an incident that is closed, merged or dismissed is kept after its last change.")
+        let drills = section.read(
+            "drills", .duration(atLeast: .seconds(24 * 3600)), absent: "as incidents", "The same of drills.")
+        return RetentionPolicy(incidents: incidents, drills: drills)
+    }
+
     private static func readArchiver(
         _ section: Section, data: String, matrix: PriorityMatrix
     ) -> ArchiveConfiguration {
@@ -90,6 +100,7 @@ enum Schema {
                 "incident_severity", .severity, default: .minor,
                 "An alert that is at least this bad opens an incident; others are recorded and need nobody."),
             matrix: matrix,
+            retention: section.section("retention", readRetention),
             credit: section.read(
                 "credit", .integer(1...65_536), default: 2048, "Messages it holds at the same time."),
             batchMax: section.read(

@@ -69,7 +69,7 @@ struct History {
 
     private var now: UInt64 { TestArchive.start + seconds * 1000 }
 
-    private mutating func events(_ archive: TestArchive, _ step: Int) async throws {
+    mutating func events(_ archive: TestArchive, _ step: Int) async throws {
         var batch: [ArchiveItem.Content] = []
         for index in 0...random.below(4) {
             let fingerprint = "f\(random.below(6))"
