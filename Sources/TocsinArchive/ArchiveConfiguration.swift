@@ -21,6 +21,15 @@ public struct ArchiveConfiguration: Sendable {
     public var matrix: PriorityMatrix
     /// How long incidents that are over are kept.
     public var retention: RetentionPolicy
+    /// Where the key is that people's data is sealed with; nil: the file `<database>.master-key`.
+    public var masterKey: MasterKeySource?
+    /// Names of labels and details whose values are personal data.
+    public var personalLabels: [String]
+    /// Callers, by the names of their keys, from whom no incident is kept that others need not know of: programs that work on
+    /// all of them.
+    public var seesEverything: [String]
+    /// How long the hub keeps what nobody needs any more, at least: its `retain_age`. An erasure says so.
+    public var hubRetention: Duration
     /// Messages that may be with this worker and not settled.
     public var credit: Int
     /// Messages in one transaction, at most.
@@ -29,8 +38,10 @@ public struct ArchiveConfiguration: Sendable {
     public init(
         name: String, databasePath: String, auditKeyPath: String? = nil, pool: String = "archive",
         reopenWindow: Duration = .seconds(24 * 3600), resolvesAutomatically: Bool = true,
-        incidentSeverity: Severity = .minor, matrix: PriorityMatrix = .standard,
-        retention: RetentionPolicy = RetentionPolicy(), credit: Int = 2048, batchMax: Int = 1024
+        incidentSeverity: Severity = .minor, matrix: PriorityMatrix = .standard, retention: RetentionPolicy = RetentionPolicy(),
+        masterKey: MasterKeySource? = nil, personalLabels: [String] = Self.standardPersonalLabels,
+        seesEverything: [String] = Self.standardSeesEverything, hubRetention: Duration = .seconds(7 * 86_400), credit: Int = 2048,
+        batchMax: Int = 1024
     ) {
         self.name = name
         self.databasePath = databasePath
@@ -41,9 +52,18 @@ public struct ArchiveConfiguration: Sendable {
         self.incidentSeverity = incidentSeverity
         self.matrix = matrix
         self.retention = retention
+        self.masterKey = masterKey
+        self.personalLabels = personalLabels
+        self.seesEverything = seesEverything
+        self.hubRetention = hubRetention
         self.credit = credit
         self.batchMax = batchMax
     }
+
+    public static let standardPersonalLabels = [
+        "user", "username", "user_name", "user_id", "login", "email", "mail", "phone", "customer", "client_ip",
+    ]
+    public static let standardSeesEverything = ["responder", "archiver"]
 
     var policy: IncidentPolicy {
         IncidentPolicy(

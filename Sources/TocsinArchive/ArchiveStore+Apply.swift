@@ -29,9 +29,9 @@ extension ArchiveStore {
     ///
     /// - Throws: `ArchiveError` or `CancellationError`; then nothing of the batch was written.
     func apply(_ items: [ArchiveItem], now: UInt64) async throws -> AppliedBatch {
-        let (policy, audit) = (policy, audit)
+        let (policy, vault, audit) = (policy, vault, audit)
         return try await write { db in
-            var batch = try BatchWriter(db, policy: policy, batch: audit.batch, now: now)
+            var batch = try BatchWriter(db, Sealer(vault, db), policy: policy, batch: audit.batch, now: now)
             for (index, item) in items.enumerated() { try batch.apply(item, index: index) }
             return try batch.finish()
         }
@@ -42,6 +42,7 @@ extension ArchiveStore {
 /// five alerts are five rows each time.
 private struct BatchWriter {
     private let db: Database
+    private let sealer: Sealer
     private let policy: IncidentPolicy
     /// The audit trail's number of the transaction.
     private let batch: Int64
@@ -49,6 +50,7 @@ private struct BatchWriter {
     private var incidents = RowCache<UInt64, IncidentRecord>()
     private var alerts = RowCache<String, AlertRecord>()
     private var suppressions = RowCache<String, SuppressionRecord>()
+    private var people: [UInt64: [String]] = [:]
     private var drafts: [IncidentDraft] = []
     private var links = RowCache<LinkKey, UInt64>()
     private var refusals: [RefusalRecord] = []
@@ -57,8 +59,9 @@ private struct BatchWriter {
     private var counts: [Schema.Counter: UInt64] = [:]
     private var result = AppliedBatch()
 
-    init(_ db: Database, policy: IncidentPolicy, batch: Int64, now: UInt64) throws {
+    init(_ db: Database, _ sealer: Sealer, policy: IncidentPolicy, batch: Int64, now: UInt64) throws {
         self.db = db
+        self.sealer = sealer
         self.policy = policy
         self.batch = batch
         self.now = now
@@ -81,10 +84,17 @@ private struct BatchWriter {
     private mutating func apply(_ update: Tocsin_V1_AlertUpdate) throws -> String? {
         if update.fingerprint.isEmpty { return "the alert update \(update.id) has no fingerprint" }
         if update.events.isEmpty { return "the alert update \(update.id) carries no event" }
+        let personal = sealer.values(of: update)
+        let named = PersonalValues(personal)
+        var update = update
+        update.fingerprint = sealer.seal(id: update.fingerprint, naming: named)
         let isSuppressed = try update.disposition == .suppressed && !ends(update)
-        let fresh = try recordEvents(of: update, fate: isSuppressed ? .suppressed : .handled)
+        let fresh = try recordEvents(of: update, naming: named, fate: isSuppressed ? .suppressed : .handled)
         if fresh.isEmpty { return nil }
-        let facts = AlertFacts(update, fresh: fresh, now: now)
+        let known = try alert(update.fingerprint).flatMap { $0.incident == 0 ? nil : try find($0.incident) }
+        let people = try known.map { try self.people(of: $0) } ?? []
+        let facts = try sealer.seal(
+            AlertFacts(update, fresh: fresh, now: now), naming: people.isEmpty ? named : PersonalValues(personal + people))
         if isSuppressed {
             try suppress(facts)
         } else {
@@ -100,14 +110,16 @@ private struct BatchWriter {
     }
 
     /// Gives each event its fate. Returns the indices of those that had none.
-    private mutating func recordEvents(of update: Tocsin_V1_AlertUpdate, fate: Schema.Fate) throws -> [Int] {
+    private mutating func recordEvents(
+        of update: Tocsin_V1_AlertUpdate, naming named: PersonalValues, fate: Schema.Fate
+    ) throws -> [Int] {
         let statement = try db.cachedStatement(sql: "INSERT OR IGNORE INTO events (id, fate, batch) VALUES (?, ?, ?)")
         var fresh: [Int] = []
         fresh.reserveCapacity(update.events.count)
         for (index, event) in update.events.enumerated() {
             // Triage gives each event an id; what came another way is told apart by its place in the update.
             let id = event.id.isEmpty ? "\(update.id)/\(index)" : event.id
-            try statement.execute(arguments: [id, fate.rawValue, batch])
+            try statement.execute(arguments: [sealer.seal(id: id, naming: named), fate.rawValue, batch])
             if db.changesCount > 0 { fresh.append(index) }
         }
         counts[fate == .suppressed ? .suppressed : .handled, default: 0] += UInt64(fresh.count)
@@ -150,9 +162,11 @@ private struct BatchWriter {
             return "the report \(report.id) is about incident \(report.incident), which does not exist"
         }
         let statement = try db.cachedStatement(sql: "INSERT OR IGNORE INTO reports (id, incident) VALUES (?, ?)")
-        try statement.execute(arguments: [report.id, stored(report.incident)])
+        let named = PersonalValues(try people(of: incident) + [report.actor])
+        try statement.execute(arguments: [sealer.seal(id: report.id, naming: named), stored(report.incident)])
         guard db.changesCount > 0 else { return nil }
-        let (draft, refused) = policy.decide(report, incident: incident, now: now)
+        let (draft, refused) = policy.decide(
+            try sealer.seal(report, naming: named), incident: incident, now: now)
         keep(draft)
         refusals += refused
         return nil
@@ -164,6 +178,13 @@ private struct BatchWriter {
 
     private mutating func find(_ number: UInt64) throws -> IncidentRecord? {
         try incidents.find(number) { try IncidentRecord.find($0, in: db) }
+    }
+
+    private mutating func people(of incident: IncidentRecord) throws -> [String] {
+        if let known = people[incident.number] { return known }
+        let found = try sealer.people(of: incident)
+        people[incident.number] = found
+        return found
     }
 
     private mutating func keep(_ draft: IncidentDraft) {

@@ -7,26 +7,34 @@ extension ArchiveStore {
     /// Does a person's command, or refuses it. The answer is remembered: the same command again is answered alike and has no
     /// further effect. Refused transitions are journalled too.
     ///
-    /// `caller`: the key that asks for it, as the audit trail shows it; empty: not known. `now`: milliseconds since 1970.
+    /// `viewer`: who asks; nil: somebody who may see everything. `caller`: the key that asks for it, as the audit trail shows it;
+    /// empty: not known. `now`: milliseconds since 1970.
     ///
     /// - Throws: `CommandRefusal`, `ArchiveError`, `CancellationError`.
     func command<Request: CommandRequest>(
-        _ request: Request, caller: String = "", now: UInt64
+        _ request: Request, for viewer: String? = nil, caller: String = "", now: UInt64
     ) async throws -> Request.Answer {
-        let command = try Command(request)
-        let policy = policy
+        let said = try Command(request)
+        let (policy, vault) = (policy, vault)
         // A refusal is a result and not an error of the transaction, because it is written down.
         let result = try await write(caller: caller) { db -> Result<Request.Answer, CommandRefusal> in
-            if let answered: Result<Request.Answer, CommandRefusal> = try Self.answer(to: command, in: db) { return answered }
-            guard var incident = try IncidentRecord.find(command.number, in: db) else {
-                // Not remembered: it may come into being.
-                return .failure(CommandRefusal(.notFound, "there is no incident \(command.number)"))
+            let sealer = Sealer(vault, db)
+            let found = try IncidentRecord.find(said.number, in: db)
+            // Not remembered: it may come into being.
+            guard var incident = found, try sealer.shows(incident, to: viewer) else {
+                return .failure(CommandRefusal(.notFound, "there is no incident \(said.number)"))
             }
+            let id = sealer.seal(id: said.id, naming: PersonalValues(sealer.values(of: said)))
+            if let answered: Result<Request.Answer, CommandRefusal> = try Self.answer(to: said, id, sealer) { return answered }
+            let command = try sealer.seal(
+                said, naming: PersonalValues(try sealer.people(of: incident) + sealer.values(of: said)))
             // The guards look at stamps that may have come from another clock.
             let now = max(now, incident.detectedAt)
             incident.alertsFiring = try Self.alertsFiring(of: command.number, in: db)
             let subject = try Self.subject(of: command, incident, in: db)
-            if case .merge(let into) = command.kind, subject.other == nil, into != command.number {
+            if case .merge(let into) = command.kind, into != command.number,
+                try subject.other.map({ try !sealer.shows($0, to: viewer) }) ?? true
+            {
                 return .failure(CommandRefusal(.notFound, "there is no incident \(into) that could take the alerts"))
             }
             switch policy.decide(command, subject, now: now) {
@@ -34,17 +42,17 @@ extension ArchiveStore {
                 try RefusalRecord(
                     time: now, incident: command.number, actor: command.actor, action: command.action, refusal: refusal
                 ).insert(in: db)
-                let answer = Result<Request.Answer, CommandRefusal>.failure(CommandRefusal(refusal))
-                try Self.remember(command, at: now, answer, in: db)
-                return answer
+                let answer = CommandRefusal(refusal)
+                try Self.remember(command, id, at: now, Result<Request.Answer, CommandRefusal>.failure(answer), in: db)
+                return .failure(try sealer.open(answer))
             case .success(let effect):
                 let (incident, other) = try Self.write(effect, in: db)
                 var response = Request.Answer()
                 response.incident = incident.proto
                 if let entry = effect.draft.entries.last { response.entry = entry.proto }
                 if let other { response.take(other: other.proto) }
-                try Self.remember(command, at: now, .success(response), in: db)
-                return .success(response)
+                try Self.remember(command, id, at: now, .success(response), in: db)
+                return .success(try sealer.open(response))
             }
         }
         return try result.get()
@@ -64,7 +72,7 @@ extension ArchiveStore {
                 db, sql: "SELECT fingerprint, events FROM merged_alerts WHERE incident = ?",
                 arguments: [stored(incident.number)])
             while let row = try rows.next() { subject.brought[row[0]] = UInt64(clamping: row[1] as Int64) }
-        case .transition, .assign, .note, .severity: break
+        case .transition, .assign, .note, .severity, .mark, .restrict: break
         case .merge(let into):
             subject.other = try IncidentRecord.find(into, in: db)
             subject.alerts = try alerts(of: incident.number, in: db)
@@ -182,20 +190,21 @@ extension ArchiveStore {
 
     // MARK: - Answers that were given
 
-    /// What the command of this id was answered, or nil if it is new.
+    /// What the command was answered that is stored under this id, or nil if it is new. The command is as it was said.
     private static func answer<Answer: CommandAnswer>(
-        to command: Command, in db: Database
+        to command: Command, _ id: String, _ sealer: Sealer
     ) throws -> Result<Answer, CommandRefusal>? {
         let row = try Row.fetchOne(
-            db,
+            sealer.db,
             sql:
                 "SELECT code, message, response, incident, actor, action, text, waive_postmortem, arguments FROM commands WHERE id = ?",
-            arguments: [command.id])
+            arguments: [id])
         guard let row else { return nil }
-        let arguments = try command.arguments()
+        // Sealed texts are compared as they were said: who is known by now may not have been then.
         let isSame =
-            row[8] == arguments && row[3] == stored(command.number) && row[4] == command.actor && row[5] == command.action
-            && row[6] == command.text && row[7] == command.waivePostmortem
+            try sealer.open(row[8]) == command.arguments() && row[3] == stored(command.number)
+            && sealer.open(row[4]) == command.actor && row[5] == command.action && sealer.open(row[6]) == command.text
+            && row[7] == command.waivePostmortem
         guard isSame else {
             return .failure(
                 CommandRefusal(
@@ -203,14 +212,15 @@ extension ArchiveStore {
         }
         let number: Int64 = row[0]
         if let code = CommandRefusal.Code(rawValue: UInt32(clamping: number)) {
-            return .failure(CommandRefusal(code, row[1]))
+            return .failure(CommandRefusal(code, try sealer.open(row[1])))
         }
         let response: Data = row[2]
-        return .success(try Answer(serializedBytes: response))
+        return .success(try sealer.open(try Answer(serializedBytes: response)))
     }
 
+    /// The command is sealed, and so is what it was answered.
     private static func remember(
-        _ command: Command, at time: UInt64, _ result: Result<some CommandAnswer, CommandRefusal>,
+        _ command: Command, _ id: String, at time: UInt64, _ result: Result<some CommandAnswer, CommandRefusal>,
         in db: Database
     ) throws {
         var code: Int64 = 0
@@ -229,7 +239,7 @@ extension ArchiveStore {
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
-                command.id, stored(time), stored(command.number), command.actor, command.action, command.text,
+                id, stored(time), stored(command.number), command.actor, command.action, command.text,
                 command.waivePostmortem, code, message, response, try command.arguments(),
             ])
     }

@@ -5,6 +5,13 @@ import TocsinKit
 import TocsinProto
 import TocsinWire
 
+/// Equal changes are equal bytes.
+private let deterministic = {
+    var options = BinaryEncodingOptions()
+    options.useDeterministicOrdering = true
+    return options
+}()
+
 /// A change that the hub does not have yet.
 struct OutboxRow: Sendable, Equatable {
     /// Of the row; grows.
@@ -23,25 +30,30 @@ struct OutboxRow: Sendable, Equatable {
             change.entry = entry.proto
         }
         change.labels = incident.labels
-        var options = BinaryEncodingOptions()
-        // Equal changes are equal bytes.
-        options.useDeterministicOrdering = true
-        let payload: Data = try change.serializedBytes(options: options)
+        let payload: Data = try change.serializedBytes(options: deterministic)
         let service = Subject.token(incident.services.first ?? "")
         let statement = try db.cachedStatement(
             sql: "INSERT INTO outbox (message_id, subject, severity, key, payload) VALUES (?, ?, ?, ?, ?)")
         try statement.execute(arguments: [
-            change.id, "incident.\(Subject.token(draft.verb)).\(service)", Int64(incident.severity.rawValue),
+            change.id, Self.subject(of: draft, service), Int64(incident.severity.rawValue),
             "incident-\(incident.number)", payload,
         ])
         return true
+    }
+
+    /// Those who may watch changes may not watch these: see TocsinAccess.
+    private static func subject(of draft: IncidentDraft, _ service: String) -> String {
+        let place = draft.incident.needToKnow.isEmpty ? "incident" : "incident.need-to-know"
+        return "\(place).\(Subject.token(draft.verb)).\(service)"
     }
 }
 
 extension ArchiveStore {
     /// The oldest changes that wait to be published, at most `limit` and, but for the first, `bytesMax` bytes of payload.
     func pendingChanges(limit: Int, bytesMax: Int) async throws -> [OutboxRow] {
-        try await read { db in
+        let vault = vault
+        return try await read { db in
+            let sealer = Sealer(vault, db)
             let statement = try db.cachedStatement(
                 sql:
                     "SELECT id, message_id, subject, severity, key, payload FROM outbox WHERE refused = '' ORDER BY id LIMIT ?"
@@ -50,7 +62,9 @@ extension ArchiveStore {
             var bytes = 0
             let cursor = try Row.fetchCursor(statement, arguments: [Int64(limit)])
             while let row = try cursor.next() {
-                let payload: Data = row[5]
+                // As it was sealed it lies on the disk; as it was said it is published.
+                let payload: Data = try sealer.open(try Tocsin_V1_IncidentChange(serializedBytes: row[5] as Data))
+                    .serializedBytes(options: deterministic)
                 bytes += payload.count
                 if bytes > bytesMax, !rows.isEmpty { break }
                 let id: String = row[1]

@@ -14,19 +14,28 @@ enum QueryLimit {
 
 extension ArchiveStore {
     /// One page of the incidents that match. Throws `CommandRefusal.invalidArgument`.
-    func list(_ request: Tocsin_V1_ListIncidentsRequest) async throws -> Tocsin_V1_ListIncidentsResponse {
-        let list = try IncidentList(request)
-        return try await read { try list.page(in: $0) }
+    /// `viewer`: who asks; nil: somebody who may see everything.
+    func list(
+        _ request: Tocsin_V1_ListIncidentsRequest, for viewer: String? = nil
+    ) async throws -> Tocsin_V1_ListIncidentsResponse {
+        let vault = vault
+        return try await read { db in
+            let sealer = Sealer(vault, db)
+            return try IncidentList(request, for: viewer, sealer).page(sealer)
+        }
     }
 
     /// One incident with its alerts and timeline. Throws `CommandRefusal.notFound`.
-    func get(_ number: UInt64) async throws -> Tocsin_V1_GetIncidentResponse {
-        try await read { db in
-            guard let incident = try IncidentRecord.find(number, in: db) else {
+    /// What the viewer may not see does not exist.
+    func get(_ number: UInt64, for viewer: String? = nil) async throws -> Tocsin_V1_GetIncidentResponse {
+        let vault = vault
+        return try await read { db in
+            let sealer = Sealer(vault, db)
+            guard let incident = try IncidentRecord.find(number, in: db), try sealer.shows(incident, to: viewer) else {
                 throw CommandRefusal(.notFound, "there is no incident \(number)")
             }
             var response = Tocsin_V1_GetIncidentResponse()
-            response.incident = incident.proto
+            response.incident = try sealer.open(incident.proto)
             let columns = AlertRecord.columns.split(separator: ", ").map { "alerts.\($0)" }.joined(separator: ", ")
             let alerts = try Row.fetchCursor(
                 db,
@@ -34,35 +43,41 @@ extension ArchiveStore {
                     SELECT \(columns) FROM incident_alerts JOIN alerts USING (fingerprint)
                     WHERE incident_alerts.incident = ? ORDER BY alerts.first_at, fingerprint LIMIT \(QueryLimit.alerts)
                     """, arguments: [stored(number)])
-            while let row = try alerts.next() { response.alerts.append(try AlertRecord(row).proto) }
-            response.timeline = try Self.timeline(of: number, in: db)
+            while let row = try alerts.next() { response.alerts.append(try sealer.open(try AlertRecord(row).proto)) }
+            response.timeline = try Self.timeline(of: number, sealer)
             return response
         }
     }
 
     /// What became of one event, and the latest incident of its alert.
-    func trace(_ request: Tocsin_V1_TraceEventRequest) async throws -> Tocsin_V1_TraceEventResponse {
-        try await read { db in
+    func trace(
+        _ request: Tocsin_V1_TraceEventRequest, for viewer: String? = nil
+    ) async throws -> Tocsin_V1_TraceEventResponse {
+        let vault = vault
+        return try await read { db in
+            let sealer = Sealer(vault, db)
             var response = Tocsin_V1_TraceEventResponse()
-            let statement = try db.cachedStatement(sql: "SELECT fate FROM events WHERE id = ?")
-            switch try Int64.fetchOne(statement, arguments: [request.eventID]).flatMap(Schema.Fate.init) {
+            let statement = try db.cachedStatement(sql: "SELECT fate FROM events WHERE id IN (?, ?)")
+            switch try Int64.fetchOne(statement, arguments: [request.eventID, vault.digest(ofID: request.eventID)]).flatMap(
+                Schema.Fate.init)
+            {
             case nil: return response
             case .handled: response.fate = .handled
             case .suppressed: response.fate = .suppressed
             }
             if let alert = try AlertRecord.find(request.fingerprint, in: db),
-                let incident = try IncidentRecord.find(alert.incident, in: db)
+                let incident = try IncidentRecord.find(alert.incident, in: db), try sealer.shows(incident, to: viewer)
             {
-                response.incident = incident.proto
+                response.incident = try sealer.open(incident.proto)
             }
             return response
         }
     }
 
     /// In order; the latest that fit.
-    private static func timeline(of number: UInt64, in db: Database) throws -> [Tocsin_V1_TimelineEntry] {
+    private static func timeline(of number: UInt64, _ sealer: Sealer) throws -> [Tocsin_V1_TimelineEntry] {
         let rows = try Row.fetchCursor(
-            db,
+            sealer.db,
             sql: """
                 SELECT \(TimelineRecord.columns) FROM timeline WHERE incident = ?
                 ORDER BY sequence DESC LIMIT \(QueryLimit.timelineEntries)
@@ -70,10 +85,10 @@ extension ArchiveStore {
         var entries: [Tocsin_V1_TimelineEntry] = []
         var bytes = 0
         while let row = try rows.next() {
-            let entry = TimelineRecord(row)
+            let entry = try sealer.open(TimelineRecord(row).proto)
             bytes += entry.text.utf8.count
             if bytes > QueryLimit.timelineBytes, !entries.isEmpty { break }
-            entries.append(entry.proto)
+            entries.append(entry)
         }
         return entries.reversed()
     }

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import GRDB
 import Glibc
 import Synchronization
@@ -14,6 +15,7 @@ import TocsinSystem
 final class ArchiveStore: Sendable {
     let path: String
     let policy: IncidentPolicy
+    let vault: Vault
     /// The proof of all that is written.
     let audit: AuditTrail
     private let database: DatabasePool
@@ -25,21 +27,26 @@ final class ArchiveStore: Sendable {
     /// `auditKey`: the file of the key that signs the audit trail; nil: beside the database.
     ///
     /// - Throws: `ArchiveError`.
-    init(path: String, policy: IncidentPolicy, lock: ArchiveLock, auditKey: String? = nil) throws(ArchiveError) {
+    init(
+        path: String, policy: IncidentPolicy, vault: Vault, lock: ArchiveLock, auditKey: String? = nil
+    ) throws(ArchiveError) {
         self.path = path
         self.policy = policy
+        self.vault = vault
         self.lock = lock
         do {
-            let database = try Self.open(path)
+            let database = try Self.open(path, vault)
             self.database = database
             let keyPath = auditKey ?? AuditKey.defaultPath(database: path)
-            audit = try database.writeWithoutTransaction { try AuditTrail($0, keyPath: keyPath, archive: path) }
+            let audit = try database.writeWithoutTransaction { try AuditTrail($0, keyPath: keyPath, archive: path) }
+            self.audit = audit
+            try Self.sealOnce(database, vault, audit)
         } catch {
             throw Self.archiveError(error, path: path)
         }
     }
 
-    private static func open(_ path: String) throws -> DatabasePool {
+    private static func open(_ path: String, _ vault: Vault) throws -> DatabasePool {
         // SQLite gives its other files the mode of this one; what is in it is nobody else's.
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
@@ -56,7 +63,10 @@ final class ArchiveStore: Sendable {
         configuration.prepareDatabase { db in
             // Event ids are spread over their whole table; 32 MiB keep most of it at hand.
             try db.execute(sql: "PRAGMA cache_size = -32768")
+            // What is overwritten or deleted is zeroes on the disk.
+            try db.execute(sql: "PRAGMA secure_delete = ON")
             try checkOwner(db, path: path)
+            db.add(function: plainText)
         }
         let pool = try DatabasePool(path: path, configuration: configuration)
         try pool.writeWithoutTransaction { db in
@@ -72,7 +82,54 @@ final class ArchiveStore: Sendable {
                 .foreign, "the archive \(path) was written by a newer version of Tocsin; use that version, or a copy")
         }
         try migrator.migrate(pool)
+        try pool.read { try checkKey($0, vault, path: path) }
         return pool
+    }
+
+    /// Seals what is from before there was a master key, and leaves nothing of it in what the file has free.
+    private static func sealOnce(_ database: DatabasePool, _ vault: Vault, _ audit: AuditTrail) throws {
+        let sealed = try database.write { db -> Int in
+            guard try Data.fetchOne(db, sql: "SELECT value FROM master_key") == nil else { return 0 }
+            try audit.begin(db, caller: "")
+            let sealed = try PlainArchive(db, vault).seal()
+            try db.execute(sql: "INSERT INTO master_key VALUES (?)", arguments: [vault.check])
+            try audit.finish(db)
+            return sealed
+        }
+        guard sealed > 0 else { return }
+        try database.writeWithoutTransaction { try $0.execute(sql: "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)") }
+    }
+
+    /// Whether there is an archive whose people's data is sealed with a master key. Blocking.
+    ///
+    /// - Throws: `ArchiveError`.
+    static func isSealed(_ path: String) throws(ArchiveError) -> Bool {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_size > 0 else { return false }
+        do {
+            let database = try DatabaseQueue(path: path)
+            let found = try database.read {
+                try Int.fetchOne($0, sql: "SELECT count(*) FROM sqlite_master WHERE name = 'master_key'")
+                    == 0 ? false : Int.fetchOne($0, sql: "SELECT count(*) FROM master_key") != 0
+            }
+            try database.close()
+            return found
+        } catch {
+            throw archiveError(error, path: path)
+        }
+    }
+
+    /// Refuses a master key that is not the one the archive was made with: everybody would have two identities.
+    private static func checkKey(_ db: Database, _ vault: Vault, path: String) throws {
+        guard let known = try Data.fetchOne(db, sql: "SELECT value FROM master_key"), known != vault.check else { return }
+        throw ArchiveError(
+            .inaccessible,
+            "the master key is not the one the archive \(path) was made with; give it that one (archiver.master_key)")
+    }
+
+    /// A text without what is sealed in it, for searches.
+    private static let plainText = DatabaseFunction("plain_text", argumentCount: 1, pure: true) { values in
+        String.fromDatabaseValue(values[0]).map { SealedText.plain($0) }
     }
 
     /// Refuses a database that some other program made.
@@ -94,8 +151,8 @@ final class ArchiveStore: Sendable {
         caller: String = "", _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
         try await guarded {
-            try await self.database.write { [audit = self.audit] db in
-                try audit.begin(db, caller: caller)
+            try await self.database.write { [audit = self.audit, vault = self.vault] db in
+                try audit.begin(db, caller: Sealer(vault, db).seal(actor: caller))
                 let value = try body(db)
                 try audit.finish(db)
                 return value
@@ -121,6 +178,21 @@ final class ArchiveStore: Sendable {
             throw ArchiveError(
                 .corrupt,
                 "the archive \(path) holds a text that is not the JSON it should be (\(error)); restore it from a copy")
+        }
+    }
+
+    /// Puts all of the log into the database and leaves it empty.
+    ///
+    /// - Throws: `ArchiveError`, `locked` if somebody reads what is in it.
+    func emptyLog() async throws {
+        try await guarded {
+            try await self.database.writeWithoutTransaction { db in
+                let isBusy = try Bool.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)") ?? true
+                guard !isBusy else {
+                    throw ArchiveError(
+                        .locked, "another program reads the archive, so that its log cannot be emptied; close it and ask again")
+                }
+            }
         }
     }
 

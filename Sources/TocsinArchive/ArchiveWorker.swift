@@ -20,9 +20,13 @@ public enum ArchiveWorker {
         let blocking = BlockingPool(threads: 1)
         do {
             let lock = try await takeLock(configuration, blocking, logger)
+            let path = configuration.databasePath
+            let master = try await MasterKey.load(
+                configuration.masterKey ?? .file("\(path).master-key"), database: path, pool: blocking)
+            let vault = Vault(master, personalLabels: configuration.personalLabels)
             let store = try await blocking.run { _ in
                 try ArchiveStore(
-                    path: configuration.databasePath, policy: configuration.policy, lock: lock,
+                    path: path, policy: configuration.policy, vault: vault, lock: lock,
                     auditKey: configuration.auditKeyPath)
             }
             logger.info("the archiver has started", metadata: ["archive": "\(configuration.databasePath)"])
@@ -82,7 +86,9 @@ private struct ActiveArchiver: Sendable {
         let hour: UInt64 = 3_600_000
         let feed = ChangeFeed(from: max(MachineClock.wall(), hour) - hour)
         let hub = HubAccess(client: client, feed: feed, logger: logger)
-        let server = IncidentServer(store: store, hub: hub, now: MachineClock.wall, changed: { hint.yield() })
+        let server = IncidentServer(
+            store: store, hub: hub, seesEverything: Set(configuration.seesEverything), now: MachineClock.wall,
+            changed: { hint.yield() })
         let publisher = OutboxPublisher(store: store, logger: logger) { try await client.publish($0) }
         let consumer = ArchiveConsumer(store: store, batchMax: configuration.batchMax, logger: logger) { hint.yield() }
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -93,10 +99,12 @@ private struct ActiveArchiver: Sendable {
                 await RetentionKeeper(store: store, policy: configuration.retention, logger: logger).run()
             }
             group.addTask {
-                let admin = ArchiveAdminServer(store: store, now: MachineClock.wall)
+                let admin = ArchiveAdminServer(store: store, hubRetention: configuration.hubRetention, now: MachineClock.wall)
                 let transport = HubServerTransport(
                     client, exclusive: [IncidentServer.service, ArchiveAdminServer.service])
-                try await GRPCServer(transport: transport, services: [server, admin]).serve()
+                try await GRPCServer(
+                    transport: transport, services: [server, admin], interceptors: [CallerInterceptor()]
+                ).serve()
             }
             group.addTask { try await consume(consumer) }
             group.addTask { try await feed.run(client, logger) }

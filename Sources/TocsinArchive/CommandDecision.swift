@@ -35,6 +35,9 @@ struct Command: Sendable, Equatable {
         case merge(into: UInt64)
         /// The fingerprints in order, each once.
         case split(fingerprints: [String], title: String)
+        case mark(TrafficLight)
+        /// Each once; none: everybody.
+        case restrict(people: [String])
     }
 
     var id: String
@@ -65,7 +68,7 @@ struct Command: Sendable, Equatable {
         case .note:
             limit = TextLimit.note
             if Self.isBlank(text) { throw refuse("note is empty") }
-        case .transition, .severity, .merge, .split: limit = TextLimit.cause
+        case .transition, .severity, .merge, .split, .mark, .restrict: limit = TextLimit.cause
         }
         let bounds = [
             ("request_id", id, TextLimit.name), ("actor", actor, TextLimit.name), (wish.field, text, limit),
@@ -84,6 +87,8 @@ struct Command: Sendable, Equatable {
         case .severity: "severity"
         case .merge: "merge"
         case .split: "split"
+        case .mark: "mark"
+        case .restrict: "restrict"
         }
     }
 
@@ -94,6 +99,8 @@ struct Command: Sendable, Equatable {
         case .severity(let severity, let priority): "\(severity) \(priority?.name ?? "")"
         case .merge(let into): "\(into)"
         case .split(let fingerprints, let title): try JSONText.encode(fingerprints + [title])
+        case .mark(let light): light.name
+        case .restrict(let people): try JSONText.encode(people)
         }
     }
 

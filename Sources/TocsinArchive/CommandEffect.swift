@@ -57,6 +57,8 @@ extension IncidentPolicy {
             case .transition(let action): transition(command, action, subject.incident, now)
             case .merge(let into): merge(command, into, subject, now)
             case .split(let fingerprints, let title): split(command, fingerprints, title, subject, now)
+            case .mark(let light): mark(command, light, subject.incident, now)
+            case .restrict(let people): restrict(command, people, subject.incident, now)
             }
         return decision.map {
             var effect = $0
@@ -87,6 +89,40 @@ extension IncidentPolicy {
         draft.edit { $0.assignee = command.text }
         draft.record("assigned", by: command.actor, "", before: incident.assignee, after: command.text, at: now)
         draft.tell("assigned")
+        return .success(CommandEffect(draft: draft))
+    }
+
+    // MARK: - Who may know
+
+    private func mark(
+        _ command: Command, _ light: TrafficLight, _ incident: IncidentRecord, _ now: UInt64
+    ) -> Result<CommandEffect, TransitionRefusal> {
+        if incident.trafficLight == light {
+            return .failure(TransitionRefusal(.alreadyInState, "the incident is already marked \(light.label)"))
+        }
+        var draft = IncidentDraft(incident)
+        draft.record(
+            "marked", by: command.actor, command.text, before: incident.trafficLight?.label ?? "", after: light.label,
+            at: now)
+        draft.edit { $0.trafficLight = light }
+        draft.tell("marked")
+        return .success(CommandEffect(draft: draft))
+    }
+
+    private func restrict(
+        _ command: Command, _ people: [String], _ incident: IncidentRecord, _ now: UInt64
+    ) -> Result<CommandEffect, TransitionRefusal> {
+        if Set(incident.needToKnow) == Set(people) {
+            let who = people.isEmpty ? "everybody who may see incidents" : people.joined(separator: ", ")
+            return .failure(TransitionRefusal(.alreadyInState, "the incident is already seen by \(who)"))
+        }
+        let verb = people.isEmpty ? "restriction-lifted" : "restricted"
+        var draft = IncidentDraft(incident)
+        draft.record(
+            verb, by: command.actor, command.text, before: incident.needToKnow.joined(separator: ", "),
+            after: people.joined(separator: ", "), at: now)
+        draft.edit { $0.needToKnow = people }
+        draft.tell(verb)
         return .success(CommandEffect(draft: draft))
     }
 
@@ -176,6 +212,13 @@ extension IncidentPolicy {
                 }
             return .failure(
                 TransitionRefusal(.targetUnfit, "incident \(into) is \(target.state) and takes no alerts; \(hint)"))
+        }
+        // The alerts would be seen by others from then on.
+        guard Set(target.needToKnow) == Set(incident.needToKnow) else {
+            return .failure(
+                TransitionRefusal(
+                    .targetUnfit,
+                    "incidents \(incident.number) and \(into) are not seen by the same people; restrict both alike first"))
         }
         var draft = IncidentDraft(incident)
         switch steps(.merge, command, incident, now) {
@@ -292,6 +335,8 @@ extension IncidentPolicy {
         created.splitFrom = subject.incident.number
         created.labels = ordered.first?.labels ?? [:]
         created.drill = subject.incident.drill
+        created.trafficLight = subject.incident.trafficLight
+        created.needToKnow = subject.incident.needToKnow
         for alert in ordered { created.add(service: alert.service) }
         if Command.isBlank(created.title) { created.title = "\(created.services.first ?? ""): \(severity) alert" }
         return created

@@ -7,7 +7,8 @@ protocol CommandRequest: Sendable {
     associatedtype Answer: CommandAnswer
     var requestID: String { get }
     var number: UInt64 { get }
-    var actor: String { get }
+    /// The name of the caller's key, where the caller has one.
+    var actor: String { get set }
     /// What it asks for. Throws `invalidArgument` that names the field.
     func wish() throws(CommandRefusal) -> CommandWish
 }
@@ -16,11 +17,15 @@ protocol CommandRequest: Sendable {
 protocol CommandAnswer: Message, Sendable {
     var incident: Tocsin_V1_Incident { get set }
     var entry: Tocsin_V1_TimelineEntry { get set }
+    var hasEntry: Bool { get }
+    /// The other incident, where two are changed.
+    var other: Tocsin_V1_Incident? { get }
     /// Takes the other incident, where two are changed.
     mutating func take(other: Tocsin_V1_Incident)
 }
 
 extension CommandAnswer {
+    var other: Tocsin_V1_Incident? { nil }
     mutating func take(other: Tocsin_V1_Incident) {}
 }
 
@@ -124,6 +129,7 @@ extension Tocsin_V1_ReleaseIncidentRequest: CommandRequest {
 }
 
 extension Tocsin_V1_MergeIncidentResponse: CommandAnswer {
+    var other: Tocsin_V1_Incident? { hasInto ? into : nil }
     mutating func take(other: Tocsin_V1_Incident) { into = other }
 }
 extension Tocsin_V1_MergeIncidentRequest: CommandRequest {
@@ -135,6 +141,7 @@ extension Tocsin_V1_MergeIncidentRequest: CommandRequest {
 }
 
 extension Tocsin_V1_SplitIncidentResponse: CommandAnswer {
+    var other: Tocsin_V1_Incident? { hasCreated ? created : nil }
     mutating func take(other: Tocsin_V1_Incident) { created = other }
 }
 extension Tocsin_V1_SplitIncidentRequest: CommandRequest {
@@ -154,5 +161,44 @@ extension Tocsin_V1_SplitIncidentRequest: CommandRequest {
         // Their order means nothing.
         let split = Command.Kind.split(fingerprints: Array(Set(fingerprints)).sorted(), title: title)
         return CommandWish(kind: split, field: "reason", text: reason)
+    }
+}
+
+extension Tocsin_V1_MarkIncidentResponse: CommandAnswer {}
+extension Tocsin_V1_MarkIncidentRequest: CommandRequest {
+    typealias Answer = Tocsin_V1_MarkIncidentResponse
+    func wish() throws(CommandRefusal) -> CommandWish {
+        guard let light = TrafficLight(rawValue: UInt8(clamping: trafficLight.rawValue)) else {
+            throw CommandRefusal(
+                .invalidArgument,
+                "traffic_light \(trafficLight.rawValue) does not exist; 1 to 5 are clear, green, amber, amber-strict, red")
+        }
+        return CommandWish(kind: .mark(light), field: "reason", text: reason)
+    }
+}
+
+extension Tocsin_V1_RestrictIncidentResponse: CommandAnswer {}
+extension Tocsin_V1_RestrictIncidentRequest: CommandRequest {
+    typealias Answer = Tocsin_V1_RestrictIncidentResponse
+    private static var peopleMax: Int { 64 }
+
+    func wish() throws(CommandRefusal) -> CommandWish {
+        guard people.count <= Self.peopleMax else {
+            throw CommandRefusal(.invalidArgument, "people are \(people.count); at most \(Self.peopleMax) are possible")
+        }
+        for (index, person) in people.enumerated() {
+            if Command.isBlank(person) { throw CommandRefusal(.invalidArgument, "people[\(index)] is empty") }
+            guard person.utf8.count <= TextLimit.name else {
+                throw CommandRefusal(
+                    .invalidArgument,
+                    "people[\(index)] has \(person.utf8.count) bytes; at most \(TextLimit.name) are possible")
+            }
+        }
+        guard people.isEmpty || people.contains(actor) else {
+            throw CommandRefusal(
+                .invalidArgument, "people do not include \(actor), who restricts it and would not see it any more; name them too")
+        }
+        // Their order means nothing.
+        return CommandWish(kind: .restrict(people: Array(Set(people)).sorted()), field: "reason", text: reason)
     }
 }

@@ -17,13 +17,18 @@ struct IncidentList: Sendable {
     private let pageSize: Int
     private let start: PageStart?
 
-    /// Throws `invalidArgument` that names the field.
-    init(_ request: Tocsin_V1_ListIncidentsRequest) throws(CommandRefusal) {
+    /// Throws `invalidArgument` that names the field, `ArchiveError`.
+    init(_ request: Tocsin_V1_ListIncidentsRequest, for viewer: String?, _ sealer: Sealer) throws {
         func refuse(_ message: String) -> CommandRefusal { CommandRefusal(.invalidArgument, message) }
         var conditions: [String] = []
         var arguments = StatementArguments()
         func list(_ count: Int) -> String { "(" + Array(repeating: "?", count: count).joined(separator: ", ") + ")" }
 
+        if let viewer {
+            conditions.append(
+                "(need_to_know = '[]' OR EXISTS (SELECT 1 FROM json_each(need_to_know) WHERE value = ?))")
+            arguments += [try sealer.find(actor: viewer) ?? ""]
+        }
         for (index, state) in request.states.enumerated() where IncidentState(rawValue: UInt8(clamping: state.rawValue)) == nil {
             throw refuse("states[\(index)] is \(state.rawValue), which is no state; 1 to 9 are detected to dismissed")
         }
@@ -54,15 +59,17 @@ struct IncidentList: Sendable {
         }
         if request.unassigned || !request.assignee.isEmpty {
             conditions.append("assignee = ?")
-            arguments += [request.assignee]
+            // Nobody whom the archive does not know owns anything.
+            arguments += [request.unassigned ? "" : try sealer.find(actor: request.assignee)]
         }
         guard request.titleContains.utf8.count <= TextLimit.title else {
             throw refuse(
                 "title_contains has \(request.titleContains.utf8.count) bytes; at most \(TextLimit.title) are possible")
         }
         if !request.titleContains.isEmpty {
-            conditions.append("instr(lower(title), lower(?)) > 0")
-            arguments += [request.titleContains]
+            // Of what is sealed in a title only the whole can be found.
+            conditions.append("(instr(lower(plain_text(title)), lower(?)) > 0 OR instr(title, ?) > 0)")
+            arguments += [SealedText.escape(request.titleContains), try sealer.beginning(of: request.titleContains)]
         }
         if request.since > 0 {
             conditions.append("detected_at >= ?")
@@ -97,7 +104,8 @@ struct IncidentList: Sendable {
         self.arguments = arguments
     }
 
-    func page(in db: Database) throws -> Tocsin_V1_ListIncidentsResponse {
+    func page(_ sealer: Sealer) throws -> Tocsin_V1_ListIncidentsResponse {
+        let db = sealer.db
         var response = Tocsin_V1_ListIncidentsResponse()
         let filter = conditions.isEmpty ? "" : "WHERE " + conditions.joined(separator: " AND ")
         let total = try Int64.fetchOne(db, sql: "SELECT count(*) FROM incidents \(filter)", arguments: arguments)
@@ -117,7 +125,7 @@ struct IncidentList: Sendable {
                 break
             }
             let incident = try IncidentRecord(row)
-            response.incidents.append(incident.proto)
+            response.incidents.append(try sealer.open(incident.proto))
             last = incident
         }
         return response

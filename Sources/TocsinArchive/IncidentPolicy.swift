@@ -203,12 +203,12 @@ struct IncidentPolicy: Sendable, Equatable {
     func decide(
         _ report: Tocsin_V1_ResponseReport, incident: IncidentRecord, now: UInt64
     ) -> (draft: IncidentDraft, refusals: [RefusalRecord]) {
-        let actor = report.actor.isEmpty ? "responder" : TextLimit.clip(report.actor, to: TextLimit.name)
-        let verb = report.verb.isEmpty ? "reported" : TextLimit.clip(report.verb, to: TextLimit.name)
+        let actor = report.actor.isEmpty ? "responder" : report.actor
+        let verb = report.verb.isEmpty ? "reported" : report.verb
         let time = report.time == 0 ? now : min(max(report.time, incident.detectedAt), now)
         var draft = IncidentDraft(incident)
         var refusals: [RefusalRecord] = []
-        draft.record(verb, by: actor, TextLimit.clip(report.text, to: TextLimit.report), at: time)
+        draft.record(verb, by: actor, report.text, at: time)
         guard report.mitigated else { return (draft, refusals) }
         let fix = Self.fix(by: actor)
         let context = TransitionContext(actor: actor, now: time, priority: incident.priority)

@@ -12,6 +12,8 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
     let store: ArchiveStore
     /// For what is not in the store: reports go to the hub, changes come from it.
     let hub: any IncidentHub
+    /// Callers who may see every incident.
+    var seesEverything: Set<String> = []
     /// Milliseconds since 1970.
     let now: @Sendable () -> UInt64
     /// Called after a command was done.
@@ -20,13 +22,13 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
     func listIncidents(
         request: Tocsin_V1_ListIncidentsRequest, context: ServerContext
     ) async throws -> Tocsin_V1_ListIncidentsResponse {
-        try await answering { try await store.list(request) }
+        try await answering { try await store.list(request, for: viewer) }
     }
 
     func getIncident(
         request: Tocsin_V1_GetIncidentRequest, context: ServerContext
     ) async throws -> Tocsin_V1_GetIncidentResponse {
-        try await answering { try await store.get(request.number) }
+        try await answering { try await store.get(request.number, for: viewer) }
     }
 
     func getAccounting(
@@ -38,7 +40,7 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
     func traceEvent(
         request: Tocsin_V1_TraceEventRequest, context: ServerContext
     ) async throws -> Tocsin_V1_TraceEventResponse {
-        try await answering { try await store.trace(request) }
+        try await answering { try await store.trace(request, for: viewer) }
     }
 
     func reportEvent(
@@ -63,10 +65,13 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
         request: Tocsin_V1_WatchIncidentsRequest, response: RPCWriter<Tocsin_V1_WatchIncidentsResponse>,
         context: ServerContext
     ) async throws {
+        let viewer = viewer
         try await answering {
             try await hub.changes(since: request.since) { item in
                 if case .change(let change)? = item.what {
-                    guard request.number == 0 || change.incident.number == request.number,
+                    let people = change.incident.needToKnow
+                    guard viewer.map({ people.isEmpty || people.contains($0) }) ?? true,
+                        request.number == 0 || change.incident.number == request.number,
                         request.service.isEmpty || change.incident.services.contains(request.service)
                     else { return }
                 }
@@ -131,15 +136,19 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
 
     func markIncident(
         request: Tocsin_V1_MarkIncidentRequest, context: ServerContext
-    ) async throws -> Tocsin_V1_MarkIncidentResponse { throw RPCError(code: .unimplemented, message: "not yet") }
+    ) async throws -> Tocsin_V1_MarkIncidentResponse { try await command(request) }
 
     func restrictIncident(
         request: Tocsin_V1_RestrictIncidentRequest, context: ServerContext
-    ) async throws -> Tocsin_V1_RestrictIncidentResponse { throw RPCError(code: .unimplemented, message: "not yet") }
+    ) async throws -> Tocsin_V1_RestrictIncidentResponse { try await command(request) }
+
+    /// Whose view of the incidents is asked for; nil: everything.
+    private var viewer: String? { Caller.current.name.flatMap { seesEverything.contains($0) ? nil : $0 } }
 
     private func command<Request: CommandRequest>(_ request: Request) async throws -> Request.Answer {
         try await answering {
-            let response = try await store.command(request, now: now())
+            let request = try Caller.current.named(request)
+            let response = try await store.command(request, for: viewer, caller: Caller.current.name ?? "", now: now())
             changed()
             return response
         }

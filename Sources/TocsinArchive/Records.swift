@@ -1,7 +1,8 @@
 import TocsinDomain
 import TocsinProto
 
-/// An incident as the archive keeps it. Times are milliseconds since 1970, 0 where not reached.
+/// An incident as the archive keeps it: with people's names sealed (`Sealer`). Times are milliseconds since 1970, 0 where not
+/// reached.
 struct IncidentRecord: Sendable, Equatable {
     var number: UInt64
     var state: IncidentState
@@ -41,6 +42,10 @@ struct IncidentRecord: Sendable, Equatable {
     var mergedInto: UInt64 = 0
     /// The incident it was split off from; 0: none.
     var splitFrom: UInt64 = 0
+    /// How far what is known of it may be passed on; nil: not said.
+    var trafficLight: TrafficLight?
+    /// Those who may see it; empty: whoever may see incidents.
+    var needToKnow: [String] = []
     /// Of the alert that opened it.
     var labels: [String: String] = [:]
 
@@ -70,6 +75,8 @@ struct IncidentRecord: Sendable, Equatable {
         incident.version = version
         incident.mergedInto = mergedInto
         incident.splitFrom = splitFrom
+        incident.trafficLight = trafficLight.flatMap { Tocsin_V1_TrafficLight(rawValue: Int($0.rawValue)) } ?? .unspecified
+        incident.needToKnow = needToKnow
         return incident
     }
 }

@@ -30,6 +30,9 @@ enum Schema {
         }
         migrator.registerMigration("2: merge, split, severity") { try $0.execute(sql: mergeAndSplit) }
         migrator.registerMigration("3: audit trail") { try $0.execute(sql: auditTrail) }
+        migrator.registerMigration("4: sealed personal data, traffic light, need to know") {
+            try $0.execute(sql: personalData)
+        }
         return migrator
     }
 
@@ -70,6 +73,25 @@ enum Schema {
             time INTEGER NOT NULL,
             signature BLOB NOT NULL
         ) STRICT;
+        """
+
+    // From here on names of people are sealed in every text: SealedText. `need_to_know` is JSON.
+    private static let personalData = """
+        ALTER TABLE incidents ADD COLUMN traffic_light INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE incidents ADD COLUMN need_to_know TEXT NOT NULL DEFAULT '[]';
+
+        -- The keys of people, wrapped with the master key; empty from when the person was erased on. What comes later about the
+        -- same person has the next generation.
+        CREATE TABLE subjects (
+            id BLOB NOT NULL,
+            generation INTEGER NOT NULL,
+            wrapped_key BLOB NOT NULL,
+            erased_at INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (id, generation)
+        ) STRICT, WITHOUT ROWID;
+
+        -- One row: tells the right master key from another.
+        CREATE TABLE master_key (value BLOB NOT NULL) STRICT;
         """
 
     // Impact and priority are the numbers of incident.proto; 0, of what is from before, follows from the severity. `judged_severity`:

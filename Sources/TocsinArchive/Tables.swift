@@ -29,7 +29,7 @@ extension IncidentRecord {
     static let columns = """
         number, state, title, services, severity, priority, assignee, detected_at, triaged_at, acknowledged_at, mitigated_at, \
         resolved_at, closed_at, alerts_firing, alerts_total, events, cause, runbook, reopened, drill, updated_at, version, \
-        entries, mitigated_by, recurs, labels, impact, judged_severity, merged_into, split_from
+        entries, mitigated_by, recurs, labels, impact, judged_severity, merged_into, split_from, traffic_light, need_to_know
         """
 
     /// A row of `columns`.
@@ -71,6 +71,8 @@ extension IncidentRecord {
         judgedSeverity = Severity(rawValue: UInt8(clamping: judgedNumber))
         mergedInto = unsigned(row[28])
         splitFrom = unsigned(row[29])
+        trafficLight = TrafficLight(rawValue: UInt8(clamping: row[30] as Int64))
+        needToKnow = try JSONText.decode(row[31])
     }
 
     static func find(_ number: UInt64, in db: Database) throws -> IncidentRecord? {
@@ -88,6 +90,7 @@ extension IncidentRecord {
             stored(events), cause, runbook, Int64(reopened), drill, stored(updatedAt), stored(version),
             stored(entries), mitigatedBy, stored(recurs), try JSONText.encode(labels),
             Int64(impact?.rawValue ?? 0), Int64(judgedSeverity?.rawValue ?? 0), stored(mergedInto), stored(splitFrom),
+            Int64(trafficLight?.rawValue ?? 0), try JSONText.encode(needToKnow),
         ])
     }
 

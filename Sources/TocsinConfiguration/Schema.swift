@@ -26,7 +26,9 @@ enum Schema {
         if !isEndpointSet { endpoint = identity?.hub ?? hub.endpoints.first.map(reachable) ?? endpoint }
         let detectors = readDetectors(root, data: data)
         let (triage, triageWorkers) = root.section("triage", readTriage)
-        let archiver = root.section("archiver") { readArchiver($0, data: data, matrix: triage.matrix) }
+        let archiver = root.section("archiver") {
+            readArchiver($0, data: data, matrix: triage.matrix, hubRetention: hub.retainAge)
+        }
         let gateway = root.section("gateway", readGateway)
         root.finish()
         return Configuration(
@@ -81,7 +83,7 @@ enum Schema {
     }
 
     private static func readArchiver(
-        _ section: Section, data: String, matrix: PriorityMatrix
+        _ section: Section, data: String, matrix: PriorityMatrix, hubRetention: Duration
     ) -> ArchiveConfiguration {
         let database = section.path(
             "database", default: "\(data)/archive/archive.db", "The SQLite file of incidents.")
@@ -101,9 +103,31 @@ enum Schema {
                 "An alert that is at least this bad opens an incident; others are recorded and need nobody."),
             matrix: matrix,
             retention: section.section("retention", readRetention),
+            masterKey: section.section("master_key") { readMasterKey($0, database: database) },
+            personalLabels: section.list(
+                "personal_labels", .word, default: ArchiveConfiguration.standardPersonalLabels,
+                "Labels and details that say who somebody is: their values are sealed in the archive and can be erased."),
+            seesEverything: section.list(
+                "sees_everything", .word, default: ArchiveConfiguration.standardSeesEverything,
+                "Names of keys that see incidents whoever else may: programs that work on all of them."),
+            hubRetention: hubRetention,
             credit: section.read(
                 "credit", .integer(1...65_536), default: 2048, "Messages it holds at the same time."),
             batchMax: section.read(
                 "batch", .integer(1...10_000), default: 1024, "Messages in one transaction, at most."))
+    }
+
+    private static func readMasterKey(_ section: Section, database: String) -> MasterKeySource {
+        let isFile = section.has("file")
+        let file = section.path(
+            "file", default: "\(database).master-key",
+            "The key that people's data in the archive is sealed with: 32 bytes, mode 0600. Made with the archive.")
+        let command = section.list(
+            "command", .text, absent: "not used",
+            "Instead of a file: writes the key to standard output, in Base64 or hexadecimal digits, within 30 s.")
+        guard let command else { return .file(file) }
+        if isFile { section.report("give one of file and command") }
+        if command.isEmpty { section.report("\"command\" is empty; give a program") }
+        return .command(command)
     }
 }

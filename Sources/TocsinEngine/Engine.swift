@@ -117,7 +117,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
             retryJobsAt = now.steady + 1000
             release(now)
             journal.retryJobs()
-        } else if now.steady >= releasedAt + (journal.isAtLimit ? 1000 : 60_000) {
+        } else if now.steady >= releasedAt + releaseEvery {
+            if journal.isAged(now: now.wall), journal.canRoll, !journal.isAtLimit { roll(for: 0, now) }
             release(now)
         }
         return more
@@ -211,22 +212,7 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
                     "the journal has its limit of \(journal.options.maxBytes) bytes; nothing was stored, send it again later"))
         }
         if fits { return .ready }
-        if journal.canRoll {
-            // What does not fit any more goes after the checkpoint, which does not count it.
-            _ = flushControl(now)
-            let checkpoint = core.checkpoint()
-            // In a segment that has nothing but its head it would not fit either.
-            let most = journal.options.segmentBytes - reserve - checkpoint.count - 4 * BatchHeader.size
-            guard bytes <= most else {
-                return .never(
-                    WireError(.tooLarge, "a batch of \(bytes) bytes; with its pools this hub takes \(most); send smaller ones"))
-            }
-            journal.roll()
-            append(.checkpoint, checkpoint, now)
-            let isAll = flushControl(now)
-            release(now)
-            return isAll && journal.room >= bytes + reserve ? .ready : .soon
-        }
+        if journal.canRoll { return roll(for: bytes, now) }
         if let failure = journal.prepareFailure {
             return .never(
                 WireError(
@@ -234,6 +220,28 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
         }
         return .soon
     }
+
+    /// Begins the next segment, which is ready, if a batch of this size fits into it.
+    @discardableResult private mutating func roll(for bytes: Int, _ now: Moment) -> Room {
+        // What does not fit any more goes after the checkpoint, which does not count it.
+        _ = flushControl(now)
+        let checkpoint = core.checkpoint()
+        // In a segment that has nothing but its head it would not fit either.
+        let most = journal.options.segmentBytes - reserve - checkpoint.count - 4 * BatchHeader.size
+        guard bytes <= most else {
+            return .never(
+                WireError(.tooLarge, "a batch of \(bytes) bytes; with its pools this hub takes \(most); send smaller ones"))
+        }
+        journal.roll()
+        append(.checkpoint, checkpoint, now)
+        let isAll = flushControl(now)
+        release(now)
+        return isAll && journal.room >= bytes + reserve ? .ready : .soon
+    }
+
+    /// How often something is let go of though nothing was published, milliseconds: twice this, beside `rollAge`, is what a
+    /// message may outlive `retainAge` by.
+    private var releaseEvery: UInt64 { journal.isAtLimit ? 1000 : min(30_000, journal.options.rollAge) }
 
     /// Lets go of what is neither needed nor retained, now or as soon as everything appended is on disk. Settlements that cannot
     /// be written only wait where there is room to wait for: else they would wait for the room that they make.

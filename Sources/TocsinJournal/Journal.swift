@@ -7,8 +7,11 @@ public struct JournalOptions: Sendable {
     public var segmentBytes = 64 << 20
     /// Segments in which everything is settled, and no id is in the dedup window, are kept for taps up to this much.
     public var retainBytes = 256 << 20
-    /// And not for longer than this, milliseconds.
+    /// And not for much longer than this, milliseconds: the current segment is closed when its first message is `rollAge` old,
+    /// so that it can go when its last is `retainAge` old, however little is published.
     public var retainAge: UInt64 = 7 * 86_400_000
+    /// An eighth of `retainAge`, at least a second: what a message is kept longer at most, because whole segments go.
+    public var rollAge: UInt64 { max(retainAge / 8, 1000) }
     /// Messages come in as long as all segments together take no more than this, with one that is kept free for what becomes of
     /// them: settlements, and messages stored again. Those may go beyond it. 0: as much as the disk has.
     public var maxBytes = 0
@@ -55,6 +58,8 @@ public struct Journal<D: Disk> {
         var bytes: Int
         /// Where the next batch goes.
         var end: Int
+        /// When the first and the latest of its messages were stored in it, milliseconds since 1970; nil: it has none.
+        var times: ClosedRange<UInt64>?
     }
     /// Where messages from `firstSequence` on begin; they reach to the next entry of the same segment, or its end.
     struct IndexEntry {
@@ -214,6 +219,11 @@ public struct Journal<D: Disk> {
             // What comes after it needs an entry: within one, sequences follow each other.
             indexedBytes = options.blockBytes
         }
+        if header.kind == .messages || header.kind == .carried {
+            let last = segments.count - 1
+            let first = segments[last].times?.lowerBound ?? header.time
+            segments[last].times = first...max(first, segments[last].times?.upperBound ?? 0, header.time)
+        }
         guard header.kind == .messages else { return }
         latestTime = max(latestTime, header.time)
         let begins = index.last.map { $0.segment != header.segment } ?? true
@@ -318,10 +328,16 @@ public struct Journal<D: Disk> {
         if let run = lastRun, run.firstSequence < oldest { lastRun = nil }
     }
 
-    /// Whether everything up to the end of a segment is older than what is retained.
+    /// Whether every message of a segment is older than what is retained.
     public func isOutdated(_ segment: UInt32, now: UInt64) -> Bool {
-        guard let next = index.first(where: { $0.segment > segment }) else { return false }
-        return next.time + options.retainAge < now
+        guard let times = segments.first(where: { $0.number == segment })?.times else { return true }
+        return times.upperBound + options.retainAge < now
+    }
+
+    /// Whether the current segment is to be closed though there is room in it: it would keep its first message too long.
+    public func isAged(now: UInt64) -> Bool {
+        guard let first = segments.last?.times?.lowerBound else { return false }
+        return first + options.rollAge < now
     }
 
     // MARK: Reading

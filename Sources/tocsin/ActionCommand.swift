@@ -116,3 +116,7 @@ extension Tocsin_V1_MergeIncidentRequest: ActionRequest {}
 extension Tocsin_V1_MergeIncidentResponse: ActionAnswer {}
 extension Tocsin_V1_SplitIncidentRequest: ActionRequest {}
 extension Tocsin_V1_SplitIncidentResponse: ActionAnswer {}
+extension Tocsin_V1_MarkIncidentRequest: ActionRequest {}
+extension Tocsin_V1_MarkIncidentResponse: ActionAnswer {}
+extension Tocsin_V1_RestrictIncidentRequest: ActionRequest {}
+extension Tocsin_V1_RestrictIncidentResponse: ActionAnswer {}

@@ -294,3 +294,72 @@ struct SplitCommand: ActionCommand {
         try await incidents.splitIncident(request, options: options)
     }
 }
+
+struct MarkCommand: ActionCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mark", abstract: "Say how far an incident may be passed on: the Traffic Light Protocol.",
+        discussion: """
+            red: to those who were told and nobody else; amber-strict: within the organisation, as it needs it; amber: to its \
+            clients too; green: within the community; clear: to everybody. It is shown, and left to people to heed: who may \
+            see an incident at all, `tocsin restrict` says.
+            """)
+    @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
+    @Argument(help: "red, amber-strict, amber, green or clear.") var light: TrafficLightArgument
+    @Option(help: "Why.") var reason: String?
+    @OptionGroup var actor: ActorOptions
+    @OptionGroup var options: ClientOptionGroup
+
+    func fill(_ request: inout Tocsin_V1_MarkIncidentRequest) {
+        request.trafficLight = Tocsin_V1_TrafficLight(rawValue: Int(light.value.rawValue)) ?? .unspecified
+        request.reason = reason ?? ""
+    }
+
+    static func deed(_ answer: Tocsin_V1_MarkIncidentResponse) -> String {
+        "marked \(answer.entry.after.printable) by \(answer.entry.actor.printable)"
+    }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_MarkIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_MarkIncidentResponse {
+        try await incidents.markIncident(request, options: options)
+    }
+}
+
+struct RestrictCommand: ActionCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restrict", abstract: "Say who may see an incident; for everybody else it does not exist.",
+        discussion: """
+            People are the names of their keys, and you have to be one of them. What was told of the incident before stays \
+            told. On a hub without keys, and over the hub's own socket, nobody is told from others: there everybody sees \
+            everything.
+            """)
+    @Argument(help: "42, #42 or INC-42.") var number: IncidentNumber
+    @Argument(help: "Who may see it, by the names of their keys.") var people: [String] = []
+    @Flag(help: "Whoever may see incidents may see it again.") var lift = false
+    @Option(help: "Why.") var reason: String?
+    @OptionGroup var actor: ActorOptions
+    @OptionGroup var options: ClientOptionGroup
+
+    func validate() throws {
+        guard people.isEmpty == lift else {
+            throw ValidationError("Give the people who may see it, or --lift for everybody.")
+        }
+    }
+
+    func fill(_ request: inout Tocsin_V1_RestrictIncidentRequest) {
+        request.people = people
+        request.reason = reason ?? ""
+    }
+
+    static func deed(_ answer: Tocsin_V1_RestrictIncidentResponse) -> String {
+        let who = answer.incident.needToKnow
+        let what = who.isEmpty ? "open to whoever may see incidents" : "seen by \(who.joined(separator: ", ").printable) only"
+        return "\(what), says \(answer.entry.actor.printable)"
+    }
+
+    static func call(
+        _ incidents: IncidentClient, _ request: Tocsin_V1_RestrictIncidentRequest, _ options: CallOptions
+    ) async throws -> Tocsin_V1_RestrictIncidentResponse {
+        try await incidents.restrictIncident(request, options: options)
+    }
+}

@@ -89,7 +89,7 @@ struct ListCommand: AsyncParsableCommand {
                 Table.Cell(incident.priority.name), Table.Cell(incident.state.name, incident.state.style),
                 Table.Cell(TimeText.age(since: incident.detectedAt)),
                 Table.Cell(incident.services.joined(separator: ",")), Table.Cell(incident.assignee),
-                Table.Cell("\(incident.events)"), Table.Cell((incident.drill ? "[drill] " : "") + incident.title))
+                Table.Cell("\(incident.events)"), Table.Cell(incident.marks + incident.title))
         }
         return table
     }
@@ -144,6 +144,8 @@ struct ShowCommand: AsyncParsableCommand {
         if incident.mergedInto > 0 { facts.append(("merged into", shown(incident.mergedInto))) }
         if incident.splitFrom > 0 { facts.append(("split from", shown(incident.splitFrom))) }
         if incident.drill { facts.append(("drill", "yes")) }
+        if let light = incident.trafficLight.domain { facts.append(("may be told", light.label)) }
+        if !incident.needToKnow.isEmpty { facts.append(("seen by", incident.needToKnow.joined(separator: ", "))) }
         for (name, value) in facts {
             // The severity carries colour; everything else comes from outside.
             let text = name == "severity" ? value : value.printable
@@ -175,6 +177,14 @@ struct ShowCommand: AsyncParsableCommand {
         var timeline = Table(columns: [.left("TIME"), .left("WHO"), .left("WHAT")])
         for entry in response.timeline { timeline.add(TimeText.local(entry.time), entry.actor, entry.sentence) }
         Terminal.print(timeline)
+    }
+}
+
+extension Tocsin_V1_Incident {
+    /// What has to be known before a word of it is passed on, in front of the title.
+    fileprivate var marks: String {
+        let marks = [drill ? "drill" : "", trafficLight.domain?.label ?? "", needToKnow.isEmpty ? "" : "need to know"]
+        return marks.filter { !$0.isEmpty }.map { "[\($0)] " }.joined()
     }
 }
 

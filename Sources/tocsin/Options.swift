@@ -76,6 +76,16 @@ struct SeverityArgument: ExpressibleByArgument, Sendable {
     static var allValueStrings: [String] { Severity.allCases.reversed().map(\.name) }
 }
 
+/// A mark of the Traffic Light Protocol, by its name.
+struct TrafficLightArgument: ExpressibleByArgument, Sendable {
+    let value: TrafficLight
+    init?(argument: String) {
+        guard let light = TrafficLight(name: argument) else { return nil }
+        value = light
+    }
+    static var allValueStrings: [String] { TrafficLight.allCases.reversed().map(\.name) }
+}
+
 /// A state of an incident, by its name.
 struct StateArgument: ExpressibleByArgument, Sendable {
     let value: IncidentState

@@ -24,13 +24,13 @@ struct Tocsin: AsyncParsableCommand {
                     ReportCommand.self, ListCommand.self, ShowCommand.self, AcknowledgeCommand.self, AssignCommand.self,
                     NoteCommand.self, SeverityCommand.self, InvestigateCommand.self, MitigateCommand.self, ResolveCommand.self,
                     CloseCommand.self, DismissCommand.self, ReleaseCommand.self, ReopenCommand.self, MergeCommand.self,
-                    SplitCommand.self, WatchCommand.self,
+                    SplitCommand.self, MarkCommand.self, RestrictCommand.self, WatchCommand.self,
                 ]),
             CommandGroup(
                 name: "The system:",
                 subcommands: [
                     InitCommand.self, KeysCommand.self, StatusCommand.self, DeadLettersCommand.self, JournalCommand.self,
-                    ArchiveCommand.self, ConfigCommand.self, ExitCodesCommand.self,
+                    ArchiveCommand.self, PrivacyCommand.self, ConfigCommand.self, ExitCodesCommand.self,
                 ]),
             CommandGroup(
                 name: "Processes:",

@@ -30,6 +30,10 @@ extension Tocsin_V1_IncidentState {
     }
 }
 
+extension Tocsin_V1_TrafficLight {
+    var domain: TrafficLight? { TrafficLight(rawValue: UInt8(clamping: rawValue)) }
+}
+
 extension Tocsin_V1_Priority {
     var name: String { Priority(rawValue: UInt8(clamping: rawValue))?.name ?? "" }
 }
@@ -48,6 +52,7 @@ extension Tocsin_V1_Incident {
             "runbook": .text(runbook), "reopened": .unsigned(UInt64(reopened)), "drill": .bool(drill),
             "merged_into": mergedInto == 0 ? .null : .unsigned(mergedInto),
             "split_from": splitFrom == 0 ? .null : .unsigned(splitFrom), "version": .unsigned(version),
+            "traffic_light": .text(trafficLight.domain?.name ?? ""), "need_to_know": .strings(needToKnow),
         ]
     }
 }

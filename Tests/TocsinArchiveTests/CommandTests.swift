@@ -115,7 +115,7 @@ struct CommandTests {
             #expect(refusal.code == .failedPrecondition && refusal.message == message)
         }
         #expect(try await archive.incident(1) == before)
-        #expect(try await archive.count("refused", where: "actor = 'alice' AND incident = 1") == 4)
+        #expect(try await archive.count("refused", where: "actor <> 'alice' AND incident = 1") == 4)
         #expect(try await archive.changes().count == 1)
     }
 

@@ -37,7 +37,9 @@ final class TestArchive {
 
     static func open(_ path: String, _ policy: IncidentPolicy = .standard) throws -> ArchiveStore {
         let lock = try #require(try ArchiveLock.take(databasePath: path, holder: "test"))
-        return try ArchiveStore(path: path, policy: policy, lock: lock)
+        let master = try MasterKey.file(path + ".master-key", database: path)
+        let vault = Vault(master, personalLabels: ArchiveConfiguration.standardPersonalLabels)
+        return try ArchiveStore(path: path, policy: policy, vault: vault, lock: lock)
     }
 
     /// As after the death of one archiver and the start of another.

@@ -130,13 +130,34 @@ import TocsinWire
             try journal.write()
         }
         journal.release(below: .max, now: 31_000)
-        #expect(
-            journal.firstSequence == 2, "of the second segment, all is older than what begins the third; the time is up only then"
-        )
+        #expect(journal.firstSequence == 3, "all that the first two have is older")
         journal.release(below: 3, now: 90_000)
         #expect(journal.firstSequence == 3, "what is needed stays however old it is")
         journal.release(below: .max, now: 90_000)
         #expect(journal.firstSequence == 4, "and so does the current segment")
+    }
+
+    @Test("the current segment is to be closed when its first message is an eighth of the age old, after a restart too")
+    func aged() throws {
+        var options = JournalOptions.small
+        options.retainBytes = .max
+        options.retainAge = 16_000
+        let disk = MemoryDisk()
+        var journal = try Opened(disk, options).journal
+        #expect(!journal.isAged(now: .max), "nothing is in it")
+        journal.publish(["one"], time: 10_000)
+        journal.publish(["two"], time: 11_500)
+        try journal.write()
+        #expect(!journal.isAged(now: 12_000) && journal.isAged(now: 12_001))
+        journal = try Opened(disk, options).journal
+        #expect(!journal.isAged(now: 12_000) && journal.isAged(now: 12_001))
+        journal.begin()
+        try journal.write()
+        #expect(!journal.isAged(now: .max))
+        journal.release(below: .max, now: 27_500)
+        #expect(journal.firstSequence == 1, "its last message is not older than the age")
+        journal.release(below: .max, now: 27_501)
+        #expect(journal.firstSequence == 3, "though nothing came after it")
     }
 
     @Test("a journal with a limit keeps a segment free, lets go of what is retained first, and goes on")
