@@ -5,10 +5,13 @@ public struct Principal: Sendable, Equatable {
     /// Of its key; for people, logs, and the services it calls.
     public var name: String
     public var permissions: Permissions
+    /// It proved a key. Else it is the hub's own user, or anybody at all.
+    public var hasKey: Bool
 
-    public init(number: UInt32, name: String, permissions: Permissions) {
+    public init(number: UInt32, name: String, permissions: Permissions, hasKey: Bool = true) {
         self.number = number
         self.name = name
         self.permissions = permissions
+        self.hasKey = hasKey
     }
 }

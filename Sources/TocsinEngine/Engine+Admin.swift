@@ -199,7 +199,7 @@ extension Engine {
             entry.pools = peer.pools
             entry.services = peer.services
             entry.inFlight = UInt32(clamping: peer.inFlight)
-            entry.key = access.peers[peer.peer].flatMap { access.principals?[$0]?.name } ?? ""
+            entry.key = access.peers[peer.peer].flatMap { access.principals?[$0] }.flatMap { $0.hasKey ? $0.name : nil } ?? ""
             status.peers.append(entry)
         }
         return status

@@ -252,10 +252,10 @@ final class Admission: Sendable {
         let before = state.principals
         let old = state.numbers
         state.numbers = [:]
-        state.principals = [local: Principal(number: local, name: "local", permissions: .everything)]
+        state.principals = [local: Principal(number: local, name: "local", permissions: .everything, hasKey: false)]
         state.nextExpiry = nil
         if allowsPlainTCP {
-            state.principals[anonymous] = Principal(number: anonymous, name: "anonymous", permissions: .everything)
+            state.principals[anonymous] = Principal(number: anonymous, name: "anonymous", permissions: .everything, hasKey: false)
         }
         for key in keys {
             var valid = [(key.publicKey, key.expires)]

@@ -6,6 +6,7 @@ struct HubExposition {
 
     init(_ status: Tocsin_V1_GetStatusResponse) {
         stream(status)
+        security(status.security)
         syncs(status.syncs)
         pools(status.pools)
     }
@@ -29,6 +30,20 @@ struct HubExposition {
         family("tocsin_refused_total", "counter", "Requests refused, since start.")
         for (reason, count) in status.refused.sorted(by: { $0.key < $1.key }) {
             sample("tocsin_refused_total", [("reason", reason)], "\(count)")
+        }
+    }
+
+    private mutating func security(_ security: Tocsin_V1_SecurityStatus) {
+        metric("tocsin_keys", "gauge", "Keys that are let in.", "\(security.keys)")
+        metric("tocsin_admitted_total", "counter", "Connections let in, since start.", "\(security.admitted)")
+        metric("tocsin_cut_total", "counter", "Peers cut off for their key, since start.", "\(security.cut)")
+        family("tocsin_rejected_total", "counter", "Connections turned away, since start.")
+        for (reason, count) in security.rejected.sorted(by: { $0.key < $1.key }) {
+            sample("tocsin_rejected_total", [("reason", reason)], "\(count)")
+        }
+        family("tocsin_denied_total", "counter", "Requests that a key may not make, since start.")
+        for (key, count) in security.denied.sorted(by: { $0.key < $1.key }) {
+            sample("tocsin_denied_total", [("key", key)], "\(count)")
         }
     }
 
@@ -86,7 +101,7 @@ struct HubExposition {
         text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
     }
 
-    /// Names of pools and reasons hold nothing that had to be escaped in a label.
+    /// Names of pools, keys and reasons hold nothing that had to be escaped in a label.
     private mutating func sample(_ name: String, _ labels: [(String, String)], _ value: String) {
         let pairs = labels.map { "\($0.0)=\"\($0.1)\"" }.joined(separator: ",")
         text += pairs.isEmpty ? "\(name) \(value)\n" : "\(name){\(pairs)} \(value)\n"

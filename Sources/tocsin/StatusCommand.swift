@@ -51,7 +51,7 @@ extension Tocsin_V1_GetStatusResponse {
             ("first_sequence", .unsigned(firstSequence)), ("last_sequence", .unsigned(lastSequence)),
             ("journal_bytes", .unsigned(journalBytes)), ("accepted", .unsigned(accepted)),
             ("duplicates", .unsigned(duplicates)), ("calls_in_flight", .unsigned(UInt64(callsInFlight))),
-            ("refused", .object(refused.sorted { $0.key < $1.key }.map { ($0.key, .unsigned($0.value)) })),
+            ("refused", .counts(refused)), ("security", security.json),
             ("taps", .unsigned(UInt64(taps))), ("dropped_answers", .unsigned(droppedAnswers)),
             (
                 "syncs",
@@ -83,6 +83,7 @@ extension Tocsin_V1_GetStatusResponse {
             let reasons = refused.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
             lines.append("refused: \(reasons.joined(separator: ", ").printable)")
         }
+        if let doors = security.summary { lines.append(doors) }
         return lines.joined(separator: "\n")
     }
 
@@ -104,15 +105,47 @@ extension Tocsin_V1_GetStatusResponse {
     }
 
     var peerTable: Table {
-        var table = Table(columns: [
-            .left("PEER"), .left("ROLE"), .right("SINCE"), .right("HOLDS"), .left("POOLS"), .flexible("SERVES"),
-        ])
+        let hasKeys = peers.contains { !$0.key.isEmpty }
+        var table = Table(
+            columns: [.left("PEER"), .left("ROLE")] + (hasKeys ? [.left("KEY")] : [])
+                + [.right("SINCE"), .right("HOLDS"), .left("POOLS"), .flexible("SERVES")])
         for peer in peers.sorted(by: { ($0.role, $0.name) < ($1.role, $1.name) }) {
             table.add(
-                peer.name, peer.role, TimeText.span(milliseconds: peer.connectedMs), "\(peer.inFlight)",
-                peer.pools.joined(separator: " "), peer.services.joined(separator: " "))
+                [peer.name, peer.role] + (hasKeys ? [peer.key] : [])
+                    + [
+                        TimeText.span(milliseconds: peer.connectedMs), "\(peer.inFlight)", peer.pools.joined(separator: " "),
+                        peer.services.joined(separator: " "),
+                    ])
         }
         return table
+    }
+}
+
+extension JSON {
+    static func counts(_ counts: [String: UInt64]) -> JSON {
+        .object(counts.sorted { $0.key < $1.key }.map { ($0.key, .unsigned($0.value)) })
+    }
+}
+
+extension Tocsin_V1_SecurityStatus {
+    var json: JSON {
+        [
+            "keys": .unsigned(UInt64(keys)), "admitted": .unsigned(admitted), "rejected": .counts(rejected),
+            "cut": .unsigned(cut),
+            "denied": .counts(denied),
+        ]
+    }
+
+    /// One line; nil where there are no keys and nobody was refused.
+    var summary: String? {
+        guard keys > 0 || !rejected.isEmpty || !denied.isEmpty else { return nil }
+        func list(_ counts: [String: UInt64]) -> String {
+            counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ").printable
+        }
+        var line = "\(keys) keys, \(admitted) connections let in, \(cut) cut off"
+        if !rejected.isEmpty { line += "; turned away: \(list(rejected))" }
+        if !denied.isEmpty { line += "; may not: \(list(denied))" }
+        return line
     }
 }
 
@@ -151,7 +184,7 @@ extension Tocsin_V1_PeerStatus {
         [
             "name": .string(name), "role": .string(role), "software": .string(software),
             "connected_ms": .unsigned(connectedMs), "silent_ms": .unsigned(silentMs), "pools": .strings(pools),
-            "services": .strings(services), "in_flight": .unsigned(UInt64(inFlight)),
+            "key": .text(key), "services": .strings(services), "in_flight": .unsigned(UInt64(inFlight)),
         ]
     }
 }

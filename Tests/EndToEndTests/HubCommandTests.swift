@@ -66,7 +66,8 @@ import TocsinProto
                 Set(status.keys) == [
                     "software", "epoch", "uptime_ms", "first_sequence", "last_sequence", "journal_bytes", "accepted",
                     "duplicates",
-                    "calls_in_flight", "refused", "taps", "dropped_answers", "syncs", "pools", "peers", "peers_omitted",
+                    "calls_in_flight", "refused", "security", "taps", "dropped_answers", "syncs", "pools", "peers",
+                    "peers_omitted",
                 ])
             for (key, value) in [
                 "epoch": 1, "first_sequence": 1, "last_sequence": 12, "accepted": 12, "duplicates": 1, "calls_in_flight": 1,
