@@ -60,6 +60,15 @@ public struct ArchiveConfiguration: Sendable {
         self.batchMax = batchMax
     }
 
+    /// The file of the master key; nil: a command gives it.
+    public var masterKeyFile: String? {
+        switch masterKey {
+        case nil: MasterKeySource.beside(databasePath)
+        case .file(let path): path
+        case .command: nil
+        }
+    }
+
     public static let standardPersonalLabels = [
         "user", "username", "user_name", "user_id", "login", "email", "mail", "phone", "customer", "client_ip",
     ]

@@ -22,7 +22,7 @@ public enum ArchiveWorker {
             let lock = try await takeLock(configuration, blocking, logger)
             let path = configuration.databasePath
             let master = try await MasterKey.load(
-                configuration.masterKey ?? .file("\(path).master-key"), database: path, pool: blocking)
+                configuration.masterKey ?? .file(MasterKeySource.beside(path)), database: path, pool: blocking)
             let vault = Vault(master, personalLabels: configuration.personalLabels)
             let store = try await blocking.run { _ in
                 try ArchiveStore(

@@ -21,21 +21,43 @@ public enum AuditLog {
         }
     }
 
-    /// Reads records of the archive at `path`, in order; nothing is verified. Blocking.
+    /// Reads records of the archive at `path`, in order; nothing is verified. Names are opened with the master key in the file
+    /// `masterKey`; without it they are read as `[sealed]`. Blocking.
     ///
     /// - Throws: `ArchiveError`.
-    public static func read(_ path: String, _ choice: Choice) throws(ArchiveError) -> [AuditRecord] {
+    public static func read(
+        _ path: String, _ choice: Choice, masterKey: String? = nil
+    ) throws(ArchiveError) -> [AuditRecord] {
         do {
             var configuration = Configuration()
             configuration.readonly = true
             configuration.busyMode = .timeout(5)
             let queue = try DatabaseQueue(path: path, configuration: configuration)
-            return try queue.read { try read($0, choice) }
+            let vault = try masterKey.map { Vault(try MasterKey.file($0, database: path), personalLabels: []) }
+            return try queue.read { db in
+                let sealer = vault.map { Sealer($0, db) }
+                return try read(db, choice).map { try opened($0, sealer) }
+            }
+        } catch let error as ArchiveError {
+            throw error
         } catch let error as DatabaseError {
             throw ArchiveError(error, path: path)
         } catch {
             throw ArchiveError(.other, "the archive \(path) cannot be read: \(error)")
         }
+    }
+
+    private static func opened(_ record: AuditRecord, _ sealer: Sealer?) throws -> AuditRecord {
+        func open(_ text: String) throws -> String {
+            guard let sealer else { return SealedText.replacing(text) { _ in "[sealed]" } }
+            return try sealer.open(text)
+        }
+        var record = record
+        record.actor = try open(record.actor)
+        record.caller = try open(record.caller)
+        record.before = try open(record.before)
+        record.after = try open(record.after)
+        return record
     }
 
     private static func read(_ db: Database, _ choice: Choice) throws -> [AuditRecord] {

@@ -6,6 +6,10 @@ import TocsinSystem
 
 /// Where the key is that seals the keys of people in an archive. It is never in the database, on a command line or in a log.
 public enum MasterKeySource: Sendable, Equatable {
+    /// The file beside a database.
+    public static func beside(_ database: String) -> String { "\(database).master-key" }
+
+
     /// A file of 32 bytes that nobody but its owner may read. Made when the archive is.
     case file(String)
     /// A program and its arguments, such as an agent of a key store: what it writes to standard output is the key, in Base64 or

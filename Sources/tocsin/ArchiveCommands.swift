@@ -131,14 +131,18 @@ struct ArchiveLog: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let path = if let database { database } else { try await configuration.load().archiver.databasePath }
+        let settings = try await configuration.load().archiver
+        let path = database ?? settings.databasePath
+        let keyFile = database.map { MasterKeySource.beside($0) } ?? settings.masterKeyFile
         let (format, limit) = (output.format, limit)
         let choice = AuditLog.Choice(incident: incident?.value, from: from, limit: limit, actsOnly: !all)
         try await Blocking.run {
             guard access(path, F_OK) == 0 else {
                 throw Failure(.notFound, "there is no archive \(path); say where with --database, --data or --config")
             }
-            let records = try AuditLog.read(path, choice)
+            // Without the key the records are shown, and names are not.
+            let key = keyFile.flatMap { access($0, R_OK) == 0 ? $0 : nil }
+            let records = try AuditLog.read(path, choice, masterKey: key)
             switch format {
             case .json: Terminal.print(json: .array(records.map(\.json)))
             case .text:

@@ -11,7 +11,8 @@ import TocsinServices
 @Suite("The audit trail", .timeLimit(.minutes(1)))
 struct AuditTests {
     private static func records(_ archive: TestArchive, _ table: String) throws -> [AuditRecord] {
-        try AuditLog.read(archive.path, .init(from: 1, limit: 1000, actsOnly: false)).filter { $0.table == table }
+        try AuditLog.read(archive.path, .init(from: 1, limit: 1000, actsOnly: false), masterKey: archive.path + ".master-key")
+            .filter { $0.table == table }
     }
 
     @Test("a command is in the trail with who did it, who asked for it, and from what to what; a refused one too")
@@ -49,7 +50,8 @@ struct AuditTests {
                 try db.execute(sql: "INSERT INTO nothing VALUES (1)")
             }
         }
-        let records = try AuditLog.read(archive.path, .init(limit: 10, actsOnly: true))
+        let records = try AuditLog.read(
+            archive.path, .init(limit: 10, actsOnly: true), masterKey: archive.path + ".master-key")
         #expect(records.map(\.verb) == ["erased"] && records.map(\.actor) == ["admin"] && records.map(\.caller) == ["admin"])
         let examination = try ArchiveVerifier.examine(archive.path)
         #expect(examination.isSound && examination.records == 1, "\(examination.discrepancies)")
