@@ -9,7 +9,6 @@ public enum MasterKeySource: Sendable, Equatable {
     /// The file beside a database.
     public static func beside(_ database: String) -> String { "\(database).master-key" }
 
-
     /// A file of 32 bytes that nobody but its owner may read. Made when the archive is.
     case file(String)
     /// A program and its arguments, such as an agent of a key store: what it writes to standard output is the key, in Base64 or
