@@ -425,7 +425,7 @@ final class TamperedArchive {
         return try DatabaseQueue(path: path, configuration: configuration).read { db in
             var lines = try String.fetchAll(
                 db, sql: "SELECT type || name || coalesce(sql, '') FROM sqlite_master WHERE name != 'sqlite_sequence'")
-            lines += try String.fetchAll(db, sql: "SELECT identifier FROM grdb_migrations")
+            lines += try String.fetchAll(db, sql: "SELECT typeof(identifier) || hex(identifier) FROM grdb_migrations")
             for table in tables {
                 let columns = try db.columns(in: table).map { "typeof(\($0.name)) || hex(\($0.name))" }
                 lines += try String.fetchAll(
