@@ -90,7 +90,7 @@ final class ArchiveStore: Sendable {
     private static func sealOnce(_ database: DatabasePool, _ vault: Vault, _ audit: AuditTrail) throws {
         let sealed = try database.write { db -> Int in
             guard try Data.fetchOne(db, sql: "SELECT value FROM master_key") == nil else { return 0 }
-            try audit.begin(db, caller: "")
+            try audit.begin(db)
             let sealed = try PlainArchive(db, vault).seal()
             try db.execute(sql: "INSERT INTO master_key VALUES (?)", arguments: [vault.check])
             try audit.finish(db)
@@ -152,7 +152,9 @@ final class ArchiveStore: Sendable {
     ) async throws -> Value {
         try await guarded {
             try await self.database.write { [audit = self.audit, vault = self.vault] db in
-                try audit.begin(db, caller: Sealer(vault, db).seal(actor: caller))
+                try audit.begin(db)
+                // Sealing may make a key, which is a change of the transaction.
+                audit.take(caller: try Sealer(vault, db).seal(actor: caller))
                 let value = try body(db)
                 try audit.finish(db)
                 return value

@@ -36,6 +36,7 @@ struct AuditedTable: Sendable {
         AuditedTable(
             name: "refused", key: ["id"], incident: "incident", actor: "actor", verb: "action", after: "code"),
         AuditedTable(name: "audit_checkpoints", key: ["sequence"]),
+        AuditedTable(name: "subjects", key: ["id", "generation"]),
     ]
 
     /// The key of a row as text, in SQL: the columns with `/` between them, blobs in hexadecimal digits. `row`: `NEW.`, `OLD.`, or

@@ -193,19 +193,22 @@ final class AuditTrail: Sendable {
     /// Number of the transaction under way, for the rows of `events`: of its first record.
     var batch: Int64 { transaction.withLock { $0.head.sequence + 1 } }
 
-    /// Begins a transaction; what was not finished is forgotten. `caller`: the key that asks for what is done; empty: not known.
-    func begin(_ db: Database, caller: String) throws {
+    /// Begins a transaction, before anything is changed in it; what was not finished is forgotten.
+    func begin(_ db: Database) throws {
         guard let head = try AuditCheckpoint.head(in: db) else {
             throw ArchiveError(.corrupt, "the audit trail has lost its head: somebody has changed the file of the archive")
         }
         transaction.withLock {
             $0.head = head
-            $0.caller = Self.storable(caller)
+            $0.caller = ""
             $0.records.removeAll(keepingCapacity: true)
             $0.places.removeAll(keepingCapacity: true)
             $0.events.removeAll(keepingCapacity: true)
         }
     }
+
+    /// Says which key asks for what the transaction does, sealed; empty: not known.
+    func take(caller: String) { transaction.withLock { $0.caller = Self.storable(caller) } }
 
     /// Adds a record that is about no row, within a transaction of the store.
     func append(_ act: AuditAct) {
