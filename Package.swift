@@ -167,7 +167,9 @@ let package = Package(
         tests("TocsinAccessTests", ["TocsinAccess", "TocsinWire"]),
         tests("TocsinJournalTests", ["TocsinJournal", "TocsinWire"]),
         tests("TocsinCoreTests", ["TocsinCore", "TocsinWire"]),
-        tests("TocsinEngineTests", ["TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
+        tests(
+            "TocsinEngineTests",
+            ["TocsinAccess", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinProto", "TocsinWire", protobuf]),
         tests(
             "TocsinHubTests",
             [

@@ -5,13 +5,19 @@ public struct Principal: Sendable, Equatable {
     /// Of its key; for people, logs, and the services it calls.
     public var name: String
     public var permissions: Permissions
+    /// Nil: it has rules of its own alone.
+    public var role: Role?
     /// It proved a key. Else it is the hub's own user, or anybody at all.
     public var hasKey: Bool
 
-    public init(number: UInt32, name: String, permissions: Permissions, hasKey: Bool = true) {
+    /// The number of whoever comes over ipc as the hub's own user.
+    public static let local: UInt32 = 1
+
+    public init(number: UInt32, name: String, permissions: Permissions, role: Role? = nil, hasKey: Bool = true) {
         self.number = number
         self.name = name
         self.permissions = permissions
+        self.role = role
         self.hasKey = hasKey
     }
 }

@@ -1,5 +1,6 @@
 import TocsinArchive
 import TocsinDetection
+import TocsinEngine
 import TocsinKeys
 import TocsinResponse
 import TocsinTriage
@@ -79,6 +80,7 @@ public struct HubLimits: Sendable, Equatable {
     public var handshake: Duration
     /// TCP connections at once.
     public var connections: Int
+    public var keys: KeyLimitTable
 }
 
 public struct PoolSettings: Sendable, Equatable {

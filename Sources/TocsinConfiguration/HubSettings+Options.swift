@@ -25,6 +25,7 @@ extension HubSettings {
         options.drainMilliseconds = UInt64(drain.milliseconds)
         options.handshakeMilliseconds = Int32(clamping: limits.handshake.milliseconds)
         options.connectionsMax = limits.connections
+        options.engine.keyLimits = limits.keys
         for pool in pools { options.engine.pools.append(try pool.definition()) }
         return options
     }

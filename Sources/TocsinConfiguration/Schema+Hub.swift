@@ -1,3 +1,5 @@
+import TocsinAccess
+import TocsinEngine
 import TocsinResponse
 import TocsinWire
 
@@ -63,14 +65,40 @@ extension Schema {
     }
 
     private static func limits(_ section: Section) -> HubLimits {
-        HubLimits(
-            handshake: section.read(
-                "handshake", .duration(atLeast: .milliseconds(100)), default: .seconds(3),
-                "A connection that has not finished its handshake by then is ended. At most 1m."),
-            connections: section.read(
-                "connections", .integer(16...1_000_000), default: 8192,
-                "TCP connections at once, or fewer if it may not open so many files; an eighth of them without a session. The oldest without are ended."
-            ))
+        let handshake = section.read(
+            "handshake", .duration(atLeast: .milliseconds(100)), default: .seconds(3),
+            "A connection that has not finished its handshake by then is ended. At most 1m.")
+        let connections = section.read(
+            "connections", .integer(16...1_000_000), default: 8192,
+            "TCP connections at once, or fewer if it may not open so many files; an eighth without a session. The oldest are ended.")
+        var keys = KeyLimitTable()
+        keys.all = keyLimits(section, KeyLimits())
+        let roles = section.named("roles", "Limits of keys by role, in place of those above.") { keyLimits($0, keys.all) }
+        for (name, limits) in roles {
+            if let role = Role(rawValue: name) {
+                keys.roles[role] = limits
+            } else {
+                section.report("roles.\(name)", "there is no such role; there are " + Role.allCases.map(\.rawValue).joined(separator: ", "))
+            }
+        }
+        keys.keys = section.named("keys", "Limits of single keys by name, in place of those above.") { keyLimits($0, keys.all) }
+        return HubLimits(handshake: handshake, connections: connections, keys: keys)
+    }
+
+    private static func keyLimits(_ section: Section, _ above: KeyLimits) -> KeyLimits {
+        var limits = KeyLimits()
+        limits.messagesPerSecond = section.read(
+            "messages_per_second", .integer(0...1_000_000_000), default: above.messagesPerSecond,
+            "Messages each key may publish, on average. 0: no limit.")
+        limits.bytesPerSecond = section.read(
+            "bytes_per_second", .size(atLeast: 0), default: above.bytesPerSecond,
+            "Bytes each key may publish, on average. 0: no limit.")
+        limits.bytesPerDay = section.read(
+            "bytes_per_day", .size(atLeast: 0), default: above.bytesPerDay,
+            "Bytes each key may have stored within 24 hours, counted since the hub's start. 0: no limit.")
+        limits.peers = section.read(
+            "peers", .integer(0...Limits.peers), default: above.peers, "Sessions of each key at once. 0: no limit.")
+        return limits
     }
 
     /// The pools of the roles, which are always there, and those of the file. A pool of the file with the name of a

@@ -18,6 +18,9 @@ struct AccessState {
     /// What was refused and is not logged yet; more than `notesMax` are only counted.
     var notes: [String] = []
 
+    /// Of limits, by the name of the key.
+    var usage: [String: KeyUsage] = [:]
+
     static let namesMax = 1024
     static let notesMax = 64
 }
@@ -37,6 +40,8 @@ extension Engine {
     public mutating func admit(_ principals: [UInt32: Principal]) throws {
         access.principals = principals
         access.lastSubjects = access.lastSubjects.filter { principals[$0.key] != nil }
+        let names = Set(principals.values.map(\.name))
+        access.usage = access.usage.filter { names.contains($0.key) }
         for (peer, number) in access.peers where principals[number] == nil {
             access.cut += 1
             link.cut(peer)
@@ -87,7 +92,7 @@ extension Engine {
         guard let principal else { return }
         try checkConsume(principal, definition.name)
         let rules = principal.permissions.read
-        for filter in definition.filters where !rules.covers(filter) {
+        for filter in definition.filters where !rules.coversWhole(filter) {
             throw denied(principal, "declare a pool of \"\(filter)\"", may: "read \(rules)")
         }
     }

@@ -47,6 +47,7 @@ extension Engine {
             let description = PeerDescription(
                 name: hello.name.shortened(to: 64), role: hello.role.shortened(to: 64),
                 software: hello.software.shortened(to: 64))
+            try checkPeers(principal, peer)
             try step(.hello(peer, description), now)
             if principal != nil, core.isWelcomed(peer) { access.peers[peer] = received.principal }
         case .heartbeat: try step(.heartbeat(peer, id: header.id), now)
@@ -132,6 +133,7 @@ extension Engine {
         guard !isDraining else {
             throw WireError(.shuttingDown, "the hub is about to end; nothing was stored, send it again to the next")
         }
+        try checkLimits(principal, bytes: body.count, now)
         var metas: [MessageMeta] = []
         var offsets: [UInt32] = []
         let asked = principal.flatMap { $0.permissions.publish.isEverything ? nil : $0 }
@@ -161,6 +163,7 @@ extension Engine {
         case .soon: return hold(received)
         case .never(let error): throw error
         }
+        takeFromLimits(principal, messages: count, bytes: body.count, now)
         incoming = (body, offsets)
         try step(.publish(received.peer, request: header.id, metas), now)
         incoming = nil
@@ -305,6 +308,7 @@ extension Engine {
         status.reason = error.reason.name
         status.message = error.message
         status.index = UInt32(clamping: error.index)
+        status.retryAfterMs = UInt32(clamping: error.retryAfter)
         do {
             send(peer, Header(.status, id: id, reason: error.reason.rawValue), [try Self.encode(status)], now)
         } catch {

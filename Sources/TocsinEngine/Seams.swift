@@ -58,6 +58,7 @@ public protocol TimeSource {
 public struct EngineOptions: Sendable {
     public var core = CoreOptions()
     public var journal = JournalOptions()
+    public var keyLimits = KeyLimitTable()
     /// Declared at each start.
     public var pools: [PoolDefinition] = []
     /// "tocsin 0.1.0", told to peers.

@@ -46,7 +46,7 @@ final class Admission: Sendable {
     private let log: DecisionLog
 
     /// Those with the hub's own user, and those of plain TCP.
-    private static let local: UInt32 = 1
+    private static let local = Principal.local
     private static let anonymous: UInt32 = 2
     /// Between two looks at the folder, nanoseconds. Where somebody comes whose key is not known, as it may be new, it is looked
     /// at sooner, but never for more than a twentieth of the time.
@@ -267,12 +267,12 @@ final class Admission: Sendable {
                 }
                 let permissions = key.permissions
                 var number = old[publicKey] ?? 0
-                if before[number]?.name != key.name || before[number]?.permissions != permissions {
+                if before[number]?.name != key.name || before[number]?.permissions != permissions || before[number]?.role != key.role {
                     number = state.nextNumber
                     state.nextNumber += 1
                 }
                 state.numbers[publicKey] = number
-                state.principals[number] = Principal(number: number, name: key.name, permissions: permissions)
+                state.principals[number] = Principal(number: number, name: key.name, permissions: permissions, role: key.role)
             }
         }
         state.counts.keys = state.numbers.count

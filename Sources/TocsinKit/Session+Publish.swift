@@ -215,8 +215,10 @@ extension Session {
         if flow.heldUntil == nil {
             flow.window = max(1, min(flow.window, publishes.count { $1.sent }) / 2)
             flow.refusals += 1
-            flow.heldUntil = now + flow.pause
-            wake(at: now + flow.pause)
+            // It may be allowed more meanwhile, or have another hub: it asks again after a while, whatever it was told.
+            let pause = max(flow.pause, min(status.retryAfter, 10_000))
+            flow.heldUntil = now + pause
+            wake(at: now + pause)
         }
         publishes[id]?.sent = false
         guard let publish = publishes[id], publish.gate == .spooling else { return }

@@ -250,7 +250,8 @@ struct Session<Waiter: Sendable> {
         // A reason that is not known is understood by its gRPC code.
         let reason =
             Reason(rawValue: header.reason) ?? Reason.allCases.first { $0.code == status.code } ?? .badBody
-        let answer = HubStatus(reason: reason, code: status.code, message: status.message, index: Int(status.index))
+        let answer = HubStatus(reason: reason, code: status.code, message: status.message, index: Int(status.index),
+            retryAfter: Int64(status.retryAfterMs))
         switch reason {
         case .notWelcomed: return lose("the hub does not know this session", now: now, level: .info)
         default: break
@@ -356,9 +357,16 @@ struct HubStatus {
     var code: UInt32
     var message: String
     var index: Int
+    /// Milliseconds; 0: not said.
+    var retryAfter: Int64
 
     var refusal: ClientError { .refused(reason, message, index: index) }
     var text: String { "\(reason.name): \(message)" }
     /// Nothing is wrong with the request: the hub can take it later.
-    var isPassing: Bool { reason == .storageFailed || reason == .shuttingDown }
+    var isPassing: Bool {
+        switch reason {
+        case .storageFailed, .shuttingDown, .rateLimited, .quotaExceeded: true
+        default: false
+        }
+    }
 }

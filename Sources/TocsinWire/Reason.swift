@@ -65,11 +65,14 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
     public var reason: Reason
     public var message: String
     public var index: Int
+    /// After so many milliseconds the same would be taken; 0: not known.
+    public var retryAfter: UInt64
 
-    public init(_ reason: Reason, _ message: String, index: Int = 0) {
+    public init(_ reason: Reason, _ message: String, index: Int = 0, retryAfter: UInt64 = 0) {
         self.reason = reason
         self.message = message
         self.index = index
+        self.retryAfter = retryAfter
     }
     public var description: String { "\(reason.name): \(message)" }
 }

@@ -56,6 +56,14 @@ func report(_ line: String) {
     fflush(nil)
 }
 
+/// Fields of JSON, each after a comma; none without values. `sorted`: ascending.
+func percentiles(of sorted: [UInt64]) -> String {
+    guard !sorted.isEmpty else { return "" }
+    return [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1)].map { name, share in
+        ",\"\(name)\":\(sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))])"
+    }.joined()
+}
+
 /// Payloads that do not compress, cut from one random block so that making them costs a copy only.
 struct RandomPayloads: Sendable {
     private let block: [UInt8]

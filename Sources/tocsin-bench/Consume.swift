@@ -47,12 +47,9 @@ struct Consume: AsyncParsableCommand {
         // Goodbye follows the settlements on the same connection, so they are with the hub.
         await client.close()
         delays.sort()
-        let percentiles = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1)].map { name, share in
-            delays.isEmpty ? "" : ",\"\(name)\":\(delays[min(delays.count - 1, Int(Double(delays.count) * share))])"
-        }
         report(
             "{\"seen\":\(seen),\"timed\":\(delays.count),\"again\":\(again),"
-                + "\"first\":\(first),\"last\":\(last)\(percentiles.joined())}")
+                + "\"first\":\(first),\"last\":\(last)\(percentiles(of: delays))}")
     }
 
     private func due(_ payload: [UInt8]) -> UInt64 {

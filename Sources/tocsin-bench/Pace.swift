@@ -21,7 +21,8 @@ struct Pace: AsyncParsableCommand {
         guard size >= 8, rate >= 1 else { throw ValidationError("--size is at least 8 and --rate at least 1") }
     }
 
-    /// Prints "ready" before the first message, and at the end one line of JSON.
+    /// Prints "ready" before the first message, and at the end one line of JSON, with percentiles of how long after it was due a
+    /// message was acknowledged.
     func run() async throws {
         let client = try await connection.open(as: "publisher")
         report("ready")
@@ -58,21 +59,22 @@ struct Pace: AsyncParsableCommand {
                 next = end
                 begun += 1
                 // Begun on this thread: to hand it to another first would be a wake-up for each.
+                let due = began + UInt64(next - messages.count) * interval
                 _ = Task.immediate {
                     do {
                         try await client.publish(messages)
-                        outcomes.add(nil)
+                        outcomes.add(.success(monotonic() - due))
                     } catch {
-                        outcomes.add(error)
+                        outcomes.add(.failure(error))
                     }
                 }
             }
             return begun
         }
-        try await outcomes.wait(for: begun)
+        let delays = try await outcomes.wait(for: begun).sorted()
         let ended = monotonic()
         await client.close()
-        report("{\"stored\":\(count),\"began\":\(began),\"ended\":\(ended)}")
+        report("{\"stored\":\(count),\"began\":\(began),\"ended\":\(ended)\(percentiles(of: delays))}")
     }
 }
 
@@ -82,27 +84,32 @@ private func sleep(until time: UInt64) {
     while clock_nanosleep(CLOCK_MONOTONIC, Int32(TIMER_ABSTIME), &time, nil) == EINTR {}
 }
 
-/// What came of publishes, without keeping anything of each.
+/// What came of publishes.
 private final class Outcomes: Sendable {
     private struct State {
+        /// Nanoseconds from when the first message of each was due.
+        var delays: [UInt64] = []
         var count = 0
         var failure: (any Error)?
     }
     private let state = Mutex(State())
 
-    func add(_ failure: (any Error)?) {
+    func add(_ outcome: Result<UInt64, any Error>) {
         state.withLock {
             $0.count += 1
-            $0.failure = $0.failure ?? failure
+            switch outcome {
+            case .success(let delay): $0.delays.append(delay)
+            case .failure(let failure): $0.failure = $0.failure ?? failure
+            }
         }
     }
 
-    /// Returns when there are so many; throws the first failure.
-    func wait(for count: Int) async throws {
+    /// How long each took, when there are so many; throws the first failure.
+    func wait(for count: Int) async throws -> [UInt64] {
         while true {
             let state = state.withLock { $0 }
             if let failure = state.failure { throw failure }
-            if state.count >= count { return }
+            if state.count >= count { return state.delays }
             try await Task.sleep(for: .milliseconds(1))
         }
     }

@@ -81,26 +81,28 @@ struct TestEngine<D: Disk> {
         return hasWorked
     }
 
-    @discardableResult mutating func send(_ peer: PeerID, _ kind: Kind, count: Int = 0, _ body: [Bytes]) -> UInt64 {
+    @discardableResult mutating func send(
+        _ peer: PeerID, _ kind: Kind, count: Int = 0, _ body: [Bytes], of principal: UInt32 = 0
+    ) -> UInt64 {
         nextID += 1
-        send(peer, Header(kind, id: nextID, count: count), body)
+        send(peer, Header(kind, id: nextID, count: count), body, of: principal)
         return nextID
     }
 
-    func send(_ peer: PeerID, _ header: Header, _ body: [Bytes]) {
-        peers.incoming.append(Received(peer: peer, parts: [Bytes(header.bytes)] + body))
+    func send(_ peer: PeerID, _ header: Header, _ body: [Bytes], of principal: UInt32 = 0) {
+        peers.incoming.append(Received(peer: peer, principal: principal, parts: [Bytes(header.bytes)] + body))
     }
 
-    mutating func hello(_ peer: PeerID) throws {
+    mutating func hello(_ peer: PeerID, of principal: UInt32 = 0) throws {
         var hello = Tocsin_V1_Hello()
         hello.name = "peer-\(peer)"
-        send(peer, .hello, [try bytes(hello)])
+        send(peer, .hello, [try bytes(hello)], of: principal)
     }
 
-    @discardableResult mutating func publish(_ peer: PeerID, _ envelopes: [[UInt8]]) -> UInt64 {
+    @discardableResult mutating func publish(_ peer: PeerID, _ envelopes: [[UInt8]], of principal: UInt32 = 0) -> UInt64 {
         var body: [UInt8] = []
         for envelope in envelopes { LengthPrefixed.append(envelope, to: &body) }
-        return send(peer, .publish, count: envelopes.count, [Bytes(body)])
+        return send(peer, .publish, count: envelopes.count, [Bytes(body)], of: principal)
     }
 
     mutating func declare(_ peer: PeerID, _ name: String, _ filter: String, fromStart: Bool = false) throws {

@@ -82,7 +82,7 @@ struct ReasonTests {
             (14, "UNKNOWN_SUBSCRIPTION", 5), (15, "BAD_CREDIT", 3), (16, "TOO_MANY", 8), (17, "STORAGE_FAILED", 14),
             (18, "UNKNOWN_SERVICE", 12), (19, "DEADLINE_EXCEEDED", 4), (20, "WORKER_LOST", 14), (21, "CANCELLED", 1),
             (22, "SHUTTING_DOWN", 14), (23, "NOT_ALLOWED", 7), (24, "UNKNOWN_CALL", 5), (25, "NO_SERVER", 14),
-            (26, "WINDOW_EXCEEDED", 8), (27, "BAD_CALL", 13),
+            (26, "WINDOW_EXCEEDED", 8), (27, "BAD_CALL", 13), (28, "RATE_LIMITED", 8), (29, "QUOTA_EXCEEDED", 8),
         ]
         #expect(Reason.allCases.count == table.count)
         for (number, name, code) in table {

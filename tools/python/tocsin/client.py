@@ -440,8 +440,8 @@ class Client:
                 self._post(self._send_requests)
             elif request is not None and refusal is not None:
                 # What the hub cannot do now it can do later.
-                if refusal.code == Code.UNAVAILABLE:
-                    self._hold(refusal)
+                if refusal.code == Code.UNAVAILABLE or refusal.name in ("RATE_LIMITED", "QUOTA_EXCEEDED"):
+                    self._hold(refusal, status.retry_after_ms / 1000)
                     request.sent = False
                     return
                 del self._requests[message.id]
@@ -453,11 +453,13 @@ class Client:
             if channel is not None:
                 channel.end(CallError(refusal.code, status.message, (), refusal.reason, refusal.name))
 
-    def _hold(self, refusal: Refused) -> None:
-        """With the lock held: what was refused for now is sent again after a pause, which grows up to a second."""
+    def _hold(self, refusal: Refused, retry_after: float) -> None:
+        """With the lock held: what was refused for now is sent again after a pause, which grows up to a second and is as long as
+        the hub says, up to ten."""
         if not self._held_until:
             log.warning("the hub refuses for now: %s", refusal)
-            self._held_until = time.monotonic() + min(1.0, 0.01 * 2**self._refusals)
+            pause = max(min(1.0, 0.01 * 2**self._refusals), min(10.0, retry_after))
+            self._held_until = time.monotonic() + pause
             self._refusals = min(self._refusals + 1, 7)
 
     def _called(self, message: Message) -> None:
