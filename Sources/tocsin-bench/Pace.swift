@@ -59,11 +59,11 @@ struct Pace: AsyncParsableCommand {
                 next = end
                 begun += 1
                 // Begun on this thread: to hand it to another first would be a wake-up for each.
-                let due = began + UInt64(next - messages.count) * interval
+                let first = began + UInt64(next - messages.count) * interval
                 _ = Task.immediate {
                     do {
                         try await client.publish(messages)
-                        outcomes.add(.success(monotonic() - due))
+                        outcomes.add(.success(monotonic() - first))
                     } catch {
                         outcomes.add(.failure(error))
                     }
