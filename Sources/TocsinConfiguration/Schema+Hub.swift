@@ -70,7 +70,8 @@ extension Schema {
             "A connection that has not finished its handshake by then is ended. At most 1m.")
         let connections = section.read(
             "connections", .integer(16...1_000_000), default: 8192,
-            "TCP connections at once, or fewer if it may not open so many files; an eighth without a session. The oldest are ended.")
+            "TCP connections at once, or fewer if it may not open so many files; an eighth without a session. The oldest are ended."
+        )
         var keys = KeyLimitTable()
         keys.all = keyLimits(section, KeyLimits())
         let roles = section.named("roles", "Limits of keys by role, in place of those above.") { keyLimits($0, keys.all) }
@@ -78,7 +79,8 @@ extension Schema {
             if let role = Role(rawValue: name) {
                 keys.roles[role] = limits
             } else {
-                section.report("roles.\(name)", "there is no such role; there are " + Role.allCases.map(\.rawValue).joined(separator: ", "))
+                section.report(
+                    "roles.\(name)", "there is no such role; there are " + Role.allCases.map(\.rawValue).joined(separator: ", "))
             }
         }
         keys.keys = section.named("keys", "Limits of single keys by name, in place of those above.") { keyLimits($0, keys.all) }

@@ -77,7 +77,8 @@ struct KeyUsage {
         hours = hours.filter { $0.key + 24 >= current }
         guard hours.values.reduce(0, +) + count > limits.bytesPerDay else { return }
         guard count <= limits.bytesPerDay else {
-            throw WireError(.tooLarge, "a batch of \(count) bytes; this key may store \(limits.bytesPerDay) a day; send smaller ones")
+            throw WireError(
+                .tooLarge, "a batch of \(count) bytes; this key may store \(limits.bytesPerDay) a day; send smaller ones")
         }
         let oldest = hours.keys.min() ?? current
         throw WireError(

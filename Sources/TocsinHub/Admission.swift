@@ -267,7 +267,9 @@ final class Admission: Sendable {
                 }
                 let permissions = key.permissions
                 var number = old[publicKey] ?? 0
-                if before[number]?.name != key.name || before[number]?.permissions != permissions || before[number]?.role != key.role {
+                if before[number]?.name != key.name || before[number]?.role != key.role
+                    || before[number]?.permissions != permissions
+                {
                     number = state.nextNumber
                     state.nextNumber += 1
                 }

@@ -250,7 +250,8 @@ struct Session<Waiter: Sendable> {
         // A reason that is not known is understood by its gRPC code.
         let reason =
             Reason(rawValue: header.reason) ?? Reason.allCases.first { $0.code == status.code } ?? .badBody
-        let answer = HubStatus(reason: reason, code: status.code, message: status.message, index: Int(status.index),
+        let answer = HubStatus(
+            reason: reason, code: status.code, message: status.message, index: Int(status.index),
             retryAfter: Int64(status.retryAfterMs))
         switch reason {
         case .notWelcomed: return lose("the hub does not know this session", now: now, level: .info)
