@@ -18,20 +18,23 @@ extension Core {
         let keyHash = envelope.key.isEmpty ? 0 : hash.hash(envelope.key, lane: 3) | 1
         return (
             MessageMeta(
-                idHigh: hash.hash(envelope.id, lane: 1), idLow: hash.hash(envelope.id, lane: 2), keyHash: keyHash,
-                route: route.mask, notBefore: envelope.notBefore, severity: envelope.severity.rawValue), route.stored
+                idHigh: hash.hash(envelope.id, lane: 1), idLow: hash.hash(envelope.id, lane: 2), space: route.space,
+                keyHash: keyHash, route: route.mask, notBefore: envelope.notBefore, severity: envelope.severity.rawValue), route.stored
         )
     }
 
-    private mutating func route(_ subject: UnsafeRawBufferPointer) -> (mask: UInt64, stored: Bool) {
+    private mutating func route(_ subject: UnsafeRawBufferPointer) -> Route {
         let key = hash.hash(subject)
-        if let known = routes[key], known.subject.elementsEqual(subject) { return (known.mask, known.stored) }
+        if let known = routes[key], known.subject.elementsEqual(subject) { return known }
         var mask: UInt64 = 0
         for (index, pool) in pools.enumerated() where pool.definition.matches(subject) { mask |= 1 << UInt64(index) }
         let stored = mask != 0 || options.subjects.contains { $0.matches(subject) }
         if routes.count >= 65_536 { routes.removeAll() }
-        routes[key] = Route(subject: Array(subject), mask: mask, stored: stored)
-        return (mask, stored)
+        let end = subject.firstIndex(of: UInt8(ascii: ".")) ?? subject.count
+        let route = Route(
+            subject: Array(subject), mask: mask, space: hash.hash(subject.part(0, end), lane: 4), stored: stored)
+        routes[key] = route
+        return route
     }
 
     mutating func publish(
@@ -45,7 +48,7 @@ extension Core {
         }
         var kept: [Int]?
         for (index, meta) in metas.enumerated() {
-            if dedup.insert(meta.idHigh, meta.idLow, now: now.wall) {
+            if dedup.insert(meta.idHigh ^ meta.space, meta.idLow, now: now.wall) {
                 kept?.append(index)
             } else if kept == nil {
                 kept = Array(0..<index)

@@ -32,6 +32,10 @@ public struct PeerSnapshot: Sendable, Equatable {
 }
 
 extension Core {
+    /// Tells this journal from others, and nothing of the seed that hashes are keyed with.
+    public var publicIdentity: UInt64 {
+        withUnsafeBytes(of: hash.hash(UnsafeRawBufferPointer(start: nil, count: 0), lane: 5)) { hash.hash($0, lane: 6) }
+    }
     public var poolNames: [String] { pools.map(\.definition.name) }
     public var peerIDs: [PeerID] { peerOrder }
     /// Whether a peer has a session.

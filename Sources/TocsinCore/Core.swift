@@ -57,6 +57,7 @@ public struct Core {
     struct Route {
         var subject: [UInt8]
         var mask: UInt64
+        var space: UInt64
         var stored: Bool
     }
     struct PendingBatch {

@@ -7,6 +7,9 @@ public struct MessageMeta: Sendable {
     /// Keyed 128-bit hash of the message id.
     public var idHigh: UInt64
     public var idLow: UInt64
+    /// Keyed hash of its subject's first token: ids are unique among messages that have it in common, so that whoever may
+    /// publish `event.>` cannot take the ids of `incident.>`.
+    public var space: UInt64
     /// Keyed hash of the ordering key; 0 without one.
     public var keyHash: UInt64
     /// One bit for each pool that takes the message.

@@ -324,7 +324,7 @@ extension Engine {
     private func welcome() -> Bytes {
         var welcome = Tocsin_V1_Welcome()
         welcome.hub = options.software
-        welcome.hubID = withUnsafeBytes(of: journal.identity.seed.bigEndian) { .init($0) }
+        welcome.hubID = withUnsafeBytes(of: core.publicIdentity.bigEndian) { .init($0) }
         welcome.epoch = journal.identity.epoch
         welcome.heartbeatMs = UInt32(options.core.heartbeat)
         welcome.maxMessageBytes = UInt32(Limits.messageBytes)

@@ -89,7 +89,8 @@ public nonisolated struct Tocsin_V1_Envelope: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// 1 to 64 bytes, unique for one message; the hub drops an id it has seen in the dedup window.
+  /// 1 to 64 bytes, unique for one message; the hub drops an id it has seen in the dedup window, on a subject with the same
+  /// first token.
   public var id: Data = Data()
 
   /// Dotted name, 1 to 255 bytes: tokens of [A-Za-z0-9_-] joined by '.'.

@@ -203,6 +203,18 @@ private struct Matrix {
         try await world.run.stop()
     }
 
+    @Test("who may publish events cannot keep out an incident by taking its id first")
+    func ids() async throws {
+        let world = try await GuardedWorld()
+        let owner = try await world.local()
+        let sensor = try await world.client(try world.identity("sensor", .sensor))
+        #expect(try await sensor.publish([message("change-7", subject: "event.web.http")]).stored == 1)
+        #expect(try await owner.publish([message("change-7", subject: "incident.opened.shop")]).stored == 1)
+        #expect(try await owner.publish([message("change-7", subject: "incident.resolved.shop")]).duplicates == 1)
+        for client in [sensor, owner] { await client.close() }
+        try await world.run.stop()
+    }
+
     @Test("a key that is not known, none at all, and one whose hub is another are told so and let in nowhere")
     func strangers() async throws {
         let world = try await GuardedWorld()
