@@ -207,7 +207,10 @@ let package = Package(
             ]),
         tests(
             "TocsinConfigurationTests",
-            ["TocsinAccess", "TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinTriage", "TocsinResponse", "TocsinDomain"]),
+            [
+                "TocsinAccess", "TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinTriage", "TocsinResponse",
+                "TocsinDomain",
+            ]),
         tests("TocsinSupervisionTests", ["TocsinSupervision"]),
         tests("TocsinCommandTests", ["tocsin", "TocsinProgram", "TocsinConfiguration"]),
         // The executables are not linked; they are there so that they are built before they are run.

@@ -19,7 +19,8 @@ extension Core {
         return (
             MessageMeta(
                 idHigh: hash.hash(envelope.id, lane: 1), idLow: hash.hash(envelope.id, lane: 2), space: route.space,
-                keyHash: keyHash, route: route.mask, notBefore: envelope.notBefore, severity: envelope.severity.rawValue), route.stored
+                keyHash: keyHash, route: route.mask, notBefore: envelope.notBefore, severity: envelope.severity.rawValue),
+            route.stored
         )
     }
 
