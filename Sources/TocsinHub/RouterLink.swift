@@ -62,7 +62,6 @@ struct RouterLink: Link {
         guard id.count == 5, id.buffer[0] == 0 else { return refuseName() }
         let peer = PeerID(id.buffer.bigEndian(UInt32.self, at: 1))
         if let known = senders[peer] { return known.principal == principal ? (peer, principal) : refuseName() }
-        guard !socket.senderNamedItself else { return refuseName() }
         guard senders.count < Self.namedMax else { return nil }
         senders[peer] = Sender(id: id, principal: principal, connection: socket.senderConnection)
         return (peer, principal)

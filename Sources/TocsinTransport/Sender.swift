@@ -9,9 +9,6 @@ extension ZMQSocket {
         return UInt32(text)
     }
 
-    /// Whether that sender chose its routing id itself. Router only.
-    public var senderNamedItself: Bool { senderProperty("Routing-Id").map { !$0.isEmpty } ?? false }
-
     private func senderProperty(_ name: String) -> String? {
         zmq_msg_gets(sender, name).map { String(cString: $0) }
     }
