@@ -60,12 +60,15 @@ extension Engine {
     /// Whom a message is from. Nil: nobody is asked who they are.
     ///
     /// - Throws: `notAllowed` if it was admitted and is not any more.
-    func principal(of received: Received) throws(WireError) -> Principal? {
+    mutating func principal(of received: Received) throws -> Principal? {
         guard let principals = access.principals else { return nil }
-        guard let principal = principals[received.principal] else {
-            throw WireError(.notAllowed, "the key of this connection is not authorised any more")
+        if let principal = principals[received.principal] { return principal }
+        // Somebody who was let in just now may be here before the news of it.
+        if let current = takeAdmitted() {
+            try admit(current)
+            if let principal = current[received.principal] { return principal }
         }
-        return principal
+        throw WireError(.notAllowed, "the key of this connection is not authorised any more")
     }
 
     /// What a request is refused with; also counts it and notes it for the log.

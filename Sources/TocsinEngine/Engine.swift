@@ -1,4 +1,5 @@
 import SwiftProtobuf
+import TocsinAccess
 import TocsinCore
 import TocsinJournal
 import TocsinProto
@@ -33,6 +34,8 @@ public struct Engine<D: Disk, L: Link, C: TimeSource> {
     /// Calls of the hub's own service whose request has not come yet: their methods. The core bounds and ends them.
     var adminCalls: [UInt64: String] = [:]
     var access = AccessState()
+    /// Who is admitted, if that has changed since this was asked last.
+    public var takeAdmitted: @Sendable () -> [UInt32: Principal]? = { nil }
     /// What is known at the door, told in the status.
     public var admissions: @Sendable () -> AdmissionCounts = { AdmissionCounts() }
 

@@ -24,10 +24,9 @@ final class Admission: Sendable {
         var numbers: [CurvePublicKey: UInt32] = [:]
         var nextNumber: UInt32 = 3
         var isChanged = true
-        /// The folder as it was read last; when it was looked at and how long that took, nanoseconds of the steady clock.
+        /// The folder as it was read last, and when it was looked at, nanoseconds of the steady clock.
         var stamp: [String] = []
         var looked: UInt64 = 0
-        var cost: UInt64 = 0
         var counts = AdmissionCounts()
         var failure: String?
         /// When the next key expires, milliseconds since 1970.
@@ -49,9 +48,10 @@ final class Admission: Sendable {
     private static let local = Principal.local
     private static let anonymous: UInt32 = 2
     /// Between two looks at the folder, nanoseconds. Where somebody comes whose key is not known, as it may be new, it is looked
-    /// at sooner, but never for more than a twentieth of the time.
+    /// at at once; a folder of more files than costs as little as the handshake itself, not more often than each 50 ms.
     private static let interval: UInt64 = 500_000_000
-    private static let costMax: UInt64 = 20
+    private static let shortInterval: UInt64 = 50_000_000
+    private static let filesAtOnce = 256
 
     /// Reads the keys. `folder`: nil where there are none.
     ///
@@ -212,10 +212,14 @@ final class Admission: Sendable {
     private func look(after interval: UInt64 = 0) {
         guard let folder else { return }
         let now = MachineClock.steady()
-        guard state.withLock({ now >= $0.looked + max(interval, $0.cost * Self.costMax) }) else { return }
+        let isTime = state.withLock { state in
+            let least = state.stamp.count > Self.filesAtOnce ? Self.shortInterval : 0
+            guard now >= state.looked + max(interval, least) else { return false }
+            state.looked = now
+            return true
+        }
+        guard isTime else { return }
         let current = folder.stamp()
-        let end = MachineClock.steady()
-        state.withLock { ($0.looked, $0.cost) = (end, end - now) }
         let isDue = state.withLock { state in
             state.stamp != current || state.unreadable != nil || state.nextExpiry.map { MachineClock.wall() >= $0 } ?? false
         }

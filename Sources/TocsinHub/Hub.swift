@@ -80,6 +80,7 @@ public final class Hub: Sendable {
         var engine = try Engine(
             disk: disk, link: RouterLink(socket), clock: SystemTime(), options: settings, newSeed: random.next())
         engine.admissions = { admission.counts }
+        engine.takeAdmitted = { admission.takeChange() }
         report(engine)
         var listening: [String] = []
         for endpoint in options.endpoints {

@@ -80,9 +80,11 @@ private final class HalfOpen {
             $0.connectionsMax = 32
         }
         let before = try #require(try await setup.client.status().peers.first?.connectedMs)
-        let strangers = try (0..<64).map { _ in try HalfOpen(port: setup.port) }
-        #expect(await eventually(seconds: 20) { strangers.count(where: \.isEnded) >= 60 })
-        #expect(strangers.suffix(4).allSatisfy { !$0.isEnded })
+        // An eighth may be without a session. Those of one look are equally old.
+        let first = try (0..<32).map { _ in try HalfOpen(port: setup.port) }
+        #expect(await eventually(seconds: 20) { first.count(where: \.isEnded) == 28 })
+        let second = try (0..<32).map { _ in try HalfOpen(port: setup.port) }
+        #expect(await eventually(seconds: 20) { first.allSatisfy(\.isEnded) && second.count(where: \.isEnded) == 28 })
         let status = try await setup.client.status()
         #expect(status.peers.map(\.name) == ["honest"] && status.peers.first?.connectedMs ?? 0 > before)
         try await setup.client.publish(messages(1...1))
