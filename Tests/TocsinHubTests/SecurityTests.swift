@@ -60,7 +60,7 @@ final class GuardedWorld: Sendable {
         try Client(
             ClientOptions(
                 endpoint: endpoint ?? self.endpoint, identity: identity, name: identity?.name ?? "nobody", role: "test",
-                publishTimeout: .seconds(10), welcomeTimeout: .milliseconds(500)), logger: quiet)
+                publishTimeout: .seconds(10)), logger: quiet)
     }
 
     func client(_ identity: Identity?, endpoint: String? = nil) async throws -> Client {
@@ -240,7 +240,7 @@ private struct Matrix {
     }
 
     private func notAdmitted(_ client: Client, _ text: String) async {
-        let error = await #expect(throws: ClientError.self) { try await client.ready(within: .seconds(20)) }
+        let error = await #expect(throws: ClientError.self) { try await client.ready(within: .seconds(60)) }
         guard case .notAdmitted(let message)? = error else {
             Issue.record("\(text): \(error.map { "\($0)" } ?? "let in")")
             return
