@@ -1,7 +1,7 @@
 import Foundation
 import SwiftProtobuf
-import TestSupport
 import Synchronization
+import TestSupport
 import Testing
 import TocsinHub
 import TocsinKit
