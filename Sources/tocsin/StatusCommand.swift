@@ -114,7 +114,7 @@ extension Tocsin_V1_GetStatusResponse {
                 [peer.name, peer.role] + (hasKeys ? [peer.key] : [])
                     + [
                         TimeText.span(milliseconds: peer.connectedMs), "\(peer.inFlight)", peer.pools.joined(separator: " "),
-                        peer.services.joined(separator: " "),
+                        peer.services.sorted().joined(separator: " "),
                     ])
         }
         return table
