@@ -149,10 +149,12 @@ final class Connection {
         // Once, the hub went or is busy. A hub that cannot read what was encrypted for another just ends the connection.
         case .ended:
             handshakesEnded += 1
-            guard handshakesEnded >= Self.handshakesMax, let identity else { return }
+            guard handshakesEnded >= Self.handshakesMax else { return }
             handshakesEnded = 0
             session.notAdmitted(
-                "the hub at \(endpoint) ends each handshake: it does not answer as the holder of the hub's key in the file of \(identity.name)",
+                "the hub at \(endpoint) ends each handshake: "
+                    + (identity.map { "it does not answer as the holder of the hub's key in the file of \($0.name)" }
+                        ?? "it may want a key; give the file of one with --identity or TOCSIN_IDENTITY"),
                 now: now)
         }
     }
