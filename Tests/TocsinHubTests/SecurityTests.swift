@@ -221,7 +221,7 @@ private struct Matrix {
         let unknown = try world.idle(try world.identity("unknown", .admin, isAuthorized: false))
         await notAdmitted(unknown, "does not let in the key of unknown")
         let plain = try world.idle(nil)
-        await notAdmitted(plain, "wants a key")
+        await notAdmitted(plain, "give the file of one with --identity")
         var other = try world.identity("known", .admin)
         other.hubKey = try KeyFolder.generate().publicKey
         let misled = try world.idle(other)
