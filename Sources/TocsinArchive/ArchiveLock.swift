@@ -60,14 +60,8 @@ final class ArchiveLock: Sendable {
     }
 
     private static func makeFolder(of databasePath: String) throws(ArchiveError) {
-        var folder = ""
-        for part in databasePath.split(separator: "/", omittingEmptySubsequences: false).dropLast() {
-            folder += "\(part)/"
-            if folder == "/" { continue }
-            guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
-                throw inaccessible("the folder \(folder)", errno)
-            }
-        }
+        guard let slash = databasePath.lastIndex(of: "/") else { return }
+        if let missing = Folder.make(String(databasePath[..<slash])) { throw inaccessible("the folder \(missing)", errno) }
     }
 
     private static func inaccessible(_ what: String, _ code: Int32) -> ArchiveError {

@@ -15,11 +15,7 @@ public final class PosixDisk: Disk {
     /// - Throws: `DiskError`, also if another process has it.
     public init(directory: String) throws(DiskError) {
         self.directory = directory
-        var partial = directory.hasPrefix("/") ? "" : "."
-        for component in directory.split(separator: "/") {
-            partial += "/" + component
-            if mkdir(partial, 0o700) != 0, errno != EEXIST { throw Self.error("create the folder", partial) }
-        }
+        if let missing = Folder.make(directory) { throw Self.error("create the folder", missing) }
         let path = directory + "/lock"
         lock = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lock >= 0 else { throw Self.error("open", path) }

@@ -56,17 +56,8 @@ struct KeyText {
 
 /// Files that hold a secret, and those that say who is let in.
 package enum GuardedFile {
-    package enum Guard {
-        /// Nobody but its owner may read it.
-        case secret
-        /// Nobody but its owner may change it.
-        case trusted
-
-        var mask: mode_t { self == .secret ? 0o077 : 0o022 }
-    }
-
     /// - Throws: `KeyError` if it cannot be read, is too large, or others may do with it what they must not.
-    static func read(_ path: String, _ kind: Guard) throws(KeyError) -> String {
+    static func read(_ path: String, _ kind: FileMode.Guard) throws(KeyError) -> String {
         try check(path, kind)
         let bytes: [UInt8]?
         do { bytes = try WholeFile.read(path, limit: KeyText.bytesMax) } catch { throw KeyError("\(error)") }
@@ -76,7 +67,7 @@ package enum GuardedFile {
     }
 
     /// Of a file or folder.
-    package static func check(_ path: String, _ kind: Guard) throws(KeyError) {
+    package static func check(_ path: String, _ kind: FileMode.Guard) throws(KeyError) {
         var status = stat()
         guard stat(path, &status) == 0 else {
             let code = errno
@@ -85,17 +76,7 @@ package enum GuardedFile {
         guard status.st_uid == geteuid() || status.st_uid == 0 else {
             throw KeyError("\(path) belongs to another user (\(status.st_uid)); make it your own with chown")
         }
-        let mode = status.st_mode & 0o777
-        guard mode & kind.mask == 0 else {
-            let octal = String(mode, radix: 8)
-            let right = String(mode & ~kind.mask, radix: 8)
-            switch kind {
-            case .secret:
-                throw KeyError("\(path) can be used by others (mode 0\(octal)); run: chmod \(right) \(path)")
-            case .trusted:
-                throw KeyError("\(path) can be changed by others (mode 0\(octal)); run: chmod \(right) \(path)")
-            }
-        }
+        if let problem = FileMode.problem(path, status.st_mode, kind) { throw KeyError(problem) }
     }
 
     /// Durable when it returns; readable by the owner alone.
@@ -105,12 +86,6 @@ package enum GuardedFile {
 
     /// With mode 0700, and the folders above it.
     static func makeFolder(_ path: String) throws(KeyError) {
-        var partial = path.hasPrefix("/") ? "" : "."
-        for component in path.split(separator: "/") {
-            partial += "/" + component
-            if mkdir(partial, 0o700) != 0, errno != EEXIST {
-                throw KeyError("the folder \(partial) cannot be made: \(errorText(errno))")
-            }
-        }
+        if let missing = Folder.make(path) { throw KeyError("the folder \(missing) cannot be made: \(errorText(errno))") }
     }
 }

@@ -8,11 +8,7 @@ struct SpoolDirectory {
     /// Makes the folder, and those above it, if absent. Only its owner may read it.
     init(_ path: String) throws(ClientError) {
         self.path = path
-        var made = path.hasPrefix("/") ? "/" : ""
-        for part in path.split(separator: "/") {
-            made += (made.isEmpty || made == "/" ? "" : "/") + part
-            guard mkdir(made, 0o700) == 0 || errno == EEXIST else { throw .spool("make the folder", made) }
-        }
+        if let missing = Folder.make(path) { throw .spool("make the folder", missing) }
         try sync()
     }
 

@@ -78,12 +78,8 @@ final class Ledger: Sendable {
     }
 
     private static func makeDirectory(_ path: String) throws {
-        var made = path.hasPrefix("/") ? "/" : ""
-        for part in path.split(separator: "/") {
-            made += made.isEmpty || made == "/" ? String(part) : "/\(part)"
-            guard mkdir(made, 0o755) == 0 || errno == EEXIST else {
-                throw LedgerError(description: "the folder \(made) cannot be created: \(errorText(errno))")
-            }
+        if let missing = Folder.make(path, mode: 0o755) {
+            throw LedgerError(description: "the folder \(missing) cannot be created: \(errorText(errno))")
         }
     }
 }

@@ -4,6 +4,7 @@ import GRPCZeroMQTransport
 import Glibc
 import TocsinConfiguration
 import TocsinKit
+import TocsinPosix
 import TocsinProgram
 import TocsinProto
 import TocsinServices
@@ -229,14 +230,8 @@ private final class LocalSystem: Sendable {
 private struct FolderLock: Sendable {
     /// Blocks on files. Creates the folder. Throws `Failure`.
     init(_ folder: String) throws {
-        var path = ""
-        for part in folder.split(separator: "/") {
-            path += "/\(part)"
-            // What is there already need not be made; a read-only file system says so only of what is not.
-            let code = mkdir(path, 0o700) == 0 ? 0 : errno
-            guard code == 0 || code == EEXIST || (code == EROFS && access(path, F_OK) == 0) else {
-                throw Self.failure("the data folder \(path) cannot be created: \(String(cString: strerror(code)))")
-            }
+        if let missing = Folder.make(folder) {
+            throw Self.failure("the data folder \(missing) cannot be created: \(errorText(errno))")
         }
         let file = "\(folder)/up.lock"
         let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
