@@ -1,6 +1,7 @@
 import Crypto
 import Glibc
 import TocsinPosix
+import TocsinWire
 
 /// The key that signs the audit trail: an Ed25519 seed in a file that nobody else may read.
 ///
@@ -41,7 +42,7 @@ public struct AuditKey: Sendable {
             throw ArchiveError(.inaccessible, "the audit key \(path) cannot be read: \(errorText(errno))")
         }
         let text = String(decoding: bytes[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
-        guard let seed = Hexadecimal.bytes(text), seed.count == 32 else {
+        guard let seed = [UInt8](hexadecimal: text), seed.count == 32 else {
             throw ArchiveError(
                 .inaccessible, "\(path) holds no audit key (64 hexadecimal digits); restore it from a copy")
         }
@@ -55,7 +56,7 @@ public struct AuditKey: Sendable {
         let made = AuditKey(path: path, key: Curve25519.Signing.PrivateKey())
         do {
             try WholeFile.replace(
-                waiting(path), with: Array("\(Hexadecimal.text(Array(made.key.rawRepresentation)))\n".utf8))
+                waiting(path), with: Array("\(made.key.rawRepresentation.hexadecimal)\n".utf8))
         } catch {
             throw ArchiveError(.inaccessible, "the audit key cannot be written: \(error); set archiver.audit_key to another path")
         }
@@ -90,34 +91,4 @@ public struct AuditKey: Sendable {
     }
 
     private static func waiting(_ path: String) -> String { path + ".new" }
-}
-
-/// Bytes as text.
-public enum Hexadecimal {
-    /// Two small digits for each byte.
-    public static func text(_ bytes: [UInt8]) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-    }
-
-    /// Nil if `text` is something else. Letters may be large.
-    public static func bytes(_ text: String) -> [UInt8]? {
-        let digits = Array(text.utf8)
-        guard digits.count % 2 == 0 else { return nil }
-        var bytes: [UInt8] = []
-        for index in stride(from: 0, to: digits.count, by: 2) {
-            guard let high = value(digits[index]), let low = value(digits[index + 1]) else { return nil }
-            bytes.append(high << 4 | low)
-        }
-        return bytes
-    }
-
-    private static func value(_ digit: UInt8) -> UInt8? {
-        switch digit {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
-        default: nil
-        }
-    }
 }

@@ -2,6 +2,7 @@ import Crypto
 import FoundationEssentials
 import GRDB
 import TocsinProto
+import TocsinWire
 
 /// One record of the audit trail: who did what to which row, and what the row is then.
 public struct AuditRecord: Sendable, Equatable {
@@ -136,7 +137,7 @@ public struct AuditCheckpoint: Sendable, Equatable {
         do {
             let file = try JSONDecoder().decode(File.self, from: Data(json))
             func bytes(_ text: String, _ count: Int) throws -> [UInt8] {
-                guard let bytes = Hexadecimal.bytes(text), bytes.count == count else {
+                guard let bytes = [UInt8](hexadecimal: text), bytes.count == count else {
                     throw ArchiveError(.foreign, "\"\(text.prefix(140))\" is not \(count) bytes in hexadecimal digits")
                 }
                 return bytes

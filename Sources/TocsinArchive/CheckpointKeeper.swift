@@ -1,5 +1,6 @@
 import Logging
 import TocsinPosix
+import TocsinWire
 
 /// Keeps checkpoints of the audit trail, in the archive and in the log, which is often kept elsewhere.
 struct CheckpointKeeper: Sendable {
@@ -13,17 +14,7 @@ struct CheckpointKeeper: Sendable {
 
     /// Until its task ends.
     func run() async {
-        while !Task.isCancelled {
-            do {
-                try await step()
-                try await Task.sleep(for: Self.pause)
-            } catch is CancellationError {
-                return
-            } catch {
-                logger.warning("no checkpoint of the audit trail could be kept", metadata: ["reason": "\(error)"])
-                do { try await Task.sleep(for: Self.pause) } catch { return }
-            }
-        }
+        await Keeper.run(every: Self.pause, "no checkpoint of the audit trail could be kept", logger) { try await step() }
     }
 
     private func step() async throws {
@@ -33,9 +24,9 @@ struct CheckpointKeeper: Sendable {
         logger.info(
             "checkpoint of the audit trail",
             metadata: [
-                "archive": "\(Hexadecimal.text(kept.archiveID))", "record": "\(kept.sequence)",
-                "hash": "\(Hexadecimal.text(kept.hash))", "time": "\(kept.time)",
-                "key": "\(Hexadecimal.text(kept.publicKey))", "signature": "\(Hexadecimal.text(kept.signature))",
+                "archive": "\(kept.archiveID.hexadecimal)", "record": "\(kept.sequence)",
+                "hash": "\(kept.hash.hexadecimal)", "time": "\(kept.time)",
+                "key": "\(kept.publicKey.hexadecimal)", "signature": "\(kept.signature.hexadecimal)",
             ])
     }
 }

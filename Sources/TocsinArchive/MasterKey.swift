@@ -40,10 +40,7 @@ struct MasterKey: Sendable {
             if let bytes = try WholeFile.read(path, limit: bytes + 1) {
                 var status = stat()
                 guard stat(path, &status) == 0 else { throw failure("\(path) cannot be read: \(errorText(errno))") }
-                guard status.st_mode & 0o077 == 0 else {
-                    let mode = String(status.st_mode & 0o777, radix: 8)
-                    throw failure("\(path) can be used by others (mode 0\(mode)); run: chmod 600 \(path)")
-                }
+                if let problem = FileMode.problem(path, status.st_mode, .secret) { throw failure(problem) }
                 guard bytes.count == Self.bytes else {
                     throw failure("\(path) has not \(Self.bytes) bytes and is no master key; restore it from a copy")
                 }
@@ -83,14 +80,14 @@ struct MasterKey: Sendable {
 
     /// Nil unless `text` is 32 bytes in Base64 or hexadecimal digits, white space around it.
     static func parse(_ text: String) -> MasterKey? {
-        let text = String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
-        if text.utf8.count == 2 * bytes {
-            let digits = text.compactMap(\.hexDigitValue)
-            guard digits.count == 2 * bytes else { return nil }
-            let data = (0..<bytes).map { UInt8(digits[2 * $0] << 4 | digits[2 * $0 + 1]) }
-            return MasterKey(key: SymmetricKey(data: data))
-        }
+        let text = text.trimmed
+        if text.utf8.count == 2 * bytes { return [UInt8](hexadecimal: text).map { MasterKey(key: SymmetricKey(data: $0)) } }
         guard let data = Data(base64Encoded: text), data.count == bytes else { return nil }
         return MasterKey(key: SymmetricKey(data: data))
     }
+}
+
+extension String {
+    /// Without white space at its ends.
+    var trimmed: String { String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed()) }
 }

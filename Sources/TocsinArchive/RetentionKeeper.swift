@@ -14,17 +14,7 @@ struct RetentionKeeper: Sendable {
 
     /// Until its task ends.
     func run() async {
-        while !Task.isCancelled {
-            do {
-                try await purge()
-                try await Task.sleep(for: Self.pause)
-            } catch is CancellationError {
-                return
-            } catch {
-                logger.warning("retention waits", metadata: ["reason": "\(error)"])
-                do { try await Task.sleep(for: Self.pause) } catch { return }
-            }
-        }
+        await Keeper.run(every: Self.pause, "retention waits", logger) { try await purge() }
     }
 
     private func purge() async throws {

@@ -2,6 +2,7 @@ import Crypto
 import FoundationEssentials
 import GRDB
 import TocsinDomain
+import TocsinWire
 
 /// What seals personal data in an archive: the master key, and what counts as personal. Article: PersonalData.
 struct Vault: Sendable {
@@ -35,18 +36,14 @@ struct Vault: Sendable {
 
     /// Who a value speaks of: white space around it and case make no difference. 12 bytes.
     func subject(of value: String) -> Data {
-        let trimmed = value.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed()
-        let normal = String(trimmed).lowercased()
+        let normal = value.trimmed.lowercased()
         return Data(HMAC<SHA256>.authenticationCode(for: Data(normal.utf8), using: subjectIDs)).prefix(12)
     }
 
     /// Stands for an id that would name somebody. The same id, the same digest.
     func digest(ofID id: String) -> String {
         let code = HMAC<SHA256>.authenticationCode(for: Data(id.utf8), using: digests)
-        return code.prefix(16).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
+        return code.prefix(16).hexadecimal
     }
 
     func wrap(_ key: SubjectKey) throws -> Data {

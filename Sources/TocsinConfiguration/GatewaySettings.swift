@@ -107,11 +107,7 @@ extension Scalar where Value == [UInt8] {
     static var sha256: Scalar {
         Scalar(
             name: "sha256", expected: "64 hexadecimal digits, as `tocsin-gateway token` prints them",
-            parse: { text in
-                let digits = text.compactMap(\.hexDigitValue)
-                guard text.count == 64, digits.count == 64 else { return nil }
-                return stride(from: 0, to: 64, by: 2).map { UInt8(digits[$0] * 16 + digits[$0 + 1]) }
-            },
+            parse: { text in [UInt8](hexadecimal: text).flatMap { $0.count == 32 ? $0 : nil } },
             format: \.hexadecimal)
     }
 }

@@ -5,6 +5,7 @@ import TocsinPosix
 import TocsinProgram
 import TocsinProto
 import TocsinServices
+import TocsinWire
 
 struct ArchiveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -61,11 +62,11 @@ struct ArchiveVerify: AsyncParsableCommand {
 
     private static func publicKey(_ text: String) throws -> [UInt8] {
         var digits = text
-        if Hexadecimal.bytes(text)?.count != 32 {
+        if [UInt8](hexadecimal: text)?.count != 32 {
             let content = try read(text, "the public key")
             digits = String(decoding: content.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
         }
-        guard let key = Hexadecimal.bytes(digits), key.count == 32 else {
+        guard let key = [UInt8](hexadecimal: digits), key.count == 32 else {
             throw Failure(.usage, "\(text) is neither 64 hexadecimal digits nor a file of them")
         }
         return key
@@ -184,7 +185,7 @@ extension ArchiveExamination {
         if let head { Terminal.print("\(records) records, \(rows) rows, signed \(TimeText.utc(UInt64(clamping: head.time)))") }
         if let head, !isKeyKnown {
             Terminal.say(
-                "the key is the one that the archive itself names, \(Hexadecimal.text(head.publicKey)): compare it with the "
+                "the key is the one that the archive itself names, \(head.publicKey.hexadecimal): compare it with the "
                     + "archiver's, or give --public-key")
         }
     }
@@ -193,9 +194,9 @@ extension ArchiveExamination {
 extension AuditCheckpoint {
     var json: JSON {
         [
-            "archive_id": .string(Hexadecimal.text(archiveID)), "sequence": .integer(sequence),
-            "hash": .string(Hexadecimal.text(hash)), "time": .integer(time),
-            "public_key": .string(Hexadecimal.text(publicKey)), "signature": .string(Hexadecimal.text(signature)),
+            "archive_id": .string(archiveID.hexadecimal), "sequence": .integer(sequence),
+            "hash": .string(hash.hexadecimal), "time": .integer(time),
+            "public_key": .string(publicKey.hexadecimal), "signature": .string(signature.hexadecimal),
         ]
     }
 }
@@ -205,8 +206,8 @@ extension AuditRecord {
         [
             "record": .integer(sequence), "time": .integer(time), "actor": .text(actor), "caller": .text(caller),
             "incident": incident == 0 ? .null : .integer(incident), "verb": .string(verb), "before": .text(before),
-            "after": .text(after), "table": .text(table), "key": .text(key), "was": .text(Hexadecimal.text(was)),
-            "digest": .text(Hexadecimal.text(digest)),
+            "after": .text(after), "table": .text(table), "key": .text(key), "was": .text(was.hexadecimal),
+            "digest": .text(digest.hexadecimal),
         ]
     }
 

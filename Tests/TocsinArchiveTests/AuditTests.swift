@@ -3,6 +3,7 @@ import GRPCCore
 import Testing
 import TocsinProto
 import TocsinServices
+import TocsinWire
 
 @testable import TocsinArchive
 
@@ -83,12 +84,12 @@ struct AuditTests {
         func file(_ hash: String) -> [UInt8] {
             Array(
                 """
-                {"archive_id": "\(Hexadecimal.text(checkpoint.archiveID))", "sequence": \(checkpoint.sequence), "hash": "\(hash)",
-                 "time": 12345, "public_key": "\(Hexadecimal.text(checkpoint.publicKey))",
-                 "signature": "\(Hexadecimal.text(checkpoint.signature))"}
+                {"archive_id": "\(checkpoint.archiveID.hexadecimal)", "sequence": \(checkpoint.sequence), "hash": "\(hash)",
+                 "time": 12345, "public_key": "\(checkpoint.publicKey.hexadecimal)",
+                 "signature": "\(checkpoint.signature.hexadecimal)"}
                 """.utf8)
         }
-        #expect(try AuditCheckpoint(json: file(Hexadecimal.text(checkpoint.hash))) == checkpoint)
+        #expect(try AuditCheckpoint(json: file(checkpoint.hash.hexadecimal)) == checkpoint)
         #expect(throws: ArchiveError.self) { try AuditCheckpoint(json: file("abc")) }
         #expect(throws: ArchiveError.self) { try AuditCheckpoint(json: Array("no".utf8)) }
     }
@@ -99,7 +100,7 @@ struct AuditTests {
             sequence: 7, time: 1_700_000_000_000, actor: "alice", caller: "gateway", incident: 3, verb: "noted", after: "x",
             table: "timeline", key: "3/7", digest: [UInt8](repeating: 0xAB, count: 32))
         #expect(
-            Hexadecimal.text(record.hash(after: [UInt8](repeating: 0x11, count: 32)))
+            record.hash(after: [UInt8](repeating: 0x11, count: 32)).hexadecimal
                 == "97c8161b0aa9fa7a7df1c4fb3bd05c9e3a4233cd08f0f94c92da5fe59ea1823d")
         try DatabaseQueue().write { db in
             try db.execute(
@@ -113,12 +114,12 @@ struct AuditTests {
             #expect(try rows.next() != nil)
             let row = digest.digest { StoredValue(statement.sqliteStatement, column: $0) }
             #expect(
-                Hexadecimal.text(row) == "2b3440ee29440effda85da3b54ec1abe2d5172464370235394e8426ce8af2348")
+                row.hexadecimal == "2b3440ee29440effda85da3b54ec1abe2d5172464370235394e8426ce8af2348")
             var events = EventBatchDigest()
             events.add(row)
             events.add(row)
             #expect(
-                Hexadecimal.text(events.digest)
+                events.digest.hexadecimal
                     == "9caaf466aa32724313c3d3e933b2b620ac00094c0f03a701f9ccbd2dc6bb9f2b")
         }
     }

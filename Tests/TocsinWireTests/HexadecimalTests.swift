@@ -11,4 +11,13 @@ import TocsinWire
         #expect(Array("a b".utf8).idText == "612062")
         #expect([UInt8]([0x41, 0x7F]).idText == "417f")
     }
+
+    @Test("digits in either case are read back; anything else is nothing")
+    func read() {
+        #expect([UInt8](hexadecimal: "00090a7fFF") == [0, 9, 0xA, 0x7F, 0xFF])
+        #expect([UInt8](hexadecimal: "") == [])
+        for text in ["0", "0g", " 00", "0x00", "００", "00\n"] { #expect([UInt8](hexadecimal: text) == nil, "\(text)") }
+        let all = [UInt8](UInt8.min...UInt8.max)
+        #expect([UInt8](hexadecimal: all.hexadecimal) == all)
+    }
 }
