@@ -27,10 +27,30 @@ public struct Permissions: Sendable, Equatable {
         self.speaksForOthers = speaksForOthers
     }
 
+    /// The same, with these rules in place of its own of their kinds.
+    ///
+    /// - Throws: `WireError` with a sentence if a text is no filter.
+    public func replacing(_ rules: [RuleKind: [String]]) throws(WireError) -> Permissions {
+        var permissions = self
+        for (kind, texts) in rules {
+            switch kind {
+            case .publish: permissions.publish = try SubjectRules(texts)
+            case .consume: permissions.consume = NameRules(texts)
+            case .read: permissions.read = try SubjectRules(texts)
+            case .call: permissions.call = NameRules(texts)
+            case .serve: permissions.serve = NameRules(texts)
+            }
+        }
+        return permissions
+    }
+
     /// May do everything: who owns the hub's files may anyway.
     public static let everything = Permissions(
         publish: .all, consume: .all, read: .all, call: .all, serve: .all, speaksForOthers: true)
 }
+
+/// The kinds of rules, by their names in key files and the configuration.
+public enum RuleKind: String, Sendable, CaseIterable { case publish, consume, read, call, serve }
 
 /// Subject filters that allow, and filters that begin with `!` and take back. `["incident.>", "!incident.need-to-know.>"]`.
 public struct SubjectRules: Sendable, Equatable, CustomStringConvertible {
@@ -80,7 +100,7 @@ public struct SubjectRules: Sendable, Equatable, CustomStringConvertible {
 
     /// As it was written.
     public var texts: [String] { allowed.map(\.description) + denied.map { "!\($0)" } }
-    public var description: String { texts.joined(separator: " ") }
+    public var description: String { texts.isEmpty ? "nothing" : texts.joined(separator: " ") }
 }
 
 /// Names of pools, methods or services; a name that ends with `*` stands for all that begin so, `*` for all.
@@ -96,5 +116,5 @@ public struct NameRules: Sendable, Equatable, CustomStringConvertible {
         texts.contains { $0 == name || ($0.hasSuffix("*") && name.hasPrefix($0.dropLast())) }
     }
 
-    public var description: String { texts.joined(separator: " ") }
+    public var description: String { texts.isEmpty ? "nothing" : texts.joined(separator: " ") }
 }

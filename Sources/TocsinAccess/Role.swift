@@ -32,27 +32,7 @@ public enum Role: String, Sendable, CaseIterable {
 
     /// Read from the texts of `rules`, which a test proves to be well-formed.
     public var permissions: Permissions {
-        switch self {
-        case .admin:
-            var all = Permissions.everything
-            all.speaksForOthers = false
-            return all
-        default: break
-        }
-        let rules = rules
-        do {
-            return Permissions(
-                publish: try SubjectRules(rules.publish), consume: NameRules(rules.consume), read: try SubjectRules(rules.read),
-                call: NameRules(rules.call), serve: NameRules(rules.serve), speaksForOthers: self == .gateway)
-        } catch { return Permissions() }
-    }
-
-    private struct Rules {
-        var publish: [String] = []
-        var consume: [String] = []
-        var read: [String] = []
-        var call: [String] = []
-        var serve: [String] = []
+        do { return try Permissions(speaksForOthers: self == .gateway).replacing(rules) } catch { return Permissions() }
     }
 
     private static let looking =
@@ -61,27 +41,29 @@ public enum Role: String, Sendable, CaseIterable {
         }
         + ["tocsin.v1.BrokerAdmin/GetStatus"]
 
-    private var rules: Rules {
+    private var rules: [RuleKind: [String]] {
         switch self {
-        case .sensor: Rules(publish: ["event.>"])
-        case .triage: Rules(publish: ["alert.>"], consume: ["triage"], read: ["event.>"])
+        case .sensor: [.publish: ["event.>"]]
+        case .triage: [.publish: ["alert.>"], .consume: ["triage"], .read: ["event.>"]]
         case .responder:
-            Rules(publish: ["response.>"], consume: ["responder", "notifier"], read: ["incident.>"], call: Self.looking)
+            [.publish: ["response.>"], .consume: ["responder", "notifier"], .read: ["incident.>"], .call: Self.looking]
         case .archiver:
             // It publishes the events that callers of its service report.
-            Rules(
-                publish: ["incident.>", "event.>"], consume: ["archive"], read: ["alert.>", "response.>", "incident.>"],
-                serve: ["tocsin.v1.IncidentService", "tocsin.v1.ArchiveAdmin"])
+            [
+                .publish: ["incident.>", "event.>"], .consume: ["archive"], .read: ["alert.>", "response.>", "incident.>"],
+                .serve: ["tocsin.v1.IncidentService", "tocsin.v1.ArchiveAdmin"],
+            ]
         case .operator:
-            Rules(
-                publish: ["event.>"], read: ["incident.>", "!incident.need-to-know.>", "alert.>"],
-                call: [
+            [
+                .publish: ["event.>"], .read: ["incident.>", "!incident.need-to-know.>", "alert.>"],
+                .call: [
                     "tocsin.v1.IncidentService/*", "tocsin.v1.BrokerAdmin/GetStatus", "tocsin.v1.BrokerAdmin/ListDeadLetters",
                     "tocsin.v1.BrokerAdmin/RetryDeadLetters",
-                ])
-        case .observer: Rules(read: ["incident.>", "!incident.need-to-know.>"], call: Self.looking)
-        case .gateway: Rules(publish: [">"], consume: ["*"], read: [">"], call: ["*"])
-        case .admin: Rules(publish: [">"], consume: ["*"], read: [">"], call: ["*"], serve: ["*"])
+                ],
+            ]
+        case .observer: [.read: ["incident.>", "!incident.need-to-know.>"], .call: Self.looking]
+        case .gateway: [.publish: [">"], .consume: ["*"], .read: [">"], .call: ["*"]]
+        case .admin: [.publish: [">"], .consume: ["*"], .read: [">"], .call: ["*"], .serve: ["*"]]
         }
     }
 }

@@ -9,14 +9,11 @@ struct Caller: Sendable {
     /// Of the call that is being answered.
     @TaskLocal static var current = Caller()
 
-    /// A caller whom the hub does not tell from others.
-    private static let anonymous = "anonymous"
-
     init() {}
 
     init(_ metadata: Metadata) {
         let name = metadata[stringValues: CallerMetadata.key].first { _ in true }
-        self.name = name.flatMap { $0.isEmpty || $0 == Self.anonymous ? nil : $0 }
+        self.name = name.flatMap { $0.isEmpty || $0 == CallerMetadata.anonymous ? nil : $0 }
     }
 
     /// The request with the caller as its actor. Who has a key acts in its name and in no other.

@@ -51,7 +51,6 @@ extension Schema {
     /// Those of a role, with rules in place of the role's.
     private static func permissions(_ section: Section) -> Permissions {
         let role = section.read("role", .role, absent: "none", "What it may do, by role; rules below are in place of the role's.")
-        var permissions = role?.permissions ?? Permissions()
         let publish = section.list(
             "publish", .rule, absent: "the role's", "Subjects it may publish: filters; those that begin with ! are taken back.")
         let consume = section.list("consume", .word, absent: "the role's", "Pools it may work for; * at the end for the rest.")
@@ -59,16 +58,15 @@ extension Schema {
             "read", .rule, absent: "the role's", "Subjects it may see by taps, and of pools it declares: filters as for publish.")
         let call = section.list(
             "call", .word, absent: "the role's", "What it may call: package.Service/Method, package.Service/*, or *.")
-        if role == nil, publish == nil, consume == nil, read == nil, call == nil {
-            if !section.document.isExplaining { section.report("neither a role nor rules: it could do nothing; give role") }
+        let rules = [RuleKind.publish: publish, .consume: consume, .read: read, .call: call].compactMapValues { $0 }
+        if role == nil, rules.isEmpty, !section.document.isExplaining {
+            section.report("neither a role nor rules: it could do nothing; give role")
         }
-        do throws(WireError) {
-            if let publish { permissions.publish = try SubjectRules(publish) }
-            if let read { permissions.read = try SubjectRules(read) }
-        } catch { section.report(error.message) }
-        if let consume { permissions.consume = NameRules(consume) }
-        if let call { permissions.call = NameRules(call) }
-        return permissions
+        let permissions = role?.permissions ?? Permissions()
+        do throws(WireError) { return try permissions.replacing(rules) } catch {
+            section.report(error.message)
+            return permissions
+        }
     }
 }
 

@@ -2,6 +2,7 @@ import Crypto
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 public import TocsinAccess
+import TocsinWire
 import X509
 
 /// Who may call what: bearer tokens, of which only hashes are kept, and client certificates.
@@ -26,8 +27,6 @@ public struct Access: Sendable {
         }
     }
 
-    /// Under this key the worker finds who calls; a client cannot set it.
-    static let callerKey = "tocsin-caller"
     private let grants: [Grant]
     let refusals: Refusals
 
@@ -45,14 +44,14 @@ public struct Access: Sendable {
         let caller = try authenticate(metadata, commonName: certificate.flatMap(Self.commonName), context.descriptor)
         var metadata = metadata
         metadata.removeAllValues(forKey: "authorization")
-        metadata.replaceOrAddString(caller.name, forKey: Self.callerKey)
+        metadata.replaceOrAddString(caller.name, forKey: CallerMetadata.key)
         return (caller, metadata)
     }
 
     func authenticate(
         _ metadata: Metadata, commonName: String?, _ method: MethodDescriptor
     ) throws(RPCError) -> Caller {
-        guard !grants.isEmpty else { return Caller(name: commonName ?? "anonymous", permissions: .everything) }
+        guard !grants.isEmpty else { return Caller(name: commonName ?? CallerMetadata.anonymous, permissions: .everything) }
         let token = metadata[stringValues: "authorization"].lazy.compactMap(Self.bearer).first { _ in true }
         let hash = token.map { Array(SHA256.hash(data: Array($0.utf8))) }
         var found: Grant?

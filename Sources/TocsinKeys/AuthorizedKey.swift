@@ -21,8 +21,6 @@ public struct AuthorizedKey: Sendable, Equatable {
     /// What it may do.
     public private(set) var permissions: Permissions
 
-    public enum RuleKind: String, Sendable, CaseIterable { case publish, consume, read, call, serve }
-
     public static func == (a: AuthorizedKey, b: AuthorizedKey) -> Bool { a.text == b.text }
 
     /// - Throws: `KeyError` for a rule that is none.
@@ -89,17 +87,9 @@ public struct AuthorizedKey: Sendable, Equatable {
     private static func permissions(
         _ role: Role?, _ rules: [RuleKind: [String]], path: String
     ) throws(KeyError) -> Permissions {
-        var permissions = role?.permissions ?? Permissions()
-        do {
-            if let texts = rules[.publish] { permissions.publish = try SubjectRules(texts) }
-            if let texts = rules[.read] { permissions.read = try SubjectRules(texts) }
-        } catch {
+        do { return try (role?.permissions ?? Permissions()).replacing(rules) } catch {
             throw KeyError("\(path): \(error.message)")
         }
-        if let texts = rules[.consume] { permissions.consume = NameRules(texts) }
-        if let texts = rules[.call] { permissions.call = NameRules(texts) }
-        if let texts = rules[.serve] { permissions.serve = NameRules(texts) }
-        return permissions
     }
 
     /// As it is in its file.

@@ -1,4 +1,5 @@
 import TocsinTransport
+import TocsinWire
 
 /// What somebody proves to the hub who they are with, and how they know the hub: the content of one file, which is all that a
 /// sensor on another host needs.
@@ -83,5 +84,5 @@ public enum KeyName {
         return nil
     }
 
-    static let reserved: Set<String> = ["hub", "anonymous", "others", "tocsin"]
+    static let reserved: Set<String> = ["hub", CallerMetadata.anonymous, "others", "tocsin"]
 }

@@ -94,7 +94,7 @@ public struct SubscriberService: Tocsin_V1_Subscriber.ServiceProtocol {
                 code: .resourceExhausted, message: "\(calls.count) calls of the Subscriber are open, as many as may be")
         }
         defer { calls.give() }
-        let caller = metadata[stringValues: "tocsin-caller"].first { _ in true } ?? "grpc"
+        let caller = metadata[stringValues: CallerMetadata.key].first { _ in true } ?? "grpc"
         let client: Client
         do { client = try connect(caller) } catch { throw RPCError(callFailure: error) }
         let result: Result<Value, any Error>

@@ -79,4 +79,6 @@ public struct SettleEntry: Equatable, Sendable {
 public enum CallerMetadata {
     /// Set by the hub from the caller's key, or by those who may speak for others (PROTOCOL.md, "Who may do what").
     public static let key = "tocsin-caller"
+    /// Its value for callers who are not told from each other: everybody may say who they are.
+    public static let anonymous = "anonymous"
 }

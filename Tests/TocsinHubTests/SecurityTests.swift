@@ -43,7 +43,7 @@ final class GuardedWorld: Sendable {
 
     /// A key that is authorised, unless that is to be left out.
     func identity(
-        _ name: String, _ role: Role? = nil, rules: [AuthorizedKey.RuleKind: [String]] = [:], expires: UInt64? = nil,
+        _ name: String, _ role: Role? = nil, rules: [RuleKind: [String]] = [:], expires: UInt64? = nil,
         isAuthorized: Bool = true
     ) throws -> Identity {
         let pair = try KeyFolder.generate()
