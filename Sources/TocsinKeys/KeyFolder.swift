@@ -29,7 +29,7 @@ public struct KeyFolder: Sendable {
     /// Makes the folder and the hub's key pair.
     ///
     /// - Throws: `KeyError`, also if there is one already.
-    public func create() throws(KeyError) -> CurveKeyPair {
+    @discardableResult public func create() throws(KeyError) -> CurveKeyPair {
         guard !isThere else { throw KeyError("there are keys already: \(hubKeyPath)") }
         for folder in [path, authorizedPath, revokedPath] { try GuardedFile.makeFolder(folder) }
         let keys = try Self.generate()

@@ -48,14 +48,10 @@ struct InitCommand: AsyncParsableCommand {
         try await Blocking.run {
             let folder = KeyFolder(configuration.hub.keys)
             try KeyWriting.refuseExisting(keyFile)
-            let hubKeys = try folder.create()
-            let pair = try KeyFolder.generate()
-            try folder.authorize(
-                try AuthorizedKey(name: name, publicKey: pair.publicKey, role: .operator, created: MachineClock.wall()))
-            try Identity(
-                name: name, role: Role.operator.rawValue, keys: pair, hub: KeyWriting.advertised(configuration.hub),
-                hubKey: hubKeys.publicKey
-            ).write(to: keyFile)
+            try folder.create()
+            try KeyWriting.issue(keyFile, folder, configuration) {
+                try AuthorizedKey(name: name, publicKey: $0, role: .operator, created: MachineClock.wall())
+            }
             if let listed { try KeyWriting.write(listed, to: file) }
         }
         Terminal.print("made the hub's keys in \(configuration.hub.keys)".printable)
@@ -124,9 +120,9 @@ struct RuleOptions: ParsableArguments {
     var expires: DurationArgument?
 
     func key(_ name: String, _ publicKey: CurvePublicKey, now: UInt64) throws -> AuthorizedKey {
-        var rules: [AuthorizedKey.RuleKind: [String]] = [:]
+        var rules: [RuleKind: [String]] = [:]
         for (kind, words) in [
-            (AuthorizedKey.RuleKind.publish, publish), (.consume, consume), (.read, read), (.call, call), (.serve, serve),
+            (RuleKind.publish, publish), (.consume, consume), (.read, read), (.call, call), (.serve, serve),
         ] where !words.isEmpty { rules[kind] = words }
         guard role != nil || !rules.isEmpty else { throw Failure(.usage, "say what the key may do, with --role or rules") }
         return try AuthorizedKey(
@@ -166,13 +162,9 @@ struct KeysNew: AsyncParsableCommand {
             guard try folder.authorized(name) == nil else {
                 throw Failure(.refused, "there is a key called \(name) already; `tocsin keys rotate \(name)` replaces it")
             }
-            let pair = try KeyFolder.generate()
-            let key = try rules.key(name, pair.publicKey, now: MachineClock.wall())
-            let identity = Identity(
-                name: name, role: key.role?.rawValue ?? "", keys: pair, hub: hub ?? KeyWriting.advertised(configuration.hub),
-                hubKey: try folder.hubKeys().publicKey)
-            try identity.write(to: file)
-            try folder.authorize(key)
+            try KeyWriting.issue(file, folder, configuration, hub: hub) {
+                try rules.key(name, $0, now: MachineClock.wall())
+            }
         }
         Terminal.print("\(name) is authorised; wrote \(file): keep it secret".printable)
     }
@@ -307,18 +299,16 @@ struct KeysRotate: AsyncParsableCommand {
         let until = try await Blocking.run {
             let folder = try KeyWriting.folder(configuration)
             try KeyWriting.refuseExisting(file)
-            guard var key = try folder.authorized(name) else {
+            guard let known = try folder.authorized(name) else {
                 throw Failure(.notFound, "no key called \(name) is authorised; `tocsin keys list` shows those that are")
             }
-            let pair = try KeyFolder.generate()
             let until = MachineClock.wall() + grace
-            key.previous = grace > 0 ? (key.publicKey, until) : nil
-            key.publicKey = pair.publicKey
-            try Identity(
-                name: name, role: key.role?.rawValue ?? "", keys: pair, hub: hub ?? KeyWriting.advertised(configuration.hub),
-                hubKey: try folder.hubKeys().publicKey
-            ).write(to: file)
-            try folder.authorize(key)
+            try KeyWriting.issue(file, folder, configuration, hub: hub) { publicKey in
+                var key = known
+                key.previous = grace > 0 ? (key.publicKey, until) : nil
+                key.publicKey = publicKey
+                return key
+            }
             return until
         }
         let before = grace > 0 ? "the key before until \(AuthorizedKey.text(of: until))" : "the key before no more"
@@ -335,6 +325,20 @@ enum KeyWriting {
             throw Failure(.notFound, "there are no keys in \(configuration.hub.keys); `tocsin init` makes them")
         }
         return folder
+    }
+
+    /// Makes a pair, writes the file of its holder, and lets in the key that `make` makes of its public half.
+    static func issue(
+        _ file: String, _ folder: KeyFolder, _ configuration: Configuration, hub: String? = nil,
+        _ make: (CurvePublicKey) throws -> AuthorizedKey
+    ) throws {
+        let pair = try KeyFolder.generate()
+        let key = try make(pair.publicKey)
+        try Identity(
+            name: key.name, role: key.role?.rawValue ?? "", keys: pair, hub: hub ?? advertised(configuration.hub),
+            hubKey: try folder.hubKeys().publicKey
+        ).write(to: file)
+        try folder.authorize(key)
     }
 
     static func refuseExisting(_ file: String) throws {
