@@ -29,9 +29,9 @@ extension ArchiveStore {
     ///
     /// - Throws: `ArchiveError` or `CancellationError`; then nothing of the batch was written.
     func apply(_ items: [ArchiveItem], now: UInt64) async throws -> AppliedBatch {
-        let (policy, vault, audit) = (policy, vault, audit)
-        return try await write { db in
-            var batch = try BatchWriter(db, Sealer(vault, db), policy: policy, batch: audit.batch, now: now)
+        let (policy, audit) = (policy, audit)
+        return try await writeSealed { sealer in
+            var batch = try BatchWriter(sealer, policy: policy, batch: audit.batch, now: now)
             for (index, item) in items.enumerated() { try batch.apply(item, index: index) }
             return try batch.finish()
         }
@@ -59,8 +59,8 @@ private struct BatchWriter {
     private var counts: [Schema.Counter: UInt64] = [:]
     private var result = AppliedBatch()
 
-    init(_ db: Database, _ sealer: Sealer, policy: IncidentPolicy, batch: Int64, now: UInt64) throws {
-        self.db = db
+    init(_ sealer: Sealer, policy: IncidentPolicy, batch: Int64, now: UInt64) throws {
+        db = sealer.db
         self.sealer = sealer
         self.policy = policy
         self.batch = batch

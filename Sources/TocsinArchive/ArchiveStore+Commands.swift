@@ -15,10 +15,10 @@ extension ArchiveStore {
         _ request: Request, for viewer: String? = nil, caller: String = "", now: UInt64
     ) async throws -> Request.Answer {
         let said = try Command(request)
-        let (policy, vault) = (policy, vault)
+        let policy = policy
         // A refusal is a result and not an error of the transaction, because it is written down.
-        let result = try await write(caller: caller) { db -> Result<Request.Answer, CommandRefusal> in
-            let sealer = Sealer(vault, db)
+        let result = try await writeSealed(caller: caller) { sealer -> Result<Request.Answer, CommandRefusal> in
+            let db = sealer.db
             let found = try IncidentRecord.find(said.number, in: db)
             // Not remembered: it may come into being.
             guard var incident = found, try sealer.shows(incident, to: viewer) else {

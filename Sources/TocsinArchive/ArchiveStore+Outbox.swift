@@ -51,9 +51,8 @@ struct OutboxRow: Sendable, Equatable {
 extension ArchiveStore {
     /// The oldest changes that wait to be published, at most `limit` and, but for the first, `bytesMax` bytes of payload.
     func pendingChanges(limit: Int, bytesMax: Int) async throws -> [OutboxRow] {
-        let vault = vault
-        return try await read { db in
-            let sealer = Sealer(vault, db)
+        try await readSealed { sealer in
+            let db = sealer.db
             let statement = try db.cachedStatement(
                 sql:
                     "SELECT id, message_id, subject, severity, key, payload FROM outbox WHERE refused = '' ORDER BY id LIMIT ?"

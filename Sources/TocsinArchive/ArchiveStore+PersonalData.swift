@@ -1,6 +1,7 @@
 import FoundationEssentials
 import GRDB
 import TocsinProto
+import TocsinWire
 
 /// A text that speaks of a person, where it is.
 struct PersonalPiece: Sendable, Equatable {
@@ -99,14 +100,11 @@ extension ArchiveStore {
     /// - Throws: `CommandRefusal`, `ArchiveError`, what `each` throws.
     func exportPersonalData(_ subject: String, _ each: (PersonalPiece) async throws -> Void) async throws {
         try Erasure.check(subject: subject)
-        let vault = vault
         for table in PersonalTable.all {
             var offset = 0
             while true {
                 let start = offset
-                let page = try await read { db in
-                    try Self.pieces(of: subject, in: table, from: start, Sealer(vault, db))
-                }
+                let page = try await readSealed { try Self.pieces(of: subject, in: table, from: start, $0) }
                 for piece in page.pieces { try await each(piece) }
                 if page.rows < Self.pageRows { break }
                 offset += page.rows
@@ -146,11 +144,11 @@ extension ArchiveStore {
     ///   again.
     func erasePersonalData(_ erasure: Erasure, caller: String = "", now: UInt64) async throws -> UInt64 {
         try erasure.check()
-        let (vault, audit) = (vault, audit)
-        let pieces = try await write(caller: caller) { db in
-            let sealer = Sealer(vault, db)
+        let audit = audit
+        let pieces = try await writeSealed(caller: caller) { sealer in
+            let (vault, db) = (sealer.vault, sealer.db)
             let id = vault.subject(of: erasure.subject)
-            let name = id.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+            let name = id.hexadecimal
             let requestID = sealer.seal(id: erasure.requestID, naming: PersonalValues([erasure.subject, erasure.actor]))
             if let pieces = try Self.answer(toErasure: requestID, of: name, in: db) { return pieces }
             var pieces: UInt64 = 0

@@ -18,19 +18,14 @@ extension ArchiveStore {
     func list(
         _ request: Tocsin_V1_ListIncidentsRequest, for viewer: String? = nil
     ) async throws -> Tocsin_V1_ListIncidentsResponse {
-        let vault = vault
-        return try await read { db in
-            let sealer = Sealer(vault, db)
-            return try IncidentList(request, for: viewer, sealer).page(sealer)
-        }
+        try await readSealed { try IncidentList(request, for: viewer, $0).page($0) }
     }
 
     /// One incident with its alerts and timeline. Throws `CommandRefusal.notFound`.
     /// What the viewer may not see does not exist.
     func get(_ number: UInt64, for viewer: String? = nil) async throws -> Tocsin_V1_GetIncidentResponse {
-        let vault = vault
-        return try await read { db in
-            let sealer = Sealer(vault, db)
+        try await readSealed { sealer in
+            let db = sealer.db
             guard let incident = try IncidentRecord.find(number, in: db), try sealer.shows(incident, to: viewer) else {
                 throw CommandRefusal(.notFound, "there is no incident \(number)")
             }
@@ -53,13 +48,13 @@ extension ArchiveStore {
     func trace(
         _ request: Tocsin_V1_TraceEventRequest, for viewer: String? = nil
     ) async throws -> Tocsin_V1_TraceEventResponse {
-        let vault = vault
-        return try await read { db in
-            let sealer = Sealer(vault, db)
+        try await readSealed { sealer in
+            let db = sealer.db
             var response = Tocsin_V1_TraceEventResponse()
             let statement = try db.cachedStatement(sql: "SELECT fate FROM events WHERE id IN (?, ?)")
-            switch try Int64.fetchOne(statement, arguments: [request.eventID, vault.digest(ofID: request.eventID)]).flatMap(
-                Schema.Fate.init)
+            switch try Int64.fetchOne(statement, arguments: [request.eventID, sealer.vault.digest(ofID: request.eventID)])
+                .flatMap(
+                    Schema.Fate.init)
             {
             case nil: return response
             case .handled: response.fate = .handled

@@ -150,12 +150,20 @@ final class ArchiveStore: Sendable {
     func write<Value: Sendable>(
         caller: String = "", _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
+        try await writeSealed(caller: caller) { try body($0.db) }
+    }
+
+    /// As `write`, for what seals or opens text.
+    func writeSealed<Value: Sendable>(
+        caller: String = "", _ body: @escaping @Sendable (Sealer) throws -> Value
+    ) async throws -> Value {
         try await guarded {
             try await self.database.write { [audit = self.audit, vault = self.vault] db in
+                let sealer = Sealer(vault, db)
                 try audit.begin(db)
                 // Sealing may make a key, which is a change of the transaction.
-                audit.take(caller: try Sealer(vault, db).seal(actor: caller))
-                let value = try body(db)
+                audit.take(caller: try sealer.seal(actor: caller))
+                let value = try body(sealer)
                 try audit.finish(db)
                 return value
             }
@@ -165,6 +173,11 @@ final class ArchiveStore: Sendable {
     /// Runs `body` on a consistent snapshot. Throws like `write`.
     func read<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await guarded { try await self.database.read(body) }
+    }
+
+    /// As `read`, for what opens text.
+    func readSealed<Value: Sendable>(_ body: @escaping @Sendable (Sealer) throws -> Value) async throws -> Value {
+        try await read { [vault] db in try body(Sealer(vault, db)) }
     }
 
     private func guarded<Value>(_ body: () async throws -> Value) async throws -> Value {

@@ -81,10 +81,7 @@ public enum ArchiveVerifier {
         }
         var examiner = Examiner(publicKey: publicKey, checkpoints: checkpoints)
         do {
-            var configuration = Configuration()
-            configuration.readonly = true
-            configuration.busyMode = .timeout(5)
-            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            let queue = try DatabaseQueue.reading(path)
             // What it had found counts, also if SQLite gives up in the middle.
             let result = try queue.read { db in
                 try check(db, path: path)
@@ -120,6 +117,16 @@ public enum ArchiveVerifier {
     }
 }
 
+extension DatabaseQueue {
+    /// An archive that is only read, also beside an archiver that works on it.
+    static func reading(_ path: String) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(5)
+        return try DatabaseQueue(path: path, configuration: configuration)
+    }
+}
+
 /// One examination under way.
 private struct Examiner {
     var examination = ArchiveExamination()
@@ -142,10 +149,12 @@ private struct Examiner {
         }
         try compareSchema(db)
         let rows = try RowMemory()
-        let own = try ownCheckpoints(in: db)
+        examination.head = try AuditCheckpoint.head(in: db)
+        // Their keys are the archive's, which is all that is kept of them there.
+        let own = try examination.head.map { try AuditCheckpoint.kept(in: db, of: $0) } ?? []
         let places = own.map(\.sequence) + checkpoints.map(\.sequence)
         try readChain(db, rows, checkpoints: Set(places))
-        try readHead(db)
+        try compareHead(db)
         for checkpoint in own { compare(checkpoint, "in the archive, at record \(checkpoint.sequence),") }
         for checkpoint in checkpoints { compare(checkpoint, "of \(checkpoint.time) at record \(checkpoint.sequence)") }
         for table in AuditedTable.all { try compare(table, db, rows) }
@@ -224,8 +233,7 @@ private struct Examiner {
         }
     }
 
-    private mutating func readHead(_ db: Database) throws {
-        examination.head = try AuditCheckpoint.head(in: db)
+    private mutating func compareHead(_ db: Database) throws {
         guard let head = examination.head else {
             return examination.report(.head, "the head of the audit trail is gone")
         }
@@ -250,12 +258,6 @@ private struct Examiner {
             examination.report(
                 .changed, record: sequence, "the audit trail ends with another hash than its head says: it was rewritten")
         }
-    }
-
-    /// Those of the table. Their keys are the archive's, which is all that is kept of them there.
-    private func ownCheckpoints(in db: Database) throws -> [AuditCheckpoint] {
-        guard let head = try AuditCheckpoint.head(in: db) else { return [] }
-        return try AuditCheckpoint.kept(in: db, of: head)
     }
 
     private mutating func compare(_ checkpoint: AuditCheckpoint, _ what: String) {

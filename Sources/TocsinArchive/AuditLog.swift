@@ -29,10 +29,7 @@ public enum AuditLog {
         _ path: String, _ choice: Choice, masterKey: String? = nil
     ) throws(ArchiveError) -> [AuditRecord] {
         do {
-            var configuration = Configuration()
-            configuration.readonly = true
-            configuration.busyMode = .timeout(5)
-            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            let queue = try DatabaseQueue.reading(path)
             let vault = try masterKey.map { Vault(try MasterKey.file($0, database: path), personalLabels: []) }
             return try queue.read { db in
                 let sealer = vault.map { Sealer($0, db) }

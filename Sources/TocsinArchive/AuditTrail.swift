@@ -195,9 +195,7 @@ final class AuditTrail: Sendable {
 
     /// Begins a transaction, before anything is changed in it; what was not finished is forgotten.
     func begin(_ db: Database) throws {
-        guard let head = try AuditCheckpoint.head(in: db) else {
-            throw ArchiveError(.corrupt, "the audit trail has lost its head: somebody has changed the file of the archive")
-        }
+        let head = try Self.head(in: db)
         transaction.withLock {
             $0.head = head
             $0.caller = ""
@@ -347,13 +345,18 @@ final class AuditTrail: Sendable {
         }
     }
 
+    private static func head(in db: Database) throws -> AuditCheckpoint {
+        guard let head = try AuditCheckpoint.head(in: db) else {
+            throw ArchiveError(.corrupt, "the audit trail has lost its head: somebody has changed the file of the archive")
+        }
+        return head
+    }
+
     // MARK: - Checkpoints
 
     /// Signs how far the trail has come in `db`. Any connection will do. `now`: milliseconds since 1970.
     func checkpoint(in db: Database, now: UInt64) throws -> AuditCheckpoint {
-        guard var head = try AuditCheckpoint.head(in: db) else {
-            throw ArchiveError(.corrupt, "the audit trail has lost its head: somebody has changed the file of the archive")
-        }
+        var head = try Self.head(in: db)
         head.time = stored(now)
         try head.sign(with: key.key)
         return head
