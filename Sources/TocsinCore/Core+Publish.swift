@@ -49,7 +49,7 @@ extension Core {
         }
         var kept: [Int]?
         for (index, meta) in metas.enumerated() {
-            if dedup.insert(meta.idHigh ^ meta.space, meta.idLow, now: now.wall) {
+            if dedup.insert(meta.dedupID.high, meta.dedupID.low, now: now.wall) {
                 kept?.append(index)
             } else if kept == nil {
                 kept = Array(0..<index)

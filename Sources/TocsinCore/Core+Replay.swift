@@ -43,7 +43,7 @@ extension Core {
         _ = try LengthPrefixed.forEach(in: body) { (_, _, message) throws(WireError) in
             let (meta, _) = meta(try EnvelopeView(scanning: message))
             // Slots of a large table are far apart in memory: fetched here, one after another without waiting for each.
-            dedup.prefetch(meta.idHigh ^ meta.space, meta.idLow)
+            dedup.prefetch(meta.dedupID.high, meta.dedupID.low)
             metas.append(meta)
         }
         var sequence = firstSequence
@@ -59,7 +59,7 @@ extension Core {
     }
 
     private mutating func replay(_ meta: MessageMeta, _ sequence: UInt64, _ time: UInt64) {
-        dedup.remember(meta.idHigh ^ meta.space, meta.idLow, now: time)
+        dedup.remember(meta.dedupID.high, meta.dedupID.low, now: time)
         lastSequence = sequence
         if meta.notBefore > time, meta.route != 0 { replaying.delayed[sequence] = meta }
         var mask = meta.route

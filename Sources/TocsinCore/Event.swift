@@ -10,6 +10,8 @@ public struct MessageMeta: Sendable {
     /// Keyed hash of its subject's first token: ids are unique among messages that have it in common, so that whoever may
     /// publish `event.>` cannot take the ids of `incident.>`.
     public var space: UInt64
+    /// What the dedup window knows it by.
+    var dedupID: (high: UInt64, low: UInt64) { (idHigh ^ space, idLow) }
     /// Keyed hash of the ordering key; 0 without one.
     public var keyHash: UInt64
     /// One bit for each pool that takes the message.

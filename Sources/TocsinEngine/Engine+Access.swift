@@ -36,6 +36,11 @@ public struct AdmissionCounts: Sendable {
 }
 
 extension Engine {
+    /// Takes in who is admitted now, if that has changed.
+    public mutating func admitChanges() throws {
+        if let principals = takeAdmitted() { try admit(principals) }
+    }
+
     /// Who is admitted from now on. Peers of principals that are not any more are cut off.
     public mutating func admit(_ principals: [UInt32: Principal]) throws {
         access.principals = principals
@@ -61,13 +66,11 @@ extension Engine {
     ///
     /// - Throws: `notAllowed` if it was admitted and is not any more.
     mutating func principal(of received: Received) throws -> Principal? {
-        guard let principals = access.principals else { return nil }
-        if let principal = principals[received.principal] { return principal }
+        if let principal = access.principals?[received.principal] { return principal }
+        guard access.principals != nil else { return nil }
         // Somebody who was let in just now may be here before the news of it.
-        if let current = takeAdmitted() {
-            try admit(current)
-            if let principal = current[received.principal] { return principal }
-        }
+        try admitChanges()
+        if let principal = access.principals?[received.principal] { return principal }
         throw WireError(.notAllowed, "the key of this connection is not authorised any more")
     }
 
@@ -76,8 +79,7 @@ extension Engine {
         let name = access.denied[principal.name] != nil || access.denied.count < AccessState.namesMax ? principal.name : "others"
         access.denied[name, default: 0] += 1
         if access.notes.count < AccessState.notesMax { access.notes.append("\(principal.name) may not \(what)") }
-        return WireError(
-            .notAllowed, "\(principal.name) may not \(what); it may \(rules.hasSuffix(" ") ? "\(rules)nothing" : rules)")
+        return WireError(.notAllowed, "\(principal.name) may not \(what); it may \(rules)")
     }
 
     /// Whether each message's subject may be published is asked while a batch is read; this decides about one.

@@ -259,7 +259,8 @@ final class Admission: Sendable {
         state.principals = [local: Principal(number: local, name: "local", permissions: .everything, hasKey: false)]
         state.nextExpiry = nil
         if allowsPlainTCP {
-            state.principals[anonymous] = Principal(number: anonymous, name: "anonymous", permissions: .everything, hasKey: false)
+            state.principals[anonymous] = Principal(
+                number: anonymous, name: CallerMetadata.anonymous, permissions: .everything, hasKey: false)
         }
         for key in keys {
             var valid = [(key.publicKey, key.expires)]
@@ -283,41 +284,5 @@ final class Admission: Sendable {
         }
         state.counts.keys = state.numbers.count
         state.isChanged = state.isChanged || state.principals != before
-    }
-}
-
-/// Says what was decided, but not more than ten times a second: a flood of refusals must not be a flood of the log.
-final class DecisionLog: Sendable {
-    private let logger: Logger
-    private let state = Mutex((second: UInt64(0), said: 0, unsaid: 0))
-    private static let each = 10
-
-    init(_ logger: Logger) { self.logger = logger }
-
-    func note(_ message: Logger.Message, _ metadata: Logger.Metadata) {
-        let second = MachineClock.steady() / 1_000_000_000
-        let (maySay, unsaid) = state.withLock { state in
-            var unsaid = 0
-            if state.second != second {
-                unsaid = state.unsaid
-                state = (second, 0, 0)
-            }
-            state.said += 1
-            if state.said > Self.each { state.unsaid += 1 }
-            return (state.said <= Self.each, unsaid)
-        }
-        if unsaid > 0 { logger.warning("more was refused than is logged", metadata: ["more": "\(unsaid)"]) }
-        if maySay { logger.warning(message, metadata: metadata) }
-    }
-
-    /// Says what was left out, when nothing more comes.
-    func flush() {
-        let second = MachineClock.steady() / 1_000_000_000
-        let unsaid = state.withLock { state in
-            guard state.second != second else { return 0 }
-            defer { state = (second, 0, 0) }
-            return state.unsaid
-        }
-        if unsaid > 0 { logger.warning("more was refused than is logged", metadata: ["more": "\(unsaid)"]) }
     }
 }

@@ -117,7 +117,7 @@ public final class Hub: Sendable {
             if let failure = admission.failure {
                 throw HubError(code: .keys, description: "nobody can be let in any more: \(failure)")
             }
-            if let principals = admission.takeChange() { try engine.admit(principals) }
+            try engine.admitChanges()
             if stopping.load(ordering: .acquiring), !engine.isDraining {
                 engine.beginDraining()
                 drainedBy = SystemTime().now().steady + options.drainMilliseconds

@@ -10,9 +10,6 @@ struct RouterLink: Link {
     private var parts: [Bytes] = []
     private var senders: [PeerID: Sender] = [:]
     private var sending: [Bytes] = []
-    /// Messages of peers that chose their routing id, since start. They are not read: what is sent to such an id reaches
-    /// whoever has it then.
-    private(set) var namedThemselves: UInt64 = 0
 
     /// One connection.
     private struct Sender {
@@ -37,7 +34,7 @@ struct RouterLink: Link {
     private static let busyBytes = 4 << 20
     private static let fullBytes = 64 << 20
     /// Routing ids remembered of peers that have no session; more, and the hub forgets those it may.
-    private static let namedMax = 2 * Limits.peers
+    private static let sendersMax = 2 * Limits.peers
 
     init(_ socket: ZMQSocket) { self.socket = socket }
 
@@ -62,13 +59,13 @@ struct RouterLink: Link {
         guard id.count == 5, id.buffer[0] == 0 else { return refuseName() }
         let peer = PeerID(id.buffer.bigEndian(UInt32.self, at: 1))
         if let known = senders[peer] { return known.principal == principal ? (peer, principal) : refuseName() }
-        guard senders.count < Self.namedMax else { return nil }
+        guard senders.count < Self.sendersMax else { return nil }
         senders[peer] = Sender(id: id, principal: principal, connection: socket.senderConnection)
         return (peer, principal)
     }
 
-    private mutating func refuseName() -> (PeerID, UInt32)? {
-        namedThemselves += 1
+    /// What is sent to an id that a peer chose reaches whoever has it then.
+    private func refuseName() -> (PeerID, UInt32)? {
         socket.senderConnection?.end()
         return nil
     }

@@ -5,12 +5,7 @@ extension ZMQSocket {
     /// The user id that the ZAP handler gave to the sender of the message received last: the decimal number it was admitted
     /// under. Nil: it was admitted by nobody. Router only.
     public var senderUser: UInt32? {
-        guard let text = senderProperty("User-Id") else { return nil }
-        return UInt32(text)
-    }
-
-    private func senderProperty(_ name: String) -> String? {
-        zmq_msg_gets(sender, name).map { String(cString: $0) }
+        zmq_msg_gets(sender, "User-Id").flatMap { UInt32(String(cString: $0)) }
     }
 
     /// The TCP connection that message came over; nil: it was another transport, or the connection is gone. Router only.
