@@ -15,8 +15,21 @@ package enum Descriptors {
         return Int(clamping: limit.rlim_cur)
     }
 
+    /// Descriptors among which every one is that is open when this is called, but for those of standard input and output. `about`:
+    /// how many are expected.
+    ///
+    /// To ask the system of each that may be open costs less than to list those that are, until there once were many more.
+    package static func candidates(about count: Int) -> [Int32] {
+        let end = end()
+        // Nil also where no descriptor is left to list them with.
+        if Int(end) > 4 * (count + 64), let names = Folder.names("/proc/self/fd") {
+            return names.compactMap { Int32($0) }.filter { $0 > 2 }
+        }
+        return Array(3..<end)
+    }
+
     /// Every open descriptor is less than this; at least 64. It grows with what is opened and never shrinks.
-    package static func end() -> Int32 {
+    private static func end() -> Int32 {
         guard let file = fopen("/proc/self/status", "re") else { return 1 << 16 }
         defer { fclose(file) }
         return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { line in

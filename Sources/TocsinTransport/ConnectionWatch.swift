@@ -216,7 +216,7 @@ struct Looks {
         let now = MachineClock.steady()
         suspects = []
         watched = []
-        for descriptor in 3..<Descriptors.end() {
+        for descriptor in Descriptors.candidates(about: connections.count) {
             guard let connection = TCPConnection(descriptor) else { continue }
             let known = connections[descriptor].flatMap { $0.connection == connection ? $0 : nil }
             guard known != nil || Self.localPort(descriptor).map(ports.contains) ?? false,
