@@ -97,6 +97,7 @@ let package = Package(
 
         // The incident domain and the roles.
         ours("TocsinDomain", []),
+        ours("TocsinAnomaly", []),
         ours(
             "TocsinDetection",
             ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", "CLinux", crypto, logging]),
@@ -149,6 +150,7 @@ let package = Package(
         .executableTarget(
             name: "tocsin-conform-worker", dependencies: ["TocsinKit", "GRPCZeroMQTransport", "TocsinProto", grpc, logging],
             swiftSettings: strict),
+        .executableTarget(name: "tocsin-evaluate", dependencies: ["TocsinAnomaly", arguments], swiftSettings: strict),
         .executableTarget(name: "tocsin-fuzz", dependencies: ["TocsinSimulator"], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-bench",
@@ -187,6 +189,7 @@ let package = Package(
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
         tests("TocsinSystemTests", ["TocsinSystem", "TocsinPosix"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),
+        tests("TocsinAnomalyTests", ["TocsinAnomaly"]),
         tests(
             "TocsinDetectionTests",
             ["TocsinDetection", "TocsinKit", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
