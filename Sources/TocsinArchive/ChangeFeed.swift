@@ -82,6 +82,7 @@ actor ChangeFeed {
     ) async throws {
         let since = since == 0 ? MachineClock.wall() : since
         var place: Int
+        var seen: UInt64 = 0
         if let found = await self.place(since: since) {
             place = found
         } else {
@@ -90,12 +91,11 @@ actor ChangeFeed {
                     code: .resourceExhausted,
                     message: "\(Self.replaysMax) watchers are reading what is long past; try again, or begin later")
             }
-            let result: Result<Int, any Error>
+            let result: Result<(place: Int, seen: UInt64), any Error>
             do { result = .success(try await replay(since: since, client, logger, each)) } catch { result = .failure(error) }
             await endReplay()
-            place = try result.get()
+            (place, seen) = try result.get()
         }
-        var seen: UInt64 = 0
         while true {
             try Task.checkCancellation()
             let next = await self.next(from: place, after: seen)
@@ -111,10 +111,13 @@ actor ChangeFeed {
         return first + (entries.firstIndex { $0.time >= since } ?? entries.count)
     }
 
-    /// Where the ring goes on after a message that a watcher has from the hub; nil if it is not that far yet.
+    /// Where the ring has a message that a watcher has got from the hub, or what follows it; nil if the ring is not that far yet
+    /// (what comes next to it the watcher may have seen already), or no longer has it.
     private func place(of sequence: UInt64) -> Int? {
-        guard let start = entries.first?.sequence, start <= sequence else { return nil }
-        return first + (entries.firstIndex { $0.sequence >= sequence } ?? entries.count)
+        guard let start = entries.first?.sequence, start <= sequence,
+            let index = entries.firstIndex(where: { $0.sequence >= sequence })
+        else { return nil }
+        return first + index
     }
 
     private func beginReplay() -> Bool {
@@ -125,10 +128,10 @@ actor ChangeFeed {
 
     private func endReplay() { replays -= 1 }
 
-    /// Reads from the hub until the ring goes on, and says where.
+    /// Reads from the hub until the ring goes on, and says where, and up to which sequence the watcher has everything.
     nonisolated private func replay(
         since: UInt64, _ client: Client, _ logger: Logger, _ each: (Tocsin_V1_WatchIncidentsResponse) async throws -> Void
-    ) async throws -> Int {
+    ) async throws -> (place: Int, seen: UInt64) {
         let tap: Tap
         do { tap = try await client.tap(["incident.>"], from: .time(since)) } catch {
             throw RPCError(code: .unavailable, message: "the hub cannot be watched now: \(error)")
@@ -140,7 +143,7 @@ actor ChangeFeed {
                 case .message(_, let sequence): sequence
                 case .gap(_, let last, _): last
                 }
-            if let place = await self.place(of: sequence) { return place }
+            if let place = await self.place(of: sequence) { return (place, sequence - 1) }
             if let response = Self.response(item, logger) { try await each(response) }
         }
         throw RPCError(code: .unavailable, message: "the archiver is ending; watch again")

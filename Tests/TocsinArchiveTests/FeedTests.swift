@@ -109,6 +109,39 @@ struct FeedTests {
         try await world.end()
     }
 
+    @Test("who is further with the hub than the feed is goes on with the hub until the feed has caught up")
+    func overtaking() async throws {
+        let world = try await World()
+        let client = world.client
+        try await publish(1...10, by: client)
+        var items: [TapItem] = []
+        for try await item in try await client.tap(["incident.>"], from: .time(1)) {
+            items.append(item)
+            if items.count == 10 { break }
+        }
+        let feed = ChangeFeed(from: MachineClock.wall() + 60_000)
+        let (gate, open) = AsyncStream.makeStream(of: Void.self)
+        let seen = Seen()
+        let watcher = Task {
+            try await feed.watch(since: 1, client, .silent) { item in
+                seen.note(item)
+                if seen.numbers == [1, 2] { for await _ in gate { break } }
+            }
+        }
+        #expect(await eventually(seconds: 20) { seen.numbers == [1, 2] })
+        await feed.append(items[0], .silent)
+        open.yield()
+        #expect(await eventually(seconds: 20) { seen.numbers.count >= 10 })
+        for item in items.dropFirst() { await feed.append(item, .silent) }
+        // The next that the hub tells is where the feed takes over.
+        try await publish(11...11, by: client)
+        #expect(await eventually(seconds: 20) { seen.numbers.count >= 11 })
+        #expect(seen.numbers == Array(1...11) && seen.missed.isEmpty)
+        watcher.cancel()
+        _ = await watcher.result
+        try await world.end()
+    }
+
     @Test("a watcher that falls behind the ring is told what it missed; the ring is bounded")
     func slow() async throws {
         let world = try await World()
