@@ -1,5 +1,6 @@
 import Logging
 import Synchronization
+import TocsinDomain
 import TocsinKit
 import TocsinPosix
 import TocsinSystem

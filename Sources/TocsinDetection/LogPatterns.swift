@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import TocsinDomain
 
 /// The patterns of one log, ready to be applied. Not Sendable, as compiled regular expressions are not.
 struct LogMatcher {

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import TocsinDomain
 import TocsinSystem
 
 /// Looks once. Never throws for what it looks at: a failed probe is an observation.
@@ -150,63 +151,5 @@ struct CommandProber: Prober {
             case .unknown: "major"
             }
         return Observation(healthy: status == .ok, severity: severity, summary: summary, details: details)
-    }
-}
-
-/// What the exit code of a Nagios plugin says.
-enum PluginStatus: String, Sendable {
-    case ok = "OK"
-    case warning = "WARNING"
-    case critical = "CRITICAL"
-    case unknown = "UNKNOWN"
-
-    /// Nil (ended by a signal) and every code but 0, 1 and 2 are UNKNOWN.
-    init(exit: Int32?) {
-        switch exit {
-        case 0: self = .ok
-        case 1: self = .warning
-        case 2: self = .critical
-        default: self = .unknown
-        }
-    }
-}
-
-/// The output of a Nagios plugin, as its guidelines have it: a line `TEXT|PERFORMANCE DATA`; then more lines of text, of
-/// which one may again have a `|`, behind which all that follows is more performance data.
-struct PluginOutput: Equatable, Sendable {
-    /// At most 512 bytes.
-    var summary = ""
-    /// At most 1,024 bytes.
-    var performance = ""
-    /// At most 4,096 bytes.
-    var more = ""
-
-    init(_ bytes: [UInt8]) {
-        let newline = bytes.firstIndex(of: UInt8(ascii: "\n")) ?? bytes.endIndex
-        let (first, data) = Self.split(bytes[..<newline])
-        let (rest, moreData) = Self.split(bytes[newline...].dropFirst())
-        summary = Self.text(first, limit: 512)
-        more = Self.text(rest, limit: 4096)
-        var all = Self.trimmed(data)
-        let second = Self.trimmed(moreData)
-        if !all.isEmpty && !second.isEmpty { all.append(UInt8(ascii: " ")) }
-        all += second.map { $0 == UInt8(ascii: "\n") ? UInt8(ascii: " ") : $0 }
-        performance = Self.text(all, limit: 1024)
-    }
-
-    private static func split(_ bytes: ArraySlice<UInt8>) -> (before: ArraySlice<UInt8>, after: ArraySlice<UInt8>) {
-        let bar = bytes.firstIndex(of: UInt8(ascii: "|")) ?? bytes.endIndex
-        return (bytes[..<bar], bytes[bar...].dropFirst())
-    }
-
-    private static func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
-        let isSpace: (UInt8) -> Bool = { $0 == 0x20 || (0x09...0x0D).contains($0) }
-        var slice = bytes.drop(while: isSpace)
-        while let last = slice.last, isSpace(last) { slice.removeLast() }
-        return slice
-    }
-
-    private static func text(_ bytes: ArraySlice<UInt8>, limit: Int) -> String {
-        trimmed(bytes).withUnsafeBytes { TocsinDetection.text($0, limit: limit) }
     }
 }

@@ -136,30 +136,6 @@ struct ProbeTests {
         #expect(!seen.healthy && seen.severity == "major" && seen.summary.contains("no-such-plugin-here"))
     }
 
-    @Test(
-        "output is divided into summary, text and performance data",
-        arguments: [
-            ("OK", "OK", "", ""),
-            ("OK - fine | a=1 b=2;3 \n", "OK - fine", "a=1 b=2;3", ""),
-            ("OK|a=1\nline 1\nline 2|b=2\nc=3\n", "OK", "a=1 b=2 c=3", "line 1\nline 2"),
-            ("OK\nmore", "OK", "", "more"),
-            ("\nonly more", "", "", "only more"),
-            ("|", "", "", ""),
-            ("", "", "", ""),
-        ])
-    func pluginOutput(output: String, summary: String, performance: String, more: String) {
-        let parsed = PluginOutput(Array(output.utf8))
-        #expect(parsed.summary == summary && parsed.performance == performance && parsed.more == more)
-    }
-
-    @Test("output of any length and bytes becomes bounded text")
-    func wildOutput() async throws {
-        let wild = PluginOutput([0xFF, 0xFE] + Array(repeating: 0xC3, count: 100_000))
-        #expect(wild.summary.utf8.count <= 3 * 512)
-        let long = PluginOutput(Array(String(repeating: "é", count: 1000).utf8))
-        #expect(long.summary == String(repeating: "é", count: 256), "not cut within a character")
-    }
-
     // MARK: Host
 
     private static let stat = """
