@@ -43,7 +43,7 @@ public enum Role: String, Sendable, CaseIterable {
 
     private var rules: [RuleKind: [String]] {
         switch self {
-        case .sensor: [.publish: ["event.>"]]
+        case .sensor: [.publish: ["event.>", "heartbeat.>"], .read: ["heartbeat.>"]]
         case .triage: [.publish: ["alert.>"], .consume: ["triage"], .read: ["event.>"]]
         case .responder:
             [.publish: ["response.>"], .consume: ["responder", "notifier"], .read: ["incident.>"], .call: Self.looking]

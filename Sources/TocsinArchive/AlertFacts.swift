@@ -15,7 +15,7 @@ struct AlertFacts: Sendable, Equatable {
     var runbook: String
     var labels: [String: String]
     var drill: Bool
-    /// How many new events.
+    /// How many new observations: an event that stands for several counts as them.
     var events: UInt64
     /// When the first and the last of them were observed, and when triage judged them.
     var firstAt: UInt64
@@ -35,7 +35,7 @@ struct AlertFacts: Sendable, Equatable {
         runbook = TextLimit.clip(update.runbook, to: TextLimit.name)
         labels = Self.bounded(update.labels)
         drill = update.drill
-        events = UInt64(fresh.count)
+        events = fresh.reduce(0) { $0 + UInt64(max(1, update.events[$1].count)) }
         firstAt = now
         lastAt = 0
         for index in fresh {

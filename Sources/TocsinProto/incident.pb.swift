@@ -503,6 +503,45 @@ public nonisolated struct Tocsin_V1_Event: Sendable {
   /// An exercise: it is handled, and not counted.
   public var drill: Bool = false
 
+  /// How many observations it stands for, where a storm was collapsed; 0: one. The alert and the incident count them all.
+  public var count: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A sign of life of a job or a sensor, on subject heartbeat.<name>. One that does not come in time opens an incident, and the
+/// next one ends it. The detectors that watch heartbeats read them by taps, from the hub's log: they keep nothing themselves.
+public nonisolated struct Tocsin_V1_Heartbeat: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Who is alive: "backup". At most 128 bytes.
+  public var name: String = String()
+
+  /// The next one comes within so many milliseconds; 0: as the detector's configuration says.
+  public var intervalMs: UInt64 = 0
+
+  /// And may be late by so many; 0: as the configuration says, or a tenth of the interval.
+  public var graceMs: UInt64 = 0
+
+  /// When it was sent, by the sender's clock.
+  public var observedAt: UInt64 = 0
+
+  /// What it is about; empty: as the configuration says, or its name.
+  public var service: String = String()
+
+  /// The severity of its absence, as events have it; empty: as the configuration says, or major.
+  public var severityHint: String = String()
+
+  /// The job has run, and failed: that opens an incident at once.
+  public var failed: Bool = false
+
+  /// What the job said, for a person; at most 4,096 bytes.
+  public var note: String = String()
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2155,7 +2194,7 @@ nonisolated extension Tocsin_V1_EventFate: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Tocsin_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Event"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}kind\0\u{1}source\0\u{1}service\0\u{1}summary\0\u{3}severity_hint\0\u{3}dedup_key\0\u{3}observed_at\0\u{1}labels\0\u{1}details\0\u{1}drill\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}kind\0\u{1}source\0\u{1}service\0\u{1}summary\0\u{3}severity_hint\0\u{3}dedup_key\0\u{3}observed_at\0\u{1}labels\0\u{1}details\0\u{1}drill\0\u{1}count\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2174,6 +2213,7 @@ nonisolated extension Tocsin_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 9: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
       case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.details) }()
       case 11: try { try decoder.decodeSingularBoolField(value: &self.drill) }()
+      case 12: try { try decoder.decodeSingularUInt32Field(value: &self.count) }()
       default: break
       }
     }
@@ -2213,6 +2253,9 @@ nonisolated extension Tocsin_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.drill != false {
       try visitor.visitSingularBoolField(value: self.drill, fieldNumber: 11)
     }
+    if self.count != 0 {
+      try visitor.visitSingularUInt32Field(value: self.count, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2228,6 +2271,72 @@ nonisolated extension Tocsin_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.labels != rhs.labels {return false}
     if lhs.details != rhs.details {return false}
     if lhs.drill != rhs.drill {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Heartbeat"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}interval_ms\0\u{3}grace_ms\0\u{3}observed_at\0\u{1}service\0\u{3}severity_hint\0\u{1}failed\0\u{1}note\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.intervalMs) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.graceMs) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.observedAt) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.severityHint) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.failed) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.note) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if self.intervalMs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.intervalMs, fieldNumber: 2)
+    }
+    if self.graceMs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.graceMs, fieldNumber: 3)
+    }
+    if self.observedAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.observedAt, fieldNumber: 4)
+    }
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 5)
+    }
+    if !self.severityHint.isEmpty {
+      try visitor.visitSingularStringField(value: self.severityHint, fieldNumber: 6)
+    }
+    if self.failed != false {
+      try visitor.visitSingularBoolField(value: self.failed, fieldNumber: 7)
+    }
+    if !self.note.isEmpty {
+      try visitor.visitSingularStringField(value: self.note, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_Heartbeat, rhs: Tocsin_V1_Heartbeat) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.intervalMs != rhs.intervalMs {return false}
+    if lhs.graceMs != rhs.graceMs {return false}
+    if lhs.observedAt != rhs.observedAt {return false}
+    if lhs.service != rhs.service {return false}
+    if lhs.severityHint != rhs.severityHint {return false}
+    if lhs.failed != rhs.failed {return false}
+    if lhs.note != rhs.note {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -248,7 +248,7 @@ class DismissIncidentResponse(_message.Message):
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ["dedup_key", "details", "drill", "id", "kind", "labels", "observed_at", "service", "severity_hint", "source", "summary"]
+    __slots__ = ["count", "dedup_key", "details", "drill", "id", "kind", "labels", "observed_at", "service", "severity_hint", "source", "summary"]
     class DetailsEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -263,6 +263,7 @@ class Event(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    COUNT_FIELD_NUMBER: _ClassVar[int]
     DEDUP_KEY_FIELD_NUMBER: _ClassVar[int]
     DETAILS_FIELD_NUMBER: _ClassVar[int]
     DRILL_FIELD_NUMBER: _ClassVar[int]
@@ -274,6 +275,7 @@ class Event(_message.Message):
     SEVERITY_HINT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    count: int
     dedup_key: str
     details: _containers.ScalarMap[str, str]
     drill: bool
@@ -285,7 +287,7 @@ class Event(_message.Message):
     severity_hint: str
     source: str
     summary: str
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., source: _Optional[str] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity_hint: _Optional[str] = ..., dedup_key: _Optional[str] = ..., observed_at: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., details: _Optional[_Mapping[str, str]] = ..., drill: bool = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., source: _Optional[str] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity_hint: _Optional[str] = ..., dedup_key: _Optional[str] = ..., observed_at: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., details: _Optional[_Mapping[str, str]] = ..., drill: bool = ..., count: _Optional[int] = ...) -> None: ...
 
 class GetAccountingRequest(_message.Message):
     __slots__ = []
@@ -322,6 +324,26 @@ class GetIncidentResponse(_message.Message):
     incident: Incident
     timeline: _containers.RepeatedCompositeFieldContainer[TimelineEntry]
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., timeline: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ["failed", "grace_ms", "interval_ms", "name", "note", "observed_at", "service", "severity_hint"]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_AT_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_HINT_FIELD_NUMBER: _ClassVar[int]
+    failed: bool
+    grace_ms: int
+    interval_ms: int
+    name: str
+    note: str
+    observed_at: int
+    service: str
+    severity_hint: str
+    def __init__(self, name: _Optional[str] = ..., interval_ms: _Optional[int] = ..., grace_ms: _Optional[int] = ..., observed_at: _Optional[int] = ..., service: _Optional[str] = ..., severity_hint: _Optional[str] = ..., failed: bool = ..., note: _Optional[str] = ...) -> None: ...
 
 class Incident(_message.Message):
     __slots__ = ["acknowledged_at", "alerts_firing", "alerts_total", "assignee", "cause", "closed_at", "detected_at", "drill", "events", "merged_into", "mitigated_at", "need_to_know", "number", "priority", "reopened", "resolved_at", "runbook", "services", "severity", "split_from", "state", "title", "traffic_light", "triaged_at", "updated_at", "version"]
