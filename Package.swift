@@ -97,6 +97,8 @@ let package = Package(
 
         // The incident domain and the roles.
         ours("TocsinDomain", []),
+        // What foreign tools say, made into events: pure.
+        ours("TocsinIntake", ["TocsinProto", "TocsinDomain", "TocsinWire", crypto, protobuf]),
         ours("TocsinAnomaly", []),
         ours(
             "TocsinDetection",
@@ -189,6 +191,7 @@ let package = Package(
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
         tests("TocsinSystemTests", ["TocsinSystem", "TocsinPosix"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),
+        tests("TocsinIntakeTests", ["TocsinIntake", "TocsinProto"]),
         tests("TocsinAnomalyTests", ["TocsinAnomaly"]),
         tests(
             "TocsinDetectionTests",
