@@ -99,6 +99,8 @@ let package = Package(
         ours("TocsinDomain", []),
         // What foreign tools say, made into events: pure.
         ours("TocsinIntake", ["TocsinProto", "TocsinDomain", "TocsinWire", crypto, protobuf]),
+        // What is constant in log lines and what varies.
+        ours("TocsinTemplates", []),
         ours("TocsinAnomaly", []),
         ours(
             "TocsinDetection",
@@ -152,7 +154,8 @@ let package = Package(
         .executableTarget(
             name: "tocsin-conform-worker", dependencies: ["TocsinKit", "GRPCZeroMQTransport", "TocsinProto", grpc, logging],
             swiftSettings: strict),
-        .executableTarget(name: "tocsin-evaluate", dependencies: ["TocsinAnomaly", arguments], swiftSettings: strict),
+        .executableTarget(
+            name: "tocsin-evaluate", dependencies: ["TocsinAnomaly", "TocsinTemplates", arguments], swiftSettings: strict),
         .executableTarget(name: "tocsin-fuzz", dependencies: ["TocsinSimulator"], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-bench",
@@ -193,6 +196,7 @@ let package = Package(
         tests("TocsinDomainTests", ["TocsinDomain"]),
         tests("TocsinIntakeTests", ["TocsinIntake", "TocsinProto"]),
         tests("TocsinAnomalyTests", ["TocsinAnomaly"]),
+        tests("TocsinTemplatesTests", ["TocsinTemplates"]),
         tests(
             "TocsinDetectionTests",
             ["TocsinDetection", "TocsinKit", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),

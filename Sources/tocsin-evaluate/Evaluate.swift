@@ -4,5 +4,5 @@ import ArgumentParser
 @main struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tocsin-evaluate", abstract: "Runs Tocsin's detectors over recorded data.",
-        subcommands: [AnomaliesCommand.self])
+        subcommands: [AnomaliesCommand.self, LogsCommand.self])
 }
