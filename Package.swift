@@ -13,6 +13,9 @@ let sqliteLibrary = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB
 let grpc = Target.Dependency.product(name: "GRPCCore", package: "grpc-swift-2")
 let grpcProtobuf = Target.Dependency.product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
 let grpcHTTP2 = Target.Dependency.product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
+let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let certificates = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
@@ -38,6 +41,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
@@ -95,10 +100,13 @@ let package = Package(
         // What roles need of the operating system: subprocesses, HTTP requests, threads for blocking work.
         ours("TocsinSystem", ["TocsinPosix", "CCurl", "CLinux"]),
 
+        // Listeners for tools that speak by sockets of their own.
+        ours("TocsinIntakeSockets", ["TocsinIntake", "TocsinPosix", "TocsinProto", nio, nioPosix, nioTLS, protobuf, logging]),
+
         // The incident domain and the roles.
         ours("TocsinDomain", []),
         // What foreign tools say, made into events: pure.
-        ours("TocsinIntake", ["TocsinProto", "TocsinDomain", "TocsinWire", crypto, protobuf]),
+        ours("TocsinIntake", ["TocsinProto", "TocsinDomain", "TocsinWire", crypto, deque, protobuf]),
         // What is constant in log lines and what varies.
         ours("TocsinTemplates", []),
         ours("TocsinAnomaly", []),
@@ -195,6 +203,8 @@ let package = Package(
         tests("TocsinSystemTests", ["TocsinSystem", "TocsinPosix"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),
         tests("TocsinIntakeTests", ["TocsinIntake", "TocsinProto"]),
+        tests(
+            "TocsinIntakeSocketsTests", ["TocsinIntakeSockets", "TocsinIntake", "TocsinProto", nio, nioPosix, protobuf, logging]),
         tests("TocsinAnomalyTests", ["TocsinAnomaly"]),
         tests("TocsinTemplatesTests", ["TocsinTemplates"]),
         tests(

@@ -1,4 +1,4 @@
-/// Every file of proto/, and what those import: a serialized google.protobuf.FileDescriptorSet in base64.
+/// Every file of our services, and what those import: a serialized google.protobuf.FileDescriptorSet in base64.
 let builtDescriptorSet = """
     CvUFChtncnBjL2hlYWx0aC92MS9oZWFsdGgucHJvdG8SDmdycGMuaGVhbHRoLnYxIi4KEkhlYWx0aENoZWNrUmVxdWVzdBIYCgdzZXJ2aWNlGAEgASgJUgdz
     ZXJ2aWNlIrEBChNIZWFsdGhDaGVja1Jlc3BvbnNlEkkKBnN0YXR1cxgBIAEoDjIxLmdycGMuaGVhbHRoLnYxLkhlYWx0aENoZWNrUmVzcG9uc2UuU2Vydmlu

@@ -1,0 +1,60 @@
+public import TocsinIntake
+
+/// Where one protocol is listened for, and for whom.
+public struct SocketOptions: Sendable, Equatable {
+    /// An address of this machine, in numbers, and a port; 0: any that is free.
+    public struct Address: Sendable, Equatable, CustomStringConvertible {
+        public var host: String
+        public var port: Int
+
+        public init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+        public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    }
+    /// Files in PEM.
+    public struct TLS: Sendable, Equatable {
+        public var certificate: String
+        public var key: String
+        /// Root certificates of clients, each of which must then show a certificate; nil: none does.
+        public var clientRoots: String?
+
+        public init(certificate: String, key: String, clientRoots: String? = nil) {
+            self.certificate = certificate
+            self.key = key
+            self.clientRoots = clientRoots
+        }
+    }
+
+    public var udp: Address?
+    public var tcp: Address?
+    /// TCP with TLS; nothing without `certificates`.
+    public var tls: Address?
+    public var certificates: TLS?
+    /// Whoever is in none of these is not listened to.
+    public var allowed = AddressNetwork.loopback
+    /// Connections at once; further ones are closed.
+    public var connections = 1024
+    /// Bytes of one message.
+    public var longest = 64 << 10
+    /// After which a connection on which nothing comes is closed.
+    public var idle: Duration = .seconds(3600)
+    /// How long a peer that waits for an answer waits for the hub.
+    public var patience: Duration = .seconds(5)
+    /// Datagrams that may wait; further ones are dropped and counted.
+    public var queue = 16_384
+
+    public init() {}
+}
+
+/// One address that is listened at.
+public struct Listening: Sendable, Equatable, CustomStringConvertible {
+    /// `syslog`, `riemann` or `nagios`.
+    public var name: String
+    /// `udp`, `tcp` or `tls`.
+    public var transport: String
+    public var address: SocketOptions.Address
+
+    public var description: String { "\(name) \(transport) \(address)" }
+}
