@@ -112,7 +112,10 @@ let package = Package(
         ours("TocsinAnomaly", []),
         ours(
             "TocsinDetection",
-            ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", "CLinux", crypto, logging]),
+            [
+                "TocsinAnomaly", "TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire",
+                "CLinux", crypto, logging,
+            ]),
         ours("TocsinTriage", ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinWire", crypto, logging]),
         ours(
             "TocsinArchive",

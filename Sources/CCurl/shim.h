@@ -12,3 +12,5 @@ static inline CURLcode tocsin_curl_set_progress(CURL *h, tocsin_curl_progress f)
 static inline CURLcode tocsin_curl_get_long(CURL *h, CURLINFO i, long *v) { return curl_easy_getinfo(h, i, v); }
 static inline CURLcode tocsin_curl_get_double(CURL *h, CURLINFO i, double *v) { return curl_easy_getinfo(h, i, v); }
 static inline CURLcode tocsin_curl_global_init(void) { return curl_global_init(CURL_GLOBAL_ALL); }
+// The certificates that the server showed, its own first: lists of "Name:value".
+static inline CURLcode tocsin_curl_get_certificates(CURL *h, struct curl_certinfo **v) { return curl_easy_getinfo(h, CURLINFO_CERTINFO, v); }

@@ -43,6 +43,15 @@ extension Schema {
         let interval = section.read(
             "interval", .duration(atLeast: .milliseconds(10)), absent: "10s, for a log 250ms",
             "From the start of one probe to the start of the next.")
+        let retry = section.read(
+            "retry", .duration(atLeast: .milliseconds(10)), absent: "interval",
+            "The same while it fails and is not reported yet. Not for log.")
+        let jitter = section.read(
+            "jitter", .duration, absent: "a tenth of interval, at most 10s",
+            "A probe begins up to so much later, by chance. Not for log.")
+        let dependsOn = section.list(
+            "depends_on", .word, default: [],
+            "Checks of this detector without which this one cannot be well: while one of them fails, this one is not reported.")
         let timeout = section.read(
             "timeout", .duration(atLeast: .milliseconds(1)), default: .seconds(5),
             "A probe without an answer by then has failed. Not for log and host.")
@@ -59,15 +68,19 @@ extension Schema {
             "While it keeps failing it is reported again this often. Not for log.")
         let kinds: [Check.Kind?] = [
             section.optional("http", http), section.optional("tcp", tcp), section.optional("command", command),
-            section.optional("host", host), section.optional("log", log),
+            section.optional("host", host), section.optional("log", log), section.optional("dns", dns),
+            section.optional("ping", ping), section.optional("process", process), section.optional("unit", unit),
+            section.optional("file", file), section.optional("metrics", metrics), section.optional("heartbeat", heartbeat),
         ]
         let chosen = kinds.compactMap { $0 }
         if chosen.count != 1 {
-            section.report("give exactly one of http, tcp, command, host, log; \(chosen.count) are given")
+            section.report(
+                "give exactly one of http, tcp, dns, ping, command, process, unit, file, host, metrics, log, heartbeat; "
+                    + "\(chosen.count) are given")
         }
         let check = Check(
             name: name, service: service, kind: chosen.first ?? .log(LogCheck(path: "unset")), interval: interval,
-            timeout: timeout, severity: severity.name, labels: labels, failuresToTrigger: failures,
+            retryInterval: retry, jitter: jitter, dependsOn: dependsOn, timeout: timeout, severity: severity.name, labels: labels, failuresToTrigger: failures,
             successesToResolve: successes, repeatInterval: repeats)
         // A name, service or kind that is missing has been reported already.
         if !name.isEmpty, !service.isEmpty, chosen.count == 1 { problems(check).forEach(section.report) }
@@ -75,7 +88,10 @@ extension Schema {
     }
 
     private static func problems(_ check: Check) -> [String] {
-        DetectorConfiguration(name: "any", spoolDirectory: "any", checks: [check]).problems
+        var alone = check
+        // Those it depends on are looked for when all checks are read.
+        alone.dependsOn = []
+        return DetectorConfiguration(name: "any", spoolDirectory: "any", checks: [alone]).problems
     }
 
     private static func http(_ section: Section) -> Check.Kind {
@@ -89,8 +105,24 @@ extension Schema {
                     "expect_body", .word, absent: "anything", "What the first MiB of the body must contain."),
                 headers: section.table("headers", .text, "Headers of the request.", secret: true),
                 followRedirects: section.read(
-                    "follow_redirects", .flag, default: true, "Whether a redirect is followed.")))
+                    "follow_redirects", .flag, default: true, "Whether a redirect is followed."),
+                slowerThan: section.read("slower_than", .duration, absent: "timeout", "An answer that takes longer is a failure."),
+                certificateDays: section.read(
+                    "certificate_days", .integer(0...3650), absent: "not watched",
+                    "A certificate that expires sooner is a failure.").map { Int64($0) },
+                roots: roots(section)))
     }
+
+    /// A file of root certificates.
+    static func roots(_ section: Section) -> String? {
+        guard section.has("roots") || section.document.isExplaining else {
+            _ = section.read("roots", .word, absent: "the system's", rootsDoc)
+            return nil
+        }
+        return section.path("roots", default: "the system's", rootsDoc)
+    }
+
+    private static let rootsDoc = "File with root certificates, in PEM, that the server's certificate is to be of."
 
     private static func tcp(_ section: Section) -> Check.Kind {
         .tcp(

@@ -9,6 +9,7 @@ struct CheckRunner: Sendable {
     let directory: String
     let check: Check
     let outlet: Outlet
+    let board: CheckBoard
     let logger: Logger
 
     // MARK: Probes
@@ -17,24 +18,39 @@ struct CheckRunner: Sendable {
     /// detector was away.
     typealias SavedStates = [String: ProbeState]
 
-    func probe(_ prober: some Prober, pool: BlockingPool) async {
+    func probe(_ prober: any Prober, pool: BlockingPool) async {
         var prober = prober
         let file = StateFile<SavedStates>(path: statePath(directory, "probe", detector, check.name))
         let maker = EventMaker(detector: detector, check: check)
         do {
             var states = try await load(file, pool: pool)
-            var next = ContinuousClock.now
+            var rhythm = Rhythm(check)
+            var withheld: String?
+            try await Task.sleep(for: rhythm.delay())
             while true {
+                let began = monotonicNow()
                 do {
-                    for observation in try await prober.probe() {
-                        try await take(observation, &states, maker: maker, file: file, pool: pool)
+                    prober.reported(Set(states.filter { $0.value.firing != nil }.keys))
+                    let observations = try await prober.probe()
+                    let obstacle = board.obstacle(to: check.dependsOn, since: rhythm.failingSince ?? began)
+                    for observation in observations {
+                        try await take(
+                            observation, &states, mayTrigger: obstacle == nil, maker: maker, file: file, pool: pool)
                     }
+                    let isFailing = states.values.contains { $0.failures > 0 }
+                    board.note(check.name, isFailing: isFailing, at: began)
+                    rhythm.note(isFailing: isFailing, at: began)
+                    // Said once, when it begins.
+                    let isWithheld = obstacle != nil && isFailing && states.values.contains(where: \.isSoft)
+                    if isWithheld && withheld == nil { logger.info("a failure is not reported for now: \(obstacle ?? "")") }
+                    withheld = isWithheld ? obstacle : nil
                 } catch let error as BlockingPoolError {
                     logger.warning("not probed this time: \(error)")
                 }
-                // From start to start; what was missed while a probe took longer is left out.
-                next = max(next + check.interval, ContinuousClock.now)
-                try await Task.sleep(until: next)
+                let isSoft = states.values.contains(where: \.isSoft)
+                // What is well and was never reported needs no memory: aspects come and go.
+                states = states.filter { $0.value.firing != nil || $0.value.failures > 0 }
+                try await Task.sleep(for: rhythm.wait(isSoft: isSoft))
             }
         } catch is CancellationError {
             return
@@ -56,12 +72,13 @@ struct CheckRunner: Sendable {
     /// trigger is published, that it does not, after its resolve is. A crash between the two says something twice, and never
     /// leaves an alert that nobody ends.
     private func take(
-        _ observation: Observation, _ states: inout SavedStates, maker: EventMaker, file: StateFile<SavedStates>,
-        pool: BlockingPool
+        _ observation: Observation, _ states: inout SavedStates, mayTrigger: Bool, maker: EventMaker,
+        file: StateFile<SavedStates>, pool: BlockingPool
     ) async throws {
         let now = MachineClock.wall()
-        let verdict = states[observation.aspect, default: ProbeState()].observe(observation, check: check, nowMs: now)
-        guard verdict != .nothing else { return }
+        let verdict = states[observation.aspect, default: ProbeState()].observe(
+            observation, check: check, nowMs: now, mayTrigger: mayTrigger)
+        guard verdict == .trigger || verdict == .resolve else { return }
         if verdict == .trigger { try await save(states, file, pool: pool) }
         try await outlet.deliver([try event(observation, verdict, maker: maker, now: now)])
         if verdict == .resolve { try await save(states, file, pool: pool) }
@@ -88,7 +105,8 @@ struct CheckRunner: Sendable {
     ) throws -> Message {
         var labels = maker.baseLabels
         var dedupKey = check.name
-        if case .host = check.kind, let host = labels["host"] { dedupKey = "\(host)/\(dedupKey)" }
+        // What several machines may watch under one name is apart by machine.
+        if check.kind.isOfMachine, let host = labels["host"] { dedupKey = "\(host)/\(dedupKey)" }
         if !observation.aspect.isEmpty {
             labels["aspect"] = observation.aspect
             dedupKey += "/\(observation.aspect)"

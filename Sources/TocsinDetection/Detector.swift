@@ -24,6 +24,7 @@ extension DetectorConfiguration {
                 problems.append(
                     "\(place): another check has the same name, or one that differs only in special characters")
             }
+            if check.interval < check.jitter ?? .zero { problems.append("\(place): the jitter is longer than the interval") }
             if check.service.isEmpty { problems.append("\(place): it has no service") }
             if check.interval < .milliseconds(10) { problems.append("\(place): the interval must be 10 ms or more") }
             if check.timeout <= .zero { problems.append("\(place): the timeout must be more than 0") }
@@ -31,6 +32,37 @@ extension DetectorConfiguration {
                 problems.append("\(place): failures_to_trigger and successes_to_resolve must be 1 or more")
             }
             problems += check.kind.problems.map { "\(place): \($0)" }
+        }
+        return problems + dependencyProblems
+    }
+
+    private var dependencyProblems: [String] {
+        var problems: [String] = []
+        let known = Dictionary(checks.map { ($0.name, $0) }) { first, _ in first }
+        for check in checks {
+            for name in check.dependsOn {
+                guard let other = known[name] else {
+                    problems.append("check \"\(check.name)\": it depends on \"\(name)\", which this detector does not have")
+                    continue
+                }
+                switch other.kind {
+                case .log, .heartbeat:
+                    problems.append("check \"\(check.name)\": it depends on \"\(name)\", which is not probed")
+                default: break
+                }
+            }
+        }
+        // Whoever can be reached from itself.
+        for check in checks {
+            var seen: Set<String> = []
+            var open = check.dependsOn
+            while let name = open.popLast() {
+                if name == check.name {
+                    problems.append("check \"\(check.name)\": it depends on itself, by way of \(check.dependsOn.joined(separator: ", "))")
+                    break
+                }
+                if seen.insert(name).inserted { open += known[name]?.dependsOn ?? [] }
+            }
         }
         return problems
     }
@@ -66,7 +98,37 @@ extension Check.Kind {
             } catch {
                 return [error.description]
             }
+        case .dns(let check): return check.name.isEmpty ? ["it has no name to look up"] : []
+        case .ping(let check):
+            return check.host.isEmpty || !(1...20).contains(check.count) ? ["give a host, and 1 to 20 requests a probe"] : []
+        case .process(let check):
+            if check.name == nil && check.commandLine == nil { return ["say which processes: by name, command_line or both"] }
+            return (check.atMost ?? Int.max) < check.atLeast ? ["at_most is less than at_least"] : []
+        case .unit(let check):
+            return check.unit.isEmpty || check.states.isEmpty ? ["give a unit, and the states that are well"] : []
+        case .file(let check): return check.path.isEmpty ? ["it has no path"] : []
+        case .metrics(let check): return check.problems
+        case .heartbeat(let check):
+            return check.expected.filter { $0.every > check.remember }.map {
+                "heartbeat \"\($0.name)\" comes more rarely than is remembered"
+            }
         }
+    }
+}
+
+extension MetricsCheck {
+    fileprivate var problems: [String] {
+        var problems: [String] = []
+        if rules.isEmpty { problems.append("there are no rules; without any, nothing is reported") }
+        if Set(rules.map(\.name)).count < rules.count { problems.append("two rules have the same name") }
+        for rule in rules {
+            switch rule.condition {
+            case .above(let limit, let clear) where clear > limit, .below(let limit, let clear) where clear < limit:
+                problems.append("rule \"\(rule.name)\": clear (\(clear)) is on the wrong side of the limit (\(limit))")
+            default: break
+            }
+        }
+        return problems
     }
 }
 
@@ -77,10 +139,11 @@ public enum Detector {
     ///
     /// - Throws: `ConfigurationProblem`, before anything is watched. What fails later is logged and tried again.
     public static func run(client: Client, configuration: DetectorConfiguration, logger: Logger) async throws {
-        try await run(sink: ClientSink(client: client), configuration: configuration, logger: logger)
+        try await run(client: client, sink: ClientSink(client: client), configuration: configuration, logger: logger)
     }
 
-    static func run(sink: any EventSink, configuration: DetectorConfiguration, logger: Logger) async throws {
+    /// Without a client no heartbeats are watched.
+    static func run(client: Client? = nil, sink: any EventSink, configuration: DetectorConfiguration, logger: Logger) async throws {
         let problems = configuration.problems
         guard problems.isEmpty else { throw ConfigurationProblem(problems.joined(separator: "; ")) }
         let logs = configuration.checks.filter { if case .log = $0.kind { true } else { false } }.count
@@ -98,40 +161,44 @@ public enum Detector {
             }
         }
         let outlet = Outlet(sink: sink, logger: logger)
+        let board = CheckBoard()
         await withDiscardingTaskGroup { group in
             for check in configuration.checks {
                 var logger = logger
                 logger[metadataKey: "check"] = "\(check.name)"
                 let runner = CheckRunner(
-                    detector: configuration.name, directory: directory, check: check, outlet: outlet, logger: logger)
+                    detector: configuration.name, directory: directory, check: check, outlet: outlet, board: board, logger: logger)
                 switch check.kind {
                 case .log(let log): group.addTask { await runner.follow(log, pool: logPool) }
-                case .http(let http):
-                    group.addTask {
-                        await runner.probe(
-                            HTTPProber(check: http, severity: check.severity, timeout: check.timeout, pool: probePool),
-                            pool: probePool)
-                    }
-                case .tcp(let tcp):
-                    group.addTask {
-                        await runner.probe(
-                            TCPProber(check: tcp, severity: check.severity, timeout: check.timeout, pool: probePool),
-                            pool: probePool)
-                    }
-                case .command(let command):
-                    group.addTask {
-                        await runner.probe(
-                            CommandProber(
-                                check: command, severity: check.severity, timeout: check.timeout, pool: probePool),
-                            pool: probePool)
-                    }
-                case .host(let host):
-                    group.addTask {
-                        await runner.probe(
-                            HostProber(check: host, severity: check.severity, pool: probePool), pool: probePool)
-                    }
+                case .heartbeat(let heartbeat):
+                    guard let client else { continue }
+                    let monitor = HeartbeatMonitor(
+                        detector: configuration.name, check: check, heartbeat: heartbeat, client: client, outlet: outlet,
+                        logger: logger)
+                    group.addTask { await monitor.run() }
+                default:
+                    guard let prober = prober(of: check, pool: probePool) else { continue }
+                    group.addTask { await runner.probe(prober, pool: probePool) }
                 }
             }
+        }
+    }
+
+    /// Nil for what is not probed.
+    private static func prober(of check: Check, pool: BlockingPool) -> (any Prober)? {
+        let (severity, timeout) = (check.severity, check.timeout)
+        switch check.kind {
+        case .log, .heartbeat: return nil
+        case .http(let http): return HTTPProber(check: http, severity: severity, timeout: timeout, pool: pool)
+        case .tcp(let tcp): return TCPProber(check: tcp, severity: severity, timeout: timeout, pool: pool)
+        case .command(let command): return CommandProber(check: command, severity: severity, timeout: timeout, pool: pool)
+        case .host(let host): return HostProber(check: host, severity: severity, pool: pool)
+        case .dns(let dns): return DNSProber(check: dns, severity: severity, timeout: timeout, pool: pool)
+        case .ping(let ping): return PingProber(check: ping, severity: severity, timeout: timeout, pool: pool)
+        case .process(let process): return ProcessProber(check: process, severity: severity, pool: pool)
+        case .unit(let unit): return UnitProber(check: unit, severity: severity, timeout: timeout, pool: pool)
+        case .file(let file): return FileProber(check: file, severity: severity, pool: pool)
+        case .metrics(let metrics): return MetricsProber(check: metrics, severity: severity, timeout: timeout, pool: pool)
         }
     }
 }

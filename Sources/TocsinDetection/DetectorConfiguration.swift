@@ -21,6 +21,14 @@ public struct Check: Sendable {
     public var service: String
     /// From the start of one probe to the start of the next. A log is read as it grows; there it is the poll interval.
     public var interval: Duration
+    /// The same while it fails and is not reported yet (a soft state); nil: `interval`. Not used by `log`.
+    public var retryInterval: Duration?
+    /// Each probe begins up to so much later, by chance, so that checks of one rhythm do not all begin at once; nil: a tenth of
+    /// the interval, at most 10 s. Not used by `log`.
+    public var jitter: Duration?
+    /// Checks of the same detector without which this one cannot be well. While one of them fails, this one is not reported; and
+    /// before it is, each of them has been seen to be well since. Not used by `log`.
+    public var dependsOn: [String]
     /// A probe without an answer by then has failed. Not used by `log` and `host`.
     public var timeout: Duration
     /// The severity hint of a failure. Nagios WARNING says `minor` and UNKNOWN `major` instead.
@@ -42,6 +50,13 @@ public struct Check: Sendable {
         case command(CommandCheck)
         case host(HostCheck)
         case log(LogCheck)
+        case dns(DNSCheck)
+        case ping(PingCheck)
+        case process(ProcessCheck)
+        case unit(UnitCheck)
+        case file(FileCheck)
+        case metrics(MetricsCheck)
+        case heartbeat(HeartbeatCheck)
 
         /// The second token of the subject, `event.<kind>.<name>`, and the start of the event's source.
         public var token: String {
@@ -51,13 +66,30 @@ public struct Check: Sendable {
             case .command: "command"
             case .host: "host"
             case .log: "log"
+            case .dns: "dns"
+            case .ping: "ping"
+            case .process: "process"
+            case .unit: "unit"
+            case .file: "file"
+            case .metrics: "metrics"
+            case .heartbeat: "heartbeat"
+            }
+        }
+
+        /// What it sees is of the machine it runs on.
+        var isOfMachine: Bool {
+            switch self {
+            case .host, .process, .unit, .file: true
+            case .metrics(let check): if case .proc = check.source { true } else { false }
+            case .http, .tcp, .command, .log, .dns, .ping, .heartbeat: false
             }
         }
     }
 
     /// `interval` nil: 10 s, for a log 250 ms.
     public init(
-        name: String, service: String, kind: Kind, interval: Duration? = nil, timeout: Duration = .seconds(5),
+        name: String, service: String, kind: Kind, interval: Duration? = nil, retryInterval: Duration? = nil,
+        jitter: Duration? = nil, dependsOn: [String] = [], timeout: Duration = .seconds(5),
         severity: String = "critical", labels: [String: String] = [:], failuresToTrigger: Int = 2,
         successesToResolve: Int = 1, repeatInterval: Duration = .seconds(300)
     ) {
@@ -71,6 +103,9 @@ public struct Check: Sendable {
         } else {
             self.interval = .seconds(10)
         }
+        self.retryInterval = retryInterval
+        self.jitter = jitter
+        self.dependsOn = dependsOn
         self.timeout = timeout
         self.severity = severity
         self.labels = labels
@@ -91,10 +126,17 @@ public struct HTTPCheck: Sendable {
     public var expectBody: String?
     public var headers: [String: String]
     public var followRedirects: Bool
+    /// An answer that takes longer is a failure; nil: only one past the timeout.
+    public var slowerThan: Duration?
+    /// A certificate that has fewer days left is a failure; nil: only one that is not valid.
+    public var certificateDays: Int64?
+    /// File of root certificates, in PEM; nil: the system's.
+    public var roots: String?
 
     public init(
         url: String, method: String = "GET", expectStatus: [ClosedRange<Int>] = [200...299], expectBody: String? = nil,
-        headers: [String: String] = [:], followRedirects: Bool = true
+        headers: [String: String] = [:], followRedirects: Bool = true, slowerThan: Duration? = nil,
+        certificateDays: Int64? = nil, roots: String? = nil
     ) {
         self.url = url
         self.method = method
@@ -102,6 +144,9 @@ public struct HTTPCheck: Sendable {
         self.expectBody = expectBody
         self.headers = headers
         self.followRedirects = followRedirects
+        self.slowerThan = slowerThan
+        self.certificateDays = certificateDays
+        self.roots = roots
     }
 }
 
@@ -205,5 +250,218 @@ public struct LogPattern: Sendable {
         self.service = service
         self.resolve = resolve
         self.dedupKey = dedupKey
+    }
+}
+
+/// Looks a name up.
+public struct DNSCheck: Sendable {
+    public var name: String
+    public var record: DNSRecord
+    /// Records that must be among those found, as people write them: `192.0.2.1`, `10 mail.example.org.`. Empty: any.
+    public var expect: [String]
+    /// The IPv4 address of the server that is asked; nil: those of this machine.
+    public var server: String?
+    public var port: Int
+
+    public init(name: String, record: DNSRecord = .a, expect: [String] = [], server: String? = nil, port: Int = 53) {
+        self.name = name
+        self.record = record
+        self.expect = expect
+        self.server = server
+        self.port = port
+    }
+}
+
+/// Sends ICMP echo requests.
+public struct PingCheck: Sendable {
+    public var host: String
+    /// Requests in one probe, 1...20.
+    public var count: Int
+    /// Percent that may be lost.
+    public var lossAbove: Int
+    /// A round trip that takes longer is a failure; nil: only one past the timeout.
+    public var slowerThan: Duration?
+
+    public init(host: String, count: Int = 3, lossAbove: Int = 50, slowerThan: Duration? = nil) {
+        self.host = host
+        self.count = count
+        self.lossAbove = lossAbove
+        self.slowerThan = slowerThan
+    }
+}
+
+/// Counts processes of this machine.
+public struct ProcessCheck: Sendable {
+    /// The name of the program; the kernel knows its first 15 bytes. Nil: any.
+    public var name: String?
+    /// What the command line must contain; nil: anything.
+    public var commandLine: String?
+    public var atLeast: Int
+    /// Nil: any number.
+    public var atMost: Int?
+
+    public init(name: String? = nil, commandLine: String? = nil, atLeast: Int = 1, atMost: Int? = nil) {
+        self.name = name
+        self.commandLine = commandLine
+        self.atLeast = atLeast
+        self.atMost = atMost
+    }
+}
+
+/// Asks for the state of a unit of systemd.
+public struct UnitCheck: Sendable {
+    public var unit: String
+    /// The states that are well.
+    public var states: [String]
+
+    public init(unit: String, states: [String] = ["active"]) {
+        self.unit = unit
+        self.states = states
+    }
+}
+
+/// Looks at a file's age and size.
+public struct FileCheck: Sendable {
+    /// A path, or a pattern as shells have them: then the newest file counts.
+    public var path: String
+    /// Since it was last written; nil: any age.
+    public var olderThan: Duration?
+    /// Bytes; nil: any.
+    public var smallerThan: Int64?
+    public var largerThan: Int64?
+    /// That there is none is no failure.
+    public var mayBeAbsent: Bool
+
+    public init(
+        path: String, olderThan: Duration? = nil, smallerThan: Int64? = nil, largerThan: Int64? = nil, mayBeAbsent: Bool = false
+    ) {
+        self.path = path
+        self.olderThan = olderThan
+        self.smallerThan = smallerThan
+        self.largerThan = largerThan
+        self.mayBeAbsent = mayBeAbsent
+    }
+}
+
+/// Takes numbers from somewhere, and judges each by rules. Each rule and series is a condition of its own, with its own trigger
+/// and resolve.
+public struct MetricsCheck: Sendable {
+    /// Where the numbers are from.
+    public enum Source: Sendable {
+        case prometheus(Scrape)
+        case statsd(Address)
+        /// This machine: processors, memory, load, networks, disks, open files.
+        case proc
+        case csv(Replay)
+    }
+
+    /// A page of a Prometheus exporter.
+    public struct Scrape: Sendable {
+        public var url: String
+        public var headers: [String: String]
+        /// File of root certificates, in PEM; nil: the system's.
+        public var roots: String?
+
+        public init(url: String, headers: [String: String] = [:], roots: String? = nil) {
+            self.url = url
+            self.headers = headers
+            self.roots = roots
+        }
+    }
+
+    /// An address in numbers, and a port.
+    public struct Address: Sendable, Equatable {
+        public var host: String
+        public var port: Int
+
+        public init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+    }
+
+    /// A table that was recorded.
+    public struct Replay: Sendable {
+        public var path: String
+        /// How many times as fast as it was recorded; 0: as fast as it can be read.
+        public var speed: Double
+
+        public init(path: String, speed: Double = 1) {
+            self.path = path
+            self.speed = speed
+        }
+    }
+
+    public var source: Source
+    public var rules: [SeriesRule]
+
+    public init(source: Source, rules: [SeriesRule]) {
+        self.source = source
+        self.rules = rules
+    }
+}
+
+/// What is wrong with a series.
+public struct SeriesRule: Sendable {
+    public enum Condition: Sendable, Equatable {
+        /// More than `limit`; over again at `clear` and less, which is at most the limit.
+        case above(limit: Double, clear: Double)
+        /// Less than `limit`; over again at `clear` and more.
+        case below(limit: Double, clear: Double)
+        /// There has been no series that matches for so long.
+        case absent(Duration)
+        /// The detector of anomalies finds the value unusual: a score of `threshold` or more.
+        case anomaly(threshold: Double)
+    }
+
+    /// Unique within the check.
+    public var name: String
+    public var series: SeriesSelector
+    public var condition: Condition
+    /// Judge the change a second, not the value; of a counter that was reset, from zero.
+    public var isRate: Bool
+    /// Nil: the check's.
+    public var severity: String?
+
+    public init(name: String, series: SeriesSelector, condition: Condition, isRate: Bool = false, severity: String? = nil) {
+        self.name = name
+        self.series = series
+        self.condition = condition
+        self.isRate = isRate
+        self.severity = severity
+    }
+}
+
+/// Watches for heartbeats that do not come: of jobs and sensors that say how often they come, and of those listed here.
+public struct HeartbeatCheck: Sendable {
+    /// One that is to come.
+    public struct Expected: Sendable {
+        public var name: String
+        public var every: Duration
+        /// How late it may be; nil: a tenth of `every`.
+        public var grace: Duration?
+        /// Nil: the name.
+        public var service: String?
+        /// Nil: the check's.
+        public var severity: String?
+
+        public init(
+            name: String, every: Duration, grace: Duration? = nil, service: String? = nil, severity: String? = nil
+        ) {
+            self.name = name
+            self.every = every
+            self.grace = grace
+            self.service = service
+            self.severity = severity
+        }
+    }
+
+    public var expected: [Expected]
+    /// How far back heartbeats are read when the detector starts: no heartbeat comes more rarely.
+    public var remember: Duration
+
+    public init(expected: [Expected] = [], remember: Duration = .seconds(8 * 86_400)) {
+        self.expected = expected
+        self.remember = remember
     }
 }

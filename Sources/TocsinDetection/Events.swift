@@ -81,8 +81,10 @@ struct EventMaker: Sendable {
         labels["check"] = check.name
         // What these see is about this machine; a remote service is the same whoever probes it.
         switch check.kind {
-        case .command, .host, .log: labels["host"] = labels["host"] ?? hostName()
-        case .http, .tcp: break
+        case .command, .host, .log, .process, .unit, .file: labels["host"] = labels["host"] ?? hostName()
+        case .http, .tcp, .dns, .ping, .heartbeat: break
+        case .metrics(let check):
+            if case .proc = check.source { labels["host"] = labels["host"] ?? hostName() }
         }
         baseLabels = labels
         baseDetails = ["detector": detector]

@@ -108,7 +108,7 @@ struct HostProber: Prober {
         }
         var cpu: CPUTimes?
         if let limit = check.cpuAbove {
-            cpu = readText("\(proc)/stat").flatMap { CPUTimes(stat: $0) }
+            cpu = KernelText.string("\(proc)/stat").flatMap { CPUTimes(stat: $0) }
             // The first probe only takes the counters.
             if let cpu, let cpuBefore {
                 if let busy = cpu.busy(since: cpuBefore) { compare("cpu", "CPU use", busy, above: limit, unit: "%") }
@@ -117,11 +117,11 @@ struct HostProber: Prober {
             }
         }
         if let limit = check.memoryAbove {
-            let value = readText("\(proc)/meminfo").flatMap { HostMetrics.memoryUsed(meminfo: $0) }
+            let value = KernelText.string("\(proc)/meminfo").flatMap { HostMetrics.memoryUsed(meminfo: $0) }
             compare("memory", "Memory use", value, above: limit, unit: "%")
         }
         if let limit = check.loadAbove {
-            let value = readText("\(proc)/loadavg").flatMap { HostMetrics.load(loadavg: $0) }
+            let value = KernelText.string("\(proc)/loadavg").flatMap { HostMetrics.load(loadavg: $0) }
             compare("load", "The load average", value, above: limit, unit: "")
         }
         if let limit = check.diskAbove {
@@ -137,24 +137,5 @@ struct HostProber: Prober {
             }
         }
         return (observations, cpu)
-    }
-
-    /// Nil if it cannot be read; at most 64 KiB, which the first lines that matter fit in.
-    private static func readText(_ path: String) -> String? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 64 << 10)
-        var filled = 0
-        while filled < bytes.count {
-            let count = bytes.withUnsafeMutableBytes {
-                read(descriptor, $0.baseAddress.map { $0 + filled }, $0.count - filled)
-            }
-            if count < 0 && errno == EINTR { continue }
-            if count < 0 { return nil }
-            if count == 0 { break }
-            filled += count
-        }
-        return String(decoding: bytes.prefix(filled), as: UTF8.self)
     }
 }

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import TocsinDomain
+import TocsinPosix
 import TocsinSystem
 
 /// Looks once. Never throws for what it looks at: a failed probe is an observation.
@@ -8,6 +9,13 @@ protocol Prober: Sendable {
     /// - Throws: only `CancellationError`, and errors of this machine (no thread, queue full) that say nothing about what
     ///   is probed.
     mutating func probe() async throws -> [Observation]
+
+    /// Told before each probe which of its aspects are reported to be failing, also by the process before this one.
+    mutating func reported(_ aspects: Set<String>)
+}
+
+extension Prober {
+    func reported(_ aspects: Set<String>) {}
 }
 
 struct HTTPProber: Prober {
@@ -29,9 +37,9 @@ struct HTTPProber: Prober {
     func probe() async throws -> [Observation] {
         let request = HTTPRequest(
             url: check.url, method: check.method, headers: check.headers, followRedirects: check.followRedirects,
-            timeout: timeout)
+            timeout: timeout, roots: check.roots)
         do {
-            return [judge(try await request.perform(on: pool))]
+            return [judge(try await request.perform(on: pool), now: MachineClock.wall())]
         } catch let error as HTTPError {
             let details = ["url": shown, "status": "no answer", "output": error.description]
             return [Observation(healthy: false, severity: severity, summary: "\(shown): \(error)", details: details)]
@@ -48,7 +56,8 @@ struct HTTPProber: Prober {
         return String(url[..<scheme.upperBound] + host + path)
     }
 
-    func judge(_ response: HTTPResponse) -> Observation {
+    /// `now`: milliseconds since 1970.
+    func judge(_ response: HTTPResponse, now: UInt64) -> Observation {
         var details = [
             "url": shown, "status": "\(response.status)", "latency_ms": "\(response.duration.milliseconds)",
         ]
@@ -63,6 +72,20 @@ struct HTTPProber: Prober {
             return Observation(
                 healthy: false, severity: severity,
                 summary: "\(shown) answers \(response.status), but without \"\(expected)\" in its body",
+                details: details)
+        }
+        if let days = response.certificateExpires.map({ ($0 - Int64(clamping: now / 1000)) / 86_400 }) {
+            details["certificate_days"] = "\(days)"
+            if let least = check.certificateDays, days < least {
+                return Observation(
+                    healthy: false, severity: severity, summary: "the certificate of \(shown) expires in \(days) days",
+                    details: details)
+            }
+        }
+        if let limit = check.slowerThan, response.duration > limit {
+            return Observation(
+                healthy: false, severity: severity,
+                summary: "\(shown) answers in \(response.duration.milliseconds) ms, the limit is \(limit.milliseconds) ms",
                 details: details)
         }
         return Observation(

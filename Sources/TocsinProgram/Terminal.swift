@@ -1,9 +1,24 @@
+import ArgumentParser
 import Glibc
 import TocsinSystem
 
 /// Standard output and standard error: what they are, and writing to them.
 package enum Terminal {
     package static let isOutputTerminal = isatty(1) == 1
+
+    /// Somebody is there to answer.
+    package static var isInteractive: Bool { isatty(0) == 1 && isatty(2) == 1 }
+
+    /// Asks a person for a line; without the space around it.
+    ///
+    /// - Throws: `ExitCodes.interrupted` if there is no answer: the end of the input.
+    package static func ask(_ question: String) throws -> String {
+        write(question + " ", to: 2)
+        guard let line = readLine() else { throw ExitCode(ExitCodes.interrupted.rawValue) }
+        var trimmed = line.drop(while: \.isWhitespace)
+        while trimmed.last?.isWhitespace ?? false { trimmed.removeLast() }
+        return String(trimmed.prefix(4096))
+    }
 
     /// Columns of the terminal; nil if the output goes elsewhere, where nothing is shortened.
     package static var width: Int? {

@@ -542,6 +542,9 @@ public nonisolated struct Tocsin_V1_Heartbeat: Sendable {
   /// What the job said, for a person; at most 4,096 bytes.
   public var note: String = String()
 
+  /// No more will come: it is not missed any longer.
+  public var ended: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2279,7 +2282,7 @@ nonisolated extension Tocsin_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Tocsin_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Heartbeat"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}interval_ms\0\u{3}grace_ms\0\u{3}observed_at\0\u{1}service\0\u{3}severity_hint\0\u{1}failed\0\u{1}note\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}interval_ms\0\u{3}grace_ms\0\u{3}observed_at\0\u{1}service\0\u{3}severity_hint\0\u{1}failed\0\u{1}note\0\u{1}ended\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2295,6 +2298,7 @@ nonisolated extension Tocsin_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobuf.
       case 6: try { try decoder.decodeSingularStringField(value: &self.severityHint) }()
       case 7: try { try decoder.decodeSingularBoolField(value: &self.failed) }()
       case 8: try { try decoder.decodeSingularStringField(value: &self.note) }()
+      case 9: try { try decoder.decodeSingularBoolField(value: &self.ended) }()
       default: break
       }
     }
@@ -2325,6 +2329,9 @@ nonisolated extension Tocsin_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.note.isEmpty {
       try visitor.visitSingularStringField(value: self.note, fieldNumber: 8)
     }
+    if self.ended != false {
+      try visitor.visitSingularBoolField(value: self.ended, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2337,6 +2344,7 @@ nonisolated extension Tocsin_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.severityHint != rhs.severityHint {return false}
     if lhs.failed != rhs.failed {return false}
     if lhs.note != rhs.note {return false}
+    if lhs.ended != rhs.ended {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

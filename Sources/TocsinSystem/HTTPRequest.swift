@@ -9,6 +9,8 @@ public struct HTTPResponse: Sendable, Equatable {
     /// The body was longer; the transfer was ended there.
     public var bodyTruncated: Bool
     public var duration: Duration
+    /// When the server's own certificate expires, seconds since 1970; nil without TLS.
+    public var certificateExpires: Int64?
 }
 
 /// No answer: not connected, no such host, timed out, not HTTP.
@@ -28,10 +30,12 @@ public struct HTTPRequest: Sendable {
     /// From the start to the last byte of the answer, redirects included.
     public var timeout: Duration
     public var bodyLimit: Int
+    /// File of root certificates, in PEM, in place of the system's; nil: the system's.
+    public var roots: String?
 
     public init(
         url: String, method: String = "GET", headers: [String: String] = [:], body: [UInt8]? = nil,
-        followRedirects: Bool = true, timeout: Duration, bodyLimit: Int = 1 << 20
+        followRedirects: Bool = true, timeout: Duration, bodyLimit: Int = 1 << 20, roots: String? = nil
     ) {
         self.url = url
         self.method = method
@@ -40,6 +44,7 @@ public struct HTTPRequest: Sendable {
         self.followRedirects = followRedirects
         self.timeout = timeout
         self.bodyLimit = bodyLimit
+        self.roots = roots
     }
 
     /// Sends the request and waits for the whole answer, whatever its status. TLS certificates are verified; only `http` and
@@ -103,7 +108,26 @@ private final class Transfer {
         var status = 0
         tocsin_curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
         return HTTPResponse(
-            status: status, body: body, bodyTruncated: truncated, duration: monotonicNow() - started)
+            status: status, body: body, bodyTruncated: truncated, duration: monotonicNow() - started,
+            certificateExpires: Self.certificateExpires(handle))
+    }
+
+    /// Of the first certificate of the chain, the server's own.
+    private static func certificateExpires(_ handle: UnsafeMutableRawPointer) -> Int64? {
+        var info: UnsafeMutablePointer<curl_certinfo>?
+        guard tocsin_curl_get_certificates(handle, &info) == CURLE_OK, let info = info?.pointee, info.num_of_certs > 0
+        else { return nil }
+        var line = info.certinfo[0]
+        while let item = line {
+            let text = String(cString: item.pointee.data)
+            // curl_getdate takes the form that OpenSSL writes: "Nov 28 10:00:00 2026 GMT".
+            if text.hasPrefix("Expire date:") {
+                let seconds = curl_getdate(String(text.dropFirst("Expire date:".count)), nil)
+                return seconds < 0 ? nil : Int64(seconds)
+            }
+            line = item.pointee.next
+        }
+        return nil
     }
 
     private func configure(
@@ -123,6 +147,7 @@ private final class Transfer {
             tocsin_curl_set_long(handle, CURLOPT_TIMEOUT_MS, max(1, request.timeout.milliseconds)),
             tocsin_curl_set_long(handle, CURLOPT_FOLLOWLOCATION, request.followRedirects ? 1 : 0),
             tocsin_curl_set_long(handle, CURLOPT_MAXREDIRS, 10),
+            tocsin_curl_set_long(handle, CURLOPT_CERTINFO, 1),
             tocsin_curl_set_pointer(handle, CURLOPT_HTTPHEADER, headers),
             tocsin_curl_set_pointer(handle, CURLOPT_WRITEDATA, context),
             tocsin_curl_set_write(handle) { data, size, count, context in
@@ -137,6 +162,7 @@ private final class Transfer {
                 return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().cancelled.isSet ? 1 : 0
             },
         ]
+        if let roots = request.roots { codes.append(tocsin_curl_set_string(handle, CURLOPT_CAINFO, roots)) }
         if request.method == "HEAD" {
             codes.append(tocsin_curl_set_long(handle, CURLOPT_NOBODY, 1))
         } else if request.method != "GET" || request.body != nil {

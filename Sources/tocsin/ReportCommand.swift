@@ -11,11 +11,13 @@ import TocsinWire
 struct ReportCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "report", abstract: "Report that something is wrong, or that it is over.",
-        discussion: "Returns when the report is on the hub's disk and, unless --no-wait, says which incident it became."
-    )
+        discussion: """
+            Returns when the report is on the hub's disk and, unless --no-wait, says which incident it became. On a terminal it asks \
+            for what is left out.
+            """)
 
-    @Argument(help: "One line for a person.") var summary: String
-    @Option(name: .shortAndLong, help: "What it is about.") var service: String
+    @Argument(help: "One line for a person.") var summary: String?
+    @Option(name: .shortAndLong, help: "What it is about.") var service: String?
     @Option(
         name: [.customShort("S"), .long], help: "How bad it is: critical, major, minor, info, or another usual name.")
     var severity: SeverityArgument?
@@ -33,9 +35,21 @@ struct ReportCommand: AsyncParsableCommand {
     @OptionGroup var options: ClientOptionGroup
 
     func validate() throws {
+        if !Terminal.isInteractive {
+            if summary == nil { throw ValidationError("the summary is missing; say in one line what is wrong") }
+            if service == nil { throw ValidationError("the service is missing; say with --service what it is about") }
+        }
+        try summary.map(Self.check(summary:))
+        try service.map(Self.check(service:))
+    }
+
+    private static func check(summary: String) throws {
         if summary.allSatisfy(\.isWhitespace) {
             throw ValidationError("the summary is empty; say in one line what is wrong")
         }
+    }
+
+    private static func check(service: String) throws {
         if service.allSatisfy(\.isWhitespace) { throw ValidationError("the service is empty; say what it is about") }
         guard service.utf8.count <= Limits.keyBytes else {
             throw ValidationError(
@@ -43,10 +57,33 @@ struct ReportCommand: AsyncParsableCommand {
         }
     }
 
-    func run() async throws {
+    /// What a person is asked for, where it was left out.
+    private mutating func ask() throws {
+        let isAsked = summary == nil || service == nil
+        if summary == nil { summary = try Terminal.ask("What is wrong, in one line?") }
+        if service == nil { service = try Terminal.ask("What is it about? (the service)") }
+        try Self.check(summary: summary ?? "")
+        try Self.check(service: service ?? "")
+        guard isAsked, severity == nil, !resolve else { return }
+        let words = SeverityArgument.allValueStrings.joined(separator: ", ")
+        let answer = try Terminal.ask("How bad is it: \(words)? (major)")
+        guard !answer.isEmpty else { return }
+        guard let value = SeverityArgument(argument: answer) else {
+            throw ValidationError("\"\(answer)\" is no severity; one of \(words)")
+        }
+        severity = value
+    }
+
+    mutating func run() async throws {
+        try ask()
+        let report = self
+        try await report.send(summary: summary ?? "", service: service ?? "")
+    }
+
+    private func send(summary: String, service: String) async throws {
         let (outcome, event) = try await HubSession.with(options) { session in
             let reporter = actor.name(session.provenName)
-            let event = makeEvent(by: reporter)
+            let event = makeEvent(by: reporter, summary: summary, service: service)
             let message = try Message(
                 event, id: Array(event.id.utf8), subject: "event.cli.\(Subject.token(reporter))",
                 severity: severity.flatMap { WireSeverity(rawValue: $0.value.rawValue) } ?? .major, key: service)
@@ -57,7 +94,7 @@ struct ReportCommand: AsyncParsableCommand {
         show(outcome, event: event)
     }
 
-    private func makeEvent(by reporter: String) -> Tocsin_V1_Event {
+    private func makeEvent(by reporter: String, summary: String, service: String) -> Tocsin_V1_Event {
         var event = Tocsin_V1_Event()
         event.id = MessageID.random().hexadecimal
         event.kind = resolve ? .resolve : .trigger

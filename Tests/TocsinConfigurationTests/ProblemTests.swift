@@ -136,7 +136,8 @@ struct ProblemTests {
                       - {name: c, service: s, tcp: {port: 1}, http: {url: "http://h"}}
                 """)
                 == [
-                    "t.yaml:4:9: detectors[0].checks[0]: give exactly one of http, tcp, command, host, log; 2 are given"
+                    "t.yaml:4:9: detectors[0].checks[0]: give exactly one of http, tcp, dns, ping, command, process, unit, file, host, "
+                        + "metrics, log, heartbeat; 2 are given"
                 ])
     }
 

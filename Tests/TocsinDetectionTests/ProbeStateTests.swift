@@ -24,6 +24,7 @@ struct ProbeStateTests {
             case .nothing: result += "-"
             case .trigger: result += "T"
             case .resolve: result += "R"
+            case .withheld: result += "W"
             }
         }
         return result

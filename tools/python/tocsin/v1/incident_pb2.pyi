@@ -326,7 +326,8 @@ class GetIncidentResponse(_message.Message):
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., timeline: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ["failed", "grace_ms", "interval_ms", "name", "note", "observed_at", "service", "severity_hint"]
+    __slots__ = ["ended", "failed", "grace_ms", "interval_ms", "name", "note", "observed_at", "service", "severity_hint"]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     GRACE_MS_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
@@ -335,6 +336,7 @@ class Heartbeat(_message.Message):
     OBSERVED_AT_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_HINT_FIELD_NUMBER: _ClassVar[int]
+    ended: bool
     failed: bool
     grace_ms: int
     interval_ms: int
@@ -343,7 +345,7 @@ class Heartbeat(_message.Message):
     observed_at: int
     service: str
     severity_hint: str
-    def __init__(self, name: _Optional[str] = ..., interval_ms: _Optional[int] = ..., grace_ms: _Optional[int] = ..., observed_at: _Optional[int] = ..., service: _Optional[str] = ..., severity_hint: _Optional[str] = ..., failed: bool = ..., note: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., interval_ms: _Optional[int] = ..., grace_ms: _Optional[int] = ..., observed_at: _Optional[int] = ..., service: _Optional[str] = ..., severity_hint: _Optional[str] = ..., failed: bool = ..., note: _Optional[str] = ..., ended: bool = ...) -> None: ...
 
 class Incident(_message.Message):
     __slots__ = ["acknowledged_at", "alerts_firing", "alerts_total", "assignee", "cause", "closed_at", "detected_at", "drill", "events", "merged_into", "mitigated_at", "need_to_know", "number", "priority", "reopened", "resolved_at", "runbook", "services", "severity", "split_from", "state", "title", "traffic_light", "triaged_at", "updated_at", "version"]
