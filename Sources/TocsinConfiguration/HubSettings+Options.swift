@@ -17,7 +17,7 @@ extension HubSettings {
         options.engine.core.heartbeat = UInt64(heartbeat.milliseconds)
         options.engine.core.aging = UInt64(aging.milliseconds)
         options.engine.core.dedupWindow = UInt64(dedupWindow.milliseconds)
-        options.engine.core.subjects = try parsed(subjects)
+        options.engine.core.subjects = try parsed(Self.ownSubjects + subjects)
         options.engine.journal.segmentBytes = segmentBytes
         options.engine.journal.retainBytes = retainBytes
         options.engine.journal.retainAge = UInt64(retainAge.milliseconds)
@@ -29,6 +29,9 @@ extension HubSettings {
         for pool in pools { options.engine.pools.append(try pool.definition()) }
         return options
     }
+
+    /// Read by taps and by no pool.
+    private static let ownSubjects = ["heartbeat.>", "silence.>"]
 
     private func parsed(_ subjects: [String]) throws(WireError) -> [SubjectFilter] {
         var filters: [SubjectFilter] = []

@@ -49,7 +49,8 @@ extension Schema {
             "How long a hub that is stopped waits for workers to settle what they hold.")
         let limits = section.section("limits", limits)
         let subjects = section.list(
-            "subjects", .filter, default: [], "Subjects that are accepted though no pool takes them.")
+            "subjects", .filter, default: [],
+            "Subjects that are accepted though no pool takes them, besides heartbeat.> and silence.>.")
         let settings = HubSettings(
             endpoints: isOverridden ? [endpoint] : listed ?? [endpoint], advertised: advertised, keys: keys,
             allowsPlainTCP: allowsPlainTCP, directory: directory, heartbeat: heartbeat,

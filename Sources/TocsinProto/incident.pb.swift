@@ -533,7 +533,7 @@ public nonisolated struct Tocsin_V1_Heartbeat: Sendable {
   /// What it is about; empty: as the configuration says, or its name.
   public var service: String = String()
 
-  /// The severity of its absence, as events have it; empty: as the configuration says, or major.
+  /// The severity of its absence, as events have it; empty: as the configuration says.
   public var severityHint: String = String()
 
   /// The job has run, and failed: that opens an incident at once.
