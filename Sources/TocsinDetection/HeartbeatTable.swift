@@ -74,9 +74,9 @@ struct HeartbeatTable: Sendable {
             return known.saidAt != nil || known.mayBeReported ? [notice(.back, beat.name, known)] : []
         }
         guard var entry = known ?? enrolled(beat, at: time) else { return [] }
+        let wasLate = entry.sequence != 0 && time > entry.since && time - entry.since > entry.interval + entry.grace
         // What a job says of itself holds, unless the configuration says something.
         if !entry.isExpected { adopt(beat, &entry) }
-        let wasLate = entry.sequence != 0 && time > entry.since && time - entry.since > entry.interval + entry.grace
         let wasReported = entry.saidAt != nil || entry.mayBeReported || entry.hasFailed || wasLate
         (entry.since, entry.last, entry.sequence) = (time, time, sequence)
         (entry.saidAt, entry.times) = (nil, 0)

@@ -123,10 +123,14 @@ private final class SpoolWorker {
     private var pausedUntil: Int64 = 0
     /// Since when subjects have not been known to this hub.
     private var unknownSince: Int64?
+    /// Since when there is something in the spool, and when that was last said.
+    private var filled: (since: Int64, said: Int64)?
     private var closers: [Ticket] = []
     private var ended = false
 
     private static let pause: Int64 = 1000
+    /// What waits is said so often.
+    private static let sayAgain: Int64 = 30_000
     private static let chunkBytes = 1 << 20
 
     init(
@@ -166,6 +170,7 @@ private final class SpoolWorker {
             }
             append(appends)
             if !ended { publishNext() }
+            reportAge()
             if !ended { wait() }
         }
         for command in inbox.close() {
@@ -178,6 +183,15 @@ private final class SpoolWorker {
         // Before anyone is told, so that the next owner finds it free.
         files.release()
         for ticket in closers { ticket.complete(.success(.done)) }
+    }
+
+    private func reportAge() {
+        guard files.count > 0 else { return }
+        let now = steadyNow()
+        guard let filled else { return self.filled = (now, now) }
+        guard now - filled.said >= Self.sayAgain else { return }
+        self.filled = (filled.since, now)
+        logger.warning("\(files.count) messages wait in the spool \(files.path), the oldest for \((now - filled.since) / 1000) s")
     }
 
     private func wait() {
@@ -252,7 +266,10 @@ private final class SpoolWorker {
         let before = files.count
         defer { inbox.count.subtract(before - files.count, ordering: .acquiringAndReleasing) }
         try files.advance(to: chunk.end, count: chunk.stored)
-        if files.count == 0 { logger.info("the spool is empty: the hub has all of it") }
+        guard files.count == 0 else { return }
+        let seconds = filled.map { (steadyNow() - $0.since) / 1000 } ?? 0
+        filled = nil
+        logger.info("the spool is empty: the hub has all of it; the oldest had waited for \(seconds) s")
     }
 
     /// One message of the batch can never be stored: it is kept aside, and the others are published without it.

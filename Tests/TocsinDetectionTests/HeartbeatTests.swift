@@ -88,6 +88,15 @@ struct HeartbeatTests {
         #expect(one.map(\.identity) == ["missed|job|7|1"] && one.map(\.identity) == other.map(\.identity))
     }
 
+    @Test("whether one was late is by what was said before it")
+    func changed() {
+        var table = Self.table()
+        _ = table.take(Self.beat(seconds: 2), sequence: 1, at: Self.start, isPast: true)
+        _ = table.take(Self.beat(seconds: 3600), sequence: 2, at: Self.start + 9_000, isPast: true)
+        #expect(table.judge(Self.start + 10_000).map(\.kind) == [.back])
+        #expect(table.judge(Self.start + 11_000).isEmpty)
+    }
+
     @Test("there are so many names at most")
     func bounded() {
         var table = Self.table()
