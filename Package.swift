@@ -17,6 +17,11 @@ let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioTLS = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let certificates = Target.Dependency.product(name: "X509", package: "swift-certificates")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
@@ -40,6 +45,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
@@ -49,12 +55,15 @@ let package = Package(
         .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
         .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         // C libraries, each wrapped by exactly one Swift target.
         .systemLibrary(name: "CZeroMQ"),
         .systemLibrary(name: "CCurl"),
+        .systemLibrary(name: "CZlib"),
         .systemLibrary(name: "CLinux"),
         .target(name: "CCRC32C"),
 
@@ -97,6 +106,16 @@ let package = Package(
         // gRPC over HTTP/2: apart from all else, because NIO and TLS are most of what it links.
         ours("TocsinGateway", ["TocsinAccess", "TocsinWire", grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto]),
 
+        // Servers for foreign tools: what they say is published, and they are answered once it is on the hub's disk.
+        ours(
+            "TocsinIntakeServer",
+            [
+                "TocsinAccess", "TocsinDomain", "TocsinGateway", "TocsinIntake", "TocsinKit", "TocsinProto", "TocsinWire",
+                "CZlib",
+                hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes, lifecycle, nio, nioTLS, certificates, crypto, logging,
+                protobuf,
+            ]),
+
         // What roles need of the operating system: subprocesses, HTTP requests, threads for blocking work.
         ours("TocsinSystem", ["TocsinPosix", "CCurl", "CLinux"]),
 
@@ -132,7 +151,7 @@ let package = Package(
             [
                 "TocsinAccess", "TocsinKeys", "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinPosix",
                 "TocsinArchive", "TocsinDetection", "TocsinTriage",
-                "TocsinResponse", "TocsinDomain", "TocsinSystem", "TocsinWire", yaml,
+                "TocsinResponse", "TocsinDomain", "TocsinIntake", "TocsinSystem", "TocsinWire", yaml,
             ]),
         ours("TocsinSupervision", ["TocsinSystem", "TocsinPosix", "CLinux"]),
 
@@ -153,9 +172,10 @@ let package = Package(
         .executableTarget(
             name: "tocsin-gateway",
             dependencies: [
-                "TocsinProgram", "TocsinConfiguration", "TocsinAccess", "TocsinKeys", "TocsinGateway", "TocsinMessaging",
+                "TocsinProgram", "TocsinConfiguration", "TocsinAccess", "TocsinKeys", "TocsinGateway", "TocsinIntake",
+                "TocsinIntakeServer", "TocsinMessaging",
                 "TocsinServices", "GRPCZeroMQTransport", "TocsinKit",
-                "TocsinProto", "TocsinSupervision", "TocsinWire", arguments, crypto, grpc,
+                "TocsinPosix", "TocsinProto", "TocsinSupervision", "TocsinWire", arguments, crypto, grpc, logging,
             ], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-sim", dependencies: ["TocsinSimulator", "TocsinPosix", arguments], swiftSettings: strict),
@@ -208,6 +228,12 @@ let package = Package(
         tests("TocsinIntakeTests", ["TocsinIntake", "TocsinProto"]),
         tests(
             "TocsinIntakeSocketsTests", ["TocsinIntakeSockets", "TocsinIntake", "TocsinProto", nio, nioPosix, protobuf, logging]),
+        tests(
+            "TocsinIntakeServerTests",
+            [
+                "TocsinIntakeServer", "TocsinIntake", "TocsinAccess", "TocsinGateway", "TocsinKit", "TocsinProto", "TocsinWire",
+                crypto, logging,
+            ]),
         tests("TocsinAnomalyTests", ["TocsinAnomaly"]),
         tests("TocsinTemplatesTests", ["TocsinTemplates"]),
         tests(

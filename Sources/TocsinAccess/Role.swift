@@ -55,7 +55,7 @@ public enum Role: String, Sendable, CaseIterable {
             ]
         case .operator:
             [
-                .publish: ["event.>"], .read: ["incident.>", "!incident.need-to-know.>", "alert.>"],
+                .publish: ["event.>", "silence.>"], .read: ["incident.>", "!incident.need-to-know.>", "alert.>"],
                 .call: [
                     "tocsin.v1.IncidentService/*", "tocsin.v1.BrokerAdmin/GetStatus", "tocsin.v1.BrokerAdmin/ListDeadLetters",
                     "tocsin.v1.BrokerAdmin/RetryDeadLetters",

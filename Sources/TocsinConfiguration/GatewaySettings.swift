@@ -1,4 +1,5 @@
 import TocsinAccess
+import TocsinIntake
 import TocsinWire
 
 /// Where the gateway listens, and who may call.
@@ -20,8 +21,25 @@ public struct GatewaySettings: Sendable, Equatable {
         /// Those of its role, with its own rules in place of the role's.
         public var permissions: Permissions
     }
+    /// The HTTP server for foreign tools.
+    public struct HTTP: Sendable, Equatable {
+        public var listen: SocketAddress
+        /// Of one request, decompressed.
+        public var bodyBytesMax: Int
+        public var connectionsMax: Int
+        /// For the whole of a request, and of a connection without one.
+        public var timeout: Duration
+        /// When an alert is over that does not say so and is not sent again.
+        public var resolveTimeout: Duration
+        /// OTLP log records below make no event.
+        public var minimumLogSeverity: Int
+    }
     /// Address in numbers and port.
     public var listen: SocketAddress
+    /// Nil: it is not served.
+    public var http: HTTP?
+    /// How what tools say becomes events, for every kind.
+    public var mappings: [SourceKind: Mapping] = [:]
     /// Nil: plaintext.
     public var tls: TLS?
     /// Empty: everybody may call everything.
@@ -33,18 +51,22 @@ public struct GatewaySettings: Sendable, Equatable {
 
     /// What is asked for by name and better were not: a sentence each, for the log.
     public var warnings: [String] {
-        guard !listen.isLoopback else { return [] }
+        guard !isLoopback else { return [] }
         return [
             tls == nil ? "no TLS: whoever is between it and its clients reads their tokens and changes what passes" : nil,
             clients.isEmpty ? "no clients are configured: everybody who reaches it may do everything" : nil,
         ].compactMap { $0 }
     }
 
+    /// Only this machine reaches any of its addresses.
+    private var isLoopback: Bool { listen.isLoopback && http?.listen.isLoopback ?? true }
+
     /// Why these settings are not to be used: what everybody could read or do.
     var problems: [String] {
         var problems: [String] = []
-        if !listen.isLoopback {
-            let place = "\(listen.host) is reached from other machines"
+        if !isLoopback {
+            let host = listen.isLoopback ? http?.listen.host ?? "" : listen.host
+            let place = "\(host) is reached from other machines"
             if tls == nil, !allowsPlaintext {
                 problems.append("\(place); give a certificate and its key (tls), or say allow_plaintext: true")
             }

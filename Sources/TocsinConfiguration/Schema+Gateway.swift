@@ -1,4 +1,5 @@
 import TocsinAccess
+import TocsinIntake
 import TocsinWire
 
 extension Schema {
@@ -24,11 +25,62 @@ extension Schema {
             "Serve without TLS though other machines reach it. Tokens can then be read on the way.")
         let allowsAnyone = section.read(
             "allow_anyone", .flag, default: false, "Serve everybody, and everything, though other machines reach it.")
+        let http = section.section("http", http)
         let settings = GatewaySettings(
-            listen: listen, tls: tls, clients: clients, allowsPlaintext: allowsPlaintext, allowsAnyone: allowsAnyone)
+            listen: listen, http: http, mappings: section.section("mappings", mappings), tls: tls, clients: clients,
+            allowsPlaintext: allowsPlaintext, allowsAnyone: allowsAnyone)
         // What is wrong with a single value has been reported already, with its place.
         if section.document.problems.count == before { settings.problems.forEach(section.report) }
         return settings
+    }
+
+    private static func http(_ section: Section) -> GatewaySettings.HTTP? {
+        let isEnabled = section.read("enabled", .flag, default: true, "Whether foreign tools are served over HTTP.")
+        let settings = GatewaySettings.HTTP(
+            listen: section.read(
+                "listen", .address, default: SocketAddress(host: "127.0.0.1", port: 7119),
+                "Where it serves foreign tools over HTTP/1.1, with the gateway's TLS and clients: an address in numbers, and a port."
+            ),
+            bodyBytesMax: section.read(
+                "max_body", .size(atLeast: 1024), default: 4 << 20, "The largest body of a request, decompressed."),
+            connectionsMax: section.read(
+                "max_connections", .integer(1...65_536), default: 1024, "Connections at once; more wait to be accepted."),
+            timeout: section.read(
+                "timeout", .duration(atLeast: .seconds(1)), default: .seconds(30),
+                "A request has to be there as a whole within it; a connection without one is closed after it."),
+            resolveTimeout: section.read(
+                "resolve_timeout", .duration(atLeast: .seconds(1)), default: .seconds(300),
+                "An alert of Alertmanager's API without endsAt is over so long after it was last sent."),
+            minimumLogSeverity: section.read(
+                "minimum_log_severity", .integer(1...24), default: 17,
+                "OTLP log records of a lower severity_number make no event: 17 is ERROR, 13 WARN, 9 INFO."))
+        return isEnabled ? settings : nil
+    }
+
+    private static func mappings(_ section: Section) -> [SourceKind: Mapping] {
+        var mappings: [SourceKind: Mapping] = [:]
+        for kind in SourceKind.allCases {
+            mappings[kind] = section.section(kind.rawValue) { section in
+                var mapping = Mapping.standard(kind)
+                mapping.serviceLabels = section.list(
+                    "service_labels", .word, default: mapping.serviceLabels,
+                    "Labels of which the first that is set is the service, where the tool names none.")
+                mapping.service = section.read(
+                    "service", .word, default: mapping.service, "The service, where there is none of these.")
+                mapping.severityLabels = section.list(
+                    "severity_labels", .word, default: mapping.severityLabels,
+                    "Labels of which the first that is set is the severity, where the tool names none.")
+                let severities = section.table(
+                    "severities", .word,
+                    "The tool's words, and for each the one that triage is given; others are taken as they are.")
+                mapping.severities = Dictionary(severities.map { ($0.key.lowercased(), $0.value) }) { $1 }
+                mapping.dedupLabels = section.list(
+                    "dedup_labels", .word, default: mapping.dedupLabels,
+                    "Labels that tell conditions apart, in place of the tool's own key.")
+                return mapping
+            }
+        }
+        return mappings
     }
 
     private static func pem(_ section: Section, _ key: String, _ doc: String) -> String {

@@ -3,7 +3,7 @@ import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 public import TocsinAccess
 import TocsinWire
-import X509
+package import X509
 
 /// Who may call what: bearer tokens, of which only hashes are kept, and client certificates.
 public struct Access: Sendable {
@@ -51,8 +51,18 @@ public struct Access: Sendable {
     func authenticate(
         _ metadata: Metadata, commonName: String?, _ method: MethodDescriptor
     ) throws(RPCError) -> Caller {
-        guard !grants.isEmpty else { return Caller(name: commonName ?? CallerMetadata.anonymous, permissions: .everything) }
         let token = metadata[stringValues: "authorization"].lazy.compactMap(Self.bearer).first { _ in true }
+        if let caller = authenticate(token: token, commonName: commonName, method: method.fullyQualifiedMethod) { return caller }
+        throw RPCError(
+            code: .unauthenticated,
+            message: token == nil
+                ? "send a token: metadata \"authorization\" with \"Bearer\" and the token, or use a client certificate that is known"
+                : "the token is not known")
+    }
+
+    /// Who calls `method`; nil, and counted as refused, for a token or certificate that is not known.
+    package func authenticate(token: String?, commonName: String?, method: String) -> Caller? {
+        guard !grants.isEmpty else { return Caller(name: commonName ?? CallerMetadata.anonymous, permissions: .everything) }
         let hash = token.map { Array(SHA256.hash(data: Array($0.utf8))) }
         var found: Grant?
         for grant in grants {
@@ -61,21 +71,20 @@ public struct Access: Sendable {
             case .certificate(let known): if hash == nil, known == commonName { found = found ?? grant }
             }
         }
-        guard let found else {
-            refusals.add(.init(kind: .unauthenticated, caller: commonName, method: method.fullyQualifiedMethod))
-            throw RPCError(
-                code: .unauthenticated,
-                message: hash == nil
-                    ? "send a token: metadata \"authorization\" with \"Bearer\" and the token, or use a client certificate that is known"
-                    : "the token is not known")
-        }
-        return Caller(name: found.name, permissions: found.permissions)
+        if let found { return Caller(name: found.name, permissions: found.permissions) }
+        refusals.add(.init(kind: .unauthenticated, caller: commonName, method: method))
+        return nil
+    }
+
+    /// Counts that `caller` was refused `method`.
+    package func refuse(_ caller: Caller, method: String) {
+        refusals.add(.init(kind: .denied, caller: caller.name, method: method))
     }
 
     /// - Throws: PERMISSION_DENIED for a method that `caller` may not call.
     func authorize(_ caller: Caller, _ method: MethodDescriptor) throws(RPCError) {
         guard !caller.permissions.call.allows(method.fullyQualifiedMethod) else { return }
-        refusals.add(.init(kind: .denied, caller: caller.name, method: method.fullyQualifiedMethod))
+        refuse(caller, method: method.fullyQualifiedMethod)
         throw RPCError(code: .permissionDenied, message: "\(caller.name) may not call \(method.fullyQualifiedMethod)")
     }
 
@@ -91,7 +100,7 @@ public struct Access: Sendable {
         return String(value.dropFirst(scheme.count))
     }
 
-    private static func commonName(_ certificate: Certificate) -> String? {
+    package static func commonName(_ certificate: Certificate) -> String? {
         for names in certificate.subject {
             for name in names where name.type == .RDNAttributeType.commonName { return String(name.value) }
         }

@@ -550,6 +550,62 @@ public nonisolated struct Tocsin_V1_Heartbeat: Sendable {
   public init() {}
 }
 
+/// Alerts whose labels match are not to trouble anybody for a while, on subject silence.set.<id>. The latest message of an id
+/// counts; one that ends the silence has `ends_at` in the past.
+public nonisolated struct Tocsin_V1_Silence: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// A UUID, as text.
+  public var id: String = String()
+
+  /// All of them have to match; at least one, at most 64.
+  public var matchers: [Tocsin_V1_LabelMatcher] = []
+
+  /// When it begins.
+  public var startsAt: UInt64 = 0
+
+  /// When it is over.
+  public var endsAt: UInt64 = 0
+
+  /// When a person last changed it.
+  public var updatedAt: UInt64 = 0
+
+  /// Who set it; at most 128 bytes.
+  public var createdBy: String = String()
+
+  /// Why; at most 2 KiB.
+  public var comment: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A test of one label of an alert. A label that is absent has the empty value.
+public nonisolated struct Tocsin_V1_LabelMatcher: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Of the label.
+  public var name: String = String()
+
+  /// The value it has or does not have, or the regular expression that matches all of it.
+  public var value: String = String()
+
+  /// The value is a regular expression.
+  public var regex: Bool = false
+
+  /// It matches what is not so.
+  public var negated: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 /// What triage made of events that share a fingerprint, on subject alert.<severity>.<service>. It carries every event it
 /// stands for, so that each accepted event can be accounted for in the archive.
 public nonisolated struct Tocsin_V1_AlertUpdate: Sendable {
@@ -2345,6 +2401,111 @@ nonisolated extension Tocsin_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.failed != rhs.failed {return false}
     if lhs.note != rhs.note {return false}
     if lhs.ended != rhs.ended {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_Silence: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Silence"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}matchers\0\u{3}starts_at\0\u{3}ends_at\0\u{3}updated_at\0\u{3}created_by\0\u{1}comment\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.matchers) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.startsAt) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.endsAt) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.updatedAt) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.createdBy) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.comment) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.matchers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.matchers, fieldNumber: 2)
+    }
+    if self.startsAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.startsAt, fieldNumber: 3)
+    }
+    if self.endsAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.endsAt, fieldNumber: 4)
+    }
+    if self.updatedAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.updatedAt, fieldNumber: 5)
+    }
+    if !self.createdBy.isEmpty {
+      try visitor.visitSingularStringField(value: self.createdBy, fieldNumber: 6)
+    }
+    if !self.comment.isEmpty {
+      try visitor.visitSingularStringField(value: self.comment, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_Silence, rhs: Tocsin_V1_Silence) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.matchers != rhs.matchers {return false}
+    if lhs.startsAt != rhs.startsAt {return false}
+    if lhs.endsAt != rhs.endsAt {return false}
+    if lhs.updatedAt != rhs.updatedAt {return false}
+    if lhs.createdBy != rhs.createdBy {return false}
+    if lhs.comment != rhs.comment {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_LabelMatcher: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".LabelMatcher"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}value\0\u{1}regex\0\u{1}negated\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.value) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.regex) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.negated) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.value.isEmpty {
+      try visitor.visitSingularStringField(value: self.value, fieldNumber: 2)
+    }
+    if self.regex != false {
+      try visitor.visitSingularBoolField(value: self.regex, fieldNumber: 3)
+    }
+    if self.negated != false {
+      try visitor.visitSingularBoolField(value: self.negated, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_LabelMatcher, rhs: Tocsin_V1_LabelMatcher) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.value != rhs.value {return false}
+    if lhs.regex != rhs.regex {return false}
+    if lhs.negated != rhs.negated {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -17,7 +17,7 @@ import TocsinWire
 struct GatewayCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tocsin-gateway",
-        abstract: "gRPC over HTTP/2 for everything behind the hub.",
+        abstract: "gRPC over HTTP/2 for everything behind the hub, and HTTP for foreign tools.",
         discussion: """
             Every service that a worker serves is reached through it by any gRPC client; reflection and health are the \
             gateway's own. It reads the section gateway of the configuration that tocsin reads. Without a section it serves \
@@ -78,28 +78,36 @@ struct RunCommand: AsyncParsableCommand {
                     "denied_since_start": "\(report.counts.denied)",
                 ])
         }
+        let intake = HTTPIntake(client, health, settings, refusals: refusals, logger: logger)
         let gateway = try Gateway(
             GatewayOptions(settings), upstream: upstream, services: messaging, refusals: refusals
         ) { await health.health(of: $0) }
         Signals.onStop {
             logger.info("stopping: calls that are open go on, new ones are not taken")
             gateway.beginGracefulShutdown()
+            intake?.server.beginGracefulShutdown()
         }
         let serving = Task { try await gateway.serve() }
+        let taking = Task { try await intake?.run() }
         do {
             let port = try await gateway.port
+            let http = try await intake?.server.port
             SupervisedProcess.sayReady()
             logger.info(
                 "the gateway is ready",
                 metadata: [
                     "address": "\(settings.listen.host):\(port)", "tls": "\(settings.tls != nil)",
+                    "http": "\(settings.http.flatMap { settings in http.map { "\(settings.listen.host):\($0)" } } ?? "none")",
                     "clients": "\(settings.clients.isEmpty ? "everybody" : "\(settings.clients.count)")",
                 ])
             try await serving.value
+            try await taking.value
         } catch {
             serving.cancel()
+            taking.cancel()
             await client.close()
-            logger.error("the gateway cannot serve at \(settings.listen): \(error)")
+            let places = [settings.listen, settings.http?.listen].compactMap { $0?.description }.joined(separator: " and ")
+            logger.error("the gateway cannot serve at \(places): \(error)")
             throw ExitCode(ExitCodes.cannotStart.rawValue)
         }
         upstream.beginGracefulShutdown()
@@ -137,10 +145,13 @@ struct TokenCommand: ParsableCommand {
     @Option(help: "What it is for: \(Role.allCases.map(\.rawValue).joined(separator: ", ")).")
     var role = Role.operator
 
+    @Flag(help: "Make one of 32 characters, which PagerDuty's clients can send as their routing key.")
+    var routingKey = false
+
     func run() {
         var random = SystemRandomNumberGenerator()
-        let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
-        let token = "tocsin_" + bytes.hexadecimal
+        let bytes = (0..<(routingKey ? 16 : 32)).map { _ in UInt8.random(in: 0...255, using: &random) }
+        let token = routingKey ? bytes.hexadecimal : "tocsin_" + bytes.hexadecimal
         let hash = SHA256.hash(data: Array(token.utf8)).hexadecimal
         Terminal.say("gateway:\n  clients:\n    - name: \(client.printable)")
         Terminal.say("      token_sha256: \(hash)\n      role: \(role.rawValue)")

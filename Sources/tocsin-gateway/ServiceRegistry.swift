@@ -28,6 +28,14 @@ struct ServiceRegistry: Sendable {
         } catch { return Self.known.contains(service) ? .notServing : .unknown }
     }
 
+    /// Sequences that the hub keeps.
+    func journal() async throws -> ClosedRange<UInt64> {
+        var options = CallOptions.defaults
+        options.timeout = .seconds(2)
+        let status = try await broker.getStatus(.init(), options: options)
+        return status.firstSequence...max(status.firstSequence, status.lastSequence)
+    }
+
     /// The gateway, the hub's service, and those that the gateway serves by the hub.
     private static let withHub: Set<String> = [
         "", Tocsin_V1_BrokerAdmin.descriptor.fullyQualifiedService, Tocsin_V1_Publisher.descriptor.fullyQualifiedService,

@@ -1,5 +1,6 @@
 import TestSupport
 import Testing
+import TocsinDomain
 
 @testable import TocsinTriage
 

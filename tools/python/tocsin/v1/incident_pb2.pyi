@@ -442,6 +442,18 @@ class InvestigateIncidentResponse(_message.Message):
     incident: Incident
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
 
+class LabelMatcher(_message.Message):
+    __slots__ = ["name", "negated", "regex", "value"]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NEGATED_FIELD_NUMBER: _ClassVar[int]
+    REGEX_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    negated: bool
+    regex: bool
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., regex: bool = ..., negated: bool = ...) -> None: ...
+
 class ListIncidentsRequest(_message.Message):
     __slots__ = ["assignee", "drills", "minimum_severity", "page_size", "page_token", "services", "since", "states", "title_contains", "unassigned", "until"]
     ASSIGNEE_FIELD_NUMBER: _ClassVar[int]
@@ -667,6 +679,24 @@ class RestrictIncidentResponse(_message.Message):
     entry: TimelineEntry
     incident: Incident
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
+
+class Silence(_message.Message):
+    __slots__ = ["comment", "created_by", "ends_at", "id", "matchers", "starts_at", "updated_at"]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MATCHERS_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    comment: str
+    created_by: str
+    ends_at: int
+    id: str
+    matchers: _containers.RepeatedCompositeFieldContainer[LabelMatcher]
+    starts_at: int
+    updated_at: int
+    def __init__(self, id: _Optional[str] = ..., matchers: _Optional[_Iterable[_Union[LabelMatcher, _Mapping]]] = ..., starts_at: _Optional[int] = ..., ends_at: _Optional[int] = ..., updated_at: _Optional[int] = ..., created_by: _Optional[str] = ..., comment: _Optional[str] = ...) -> None: ...
 
 class SplitIncidentRequest(_message.Message):
     __slots__ = ["actor", "fingerprints", "number", "reason", "request_id", "title"]
