@@ -33,10 +33,8 @@ struct CheckRunner: Sendable {
                     prober.reported(Set(states.filter { $0.value.firing != nil }.keys))
                     let observations = try await prober.probe()
                     let obstacle = board.obstacle(to: check.dependsOn, since: rhythm.failingSince ?? began)
-                    for observation in observations {
-                        try await take(
-                            observation, &states, mayTrigger: obstacle == nil, maker: maker, file: file, pool: pool)
-                    }
+                    try await take(
+                        observations, &states, mayTrigger: obstacle == nil, maker: maker, file: file, pool: pool)
                     let isFailing = states.values.contains { $0.failures > 0 }
                     board.note(check.name, isFailing: isFailing, at: began)
                     rhythm.note(isFailing: isFailing, at: began)
@@ -72,17 +70,34 @@ struct CheckRunner: Sendable {
     /// trigger is published, that it does not, after its resolve is. A crash between the two says something twice, and never
     /// leaves an alert that nobody ends.
     private func take(
-        _ observation: Observation, _ states: inout SavedStates, mayTrigger: Bool, maker: EventMaker,
+        _ observations: [Observation], _ states: inout SavedStates, mayTrigger: Bool, maker: EventMaker,
         file: StateFile<SavedStates>, pool: BlockingPool
     ) async throws {
         let now = MachineClock.wall()
-        let verdict = states[observation.aspect, default: ProbeState()].observe(
-            observation, check: check, nowMs: now, mayTrigger: mayTrigger)
-        guard verdict == .trigger || verdict == .resolve else { return }
-        if verdict == .trigger { try await save(states, file, pool: pool) }
-        try await outlet.deliver([try event(observation, verdict, maker: maker, now: now)])
-        if verdict == .resolve { try await save(states, file, pool: pool) }
+        var events: [Message] = []
+        var hasTriggers = false
+        // Over, and the hub does not know it yet.
+        var ending: SavedStates = [:]
+        for observation in observations {
+            let before = states[observation.aspect]
+            let verdict = states[observation.aspect, default: ProbeState()].observe(
+                observation, check: check, nowMs: now, mayTrigger: mayTrigger)
+            switch verdict {
+            case .nothing, .withheld: continue
+            case .trigger: hasTriggers = true
+            case .resolve: ending[observation.aspect] = before
+            }
+            events.append(try event(observation, verdict, maker: maker, now: now))
+        }
+        if hasTriggers { try await save(states.merging(ending) { $1 }, file, pool: pool) }
+        for start in stride(from: 0, to: events.count, by: Self.eventsMax) {
+            try await outlet.deliver(Array(events[start..<min(start + Self.eventsMax, events.count)]))
+        }
+        if !ending.isEmpty { try await save(states, file, pool: pool) }
     }
+
+    /// Of one probe, published at once.
+    private static let eventsMax = 256
 
     private func save(_ states: SavedStates, _ file: StateFile<SavedStates>, pool: BlockingPool) async throws {
         let firing = states.filter { $0.value.firing != nil }

@@ -17,6 +17,11 @@ struct Series: Hashable, Sendable, CustomStringConvertible {
         var value: String
     }
 
+    /// Of its name and of a label's; of a label's value. Series are names of conditions, and parts of events.
+    static let nameBytes = 256
+    static let valueBytes = 1024
+    static let labelsMax = 64
+
     init(_ name: String, _ labels: [Label] = []) {
         self.name = name
         self.labels = labels.sorted { $0.name < $1.name }

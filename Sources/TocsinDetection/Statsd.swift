@@ -11,6 +11,8 @@ struct StatsdBucket: Sendable {
     /// Of a timer, and different values of a set, in one interval; beyond them counts go on, statistics are of these.
     static let valuesMax = 10_000
 
+    /// Of one line.
+    static let lineBytes = 2048
     /// A series that nobody sent for so many intervals is forgotten.
     static let quietMax = 60
 
@@ -31,9 +33,9 @@ struct StatsdBucket: Sendable {
 
     private mutating func take(line: ArraySlice<UInt8>) -> Bool {
         let fields = line.split(separator: UInt8(ascii: "|"), omittingEmptySubsequences: false)
-        guard fields.count >= 2, let colon = fields[0].lastIndex(of: UInt8(ascii: ":")), colon > fields[0].startIndex else {
-            return false
-        }
+        guard fields.count >= 2, let colon = fields[0].lastIndex(of: UInt8(ascii: ":")), colon > fields[0].startIndex,
+            line.count <= Self.lineBytes, colon - fields[0].startIndex <= Series.nameBytes
+        else { return false }
         func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
         var rate = 1.0
         var labels: [Series.Label] = []
