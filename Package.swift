@@ -234,7 +234,7 @@ let package = Package(
                 "TocsinIntakeServer", "TocsinIntake", "TocsinAccess", "TocsinGateway", "TocsinKit", "TocsinProto", "TocsinWire",
                 crypto, logging,
             ]),
-        tests("TocsinAnomalyTests", ["TocsinAnomaly"]),
+        tests("TocsinAnomalyTests", ["TocsinAnomaly", "tocsin-evaluate"]),
         tests("TocsinTemplatesTests", ["TocsinTemplates"]),
         tests(
             "TocsinDetectionTests",

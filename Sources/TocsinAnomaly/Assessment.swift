@@ -1,38 +1,35 @@
 /// What a detector says of one point.
 package struct Assessment: Sendable, Equatable {
-    /// Why a point is unlike those before it.
+    /// What is unusual about a point.
     package enum Reason: String, Sendable, CaseIterable {
-        /// Nothing is unusual.
+        /// Nothing, or nothing that was not said already: the score is 0.
         case usual
-        /// Not a finite number, or no later than the point before: looked at no further.
+        /// The value is not a finite number, and nothing was learnt from it.
         case unusable
-        /// The value itself is far outside of where values have been.
+        /// The value is far from the recent ones.
         case spike
         /// Values stay elsewhere than they were.
         case level
-        /// Values move more, or less, than they did.
+        /// Values move more than they did.
         case variance
-        /// The value is unlike those of this time of day or week.
+        /// The value is unlike those of this time of day.
         case season
-        /// The same value again and again, where values used to differ.
+        /// The same value came again and again, where values used to differ.
         case flat
-        /// The change since the point before is larger than changes have been.
+        /// The step from the last value is larger than steps have been.
         case rate
     }
 
-    /// How unusual, 0...1. The same threshold serves every series: see `AnomalyParameters.threshold`.
+    /// How unusual the point is, 0...1, after what was said already: a point that is no more unusual than one that had its say
+    /// shortly before has 0. The same threshold serves every series. On steady days with noise 0.5 comes seven times in 10,000
+    /// points, 0.55 twice, 0.6 less than once; each half of what is left to 1 is a hundred times rarer.
     package var score: Double
+    /// As `score`, whatever was said before: stays high for as long as the points are unusual.
+    package var rarity: Double
     /// The value that was given.
     package var seen: Double
-    /// Where the value was expected; nil before enough was seen to say so.
+    /// Where values have been: at this time of day, if days are known, else recently. Nil before there were values.
     package var expected: ClosedRange<Double>?
     /// What `score` is for.
     package var reason: Reason
-
-    package init(score: Double, seen: Double, expected: ClosedRange<Double>?, reason: Reason) {
-        self.score = score
-        self.seen = seen
-        self.expected = expected
-        self.reason = reason
-    }
 }
