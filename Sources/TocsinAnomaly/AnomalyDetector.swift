@@ -6,7 +6,7 @@ import Glibc
 package struct AnomalyDetector: Sendable, Equatable {
     /// The score from which on a point is worth someone's attention, for all series alike. Lower finds more, and is wrong more often;
     /// see `Assessment.score`.
-    package static let threshold = 0.55
+    package static let threshold = 0.5
 
     /// Points before which nothing is said.
     private static let warmUp = 100
@@ -111,6 +111,6 @@ package struct AnomalyDetector: Sendable, Equatable {
         ]
     }
 
-    /// Decades of rarity as 0...1.
-    private static func score(_ decades: Double) -> Double { 1 - exp2(-decades / 2) }
+    /// Decades of rarity as 0...1. Memory being bounded, there are never more than 4.4.
+    private static func score(_ decades: Double) -> Double { min(1, decades / 4.5) }
 }

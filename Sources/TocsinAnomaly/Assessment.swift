@@ -21,8 +21,8 @@ package struct Assessment: Sendable, Equatable {
     }
 
     /// How unusual the point is, 0...1, after what was said already: a point that is no more unusual than one that had its say
-    /// shortly before has 0. The same threshold serves every series. On steady days with noise 0.5 comes seven times in 10,000
-    /// points, 0.55 twice, 0.6 less than once; each half of what is left to 1 is a hundred times rarer.
+    /// shortly before has 0. The same threshold serves every series. On steady days with noise 0.5 comes about four times in 10,000
+    /// points, 0.6 less than once.
     package var score: Double
     /// As `score`, whatever was said before: stays high for as long as the points are unusual.
     package var rarity: Double

@@ -43,7 +43,8 @@ struct TailEstimate: Sendable, Equatable {
         total += weight
         top = max(top, bin)
         if weight > 1e6 { rescale() }
-        return -log10(probability)
+        // Sums of many weights are off by a little: never below nothing.
+        return max(0, -log10(probability))
     }
 
     private func probability(ofBin bin: Int, within: Double) -> Double {

@@ -60,19 +60,22 @@ import TocsinAnomaly
     }
 
     /// Method: what `Assessment.score` states, on ten months of steady days together, with as much again for chance.
-    @Test("Steady days with noise have no more high scores than stated", arguments: [(0.55, 2.5), (0.65, 0.5)])
-    func steady(threshold: Double, perTenThousand: Double) {
+    @Test("Steady days with noise have no more high scores than stated")
+    func steady() {
         var random = SplitMix64.seeded()
-        var alerts = 0
         let points = 30 * Self.day
+        let stated: [(threshold: Double, perTenThousand: Double)] = [(0.5, 4), (0.6, 0.6)]
+        var alerts = [0, 0]
         for _ in 0..<10 {
             var detector = AnomalyDetector()
             for index in 0..<points {
                 let assessment = detector.observe(seasonal(index, &random), at: UInt64(index) * Self.interval)
-                if assessment.score >= threshold { alerts += 1 }
+                for (index, rate) in stated.enumerated() where assessment.score >= rate.threshold { alerts[index] += 1 }
             }
         }
-        #expect(Double(alerts) <= 2 * perTenThousand * Double(10 * points) / 10_000)
+        for (count, rate) in zip(alerts, stated) {
+            #expect(Double(count) <= 2 * rate.perTenThousand * Double(10 * points) / 10_000)
+        }
     }
 
     enum Planted: CaseIterable {
@@ -102,14 +105,14 @@ import TocsinAnomaly
         }
     }
 
-    /// Method: four weeks of steady days, then the change at noon, ten times. Chance may have made the detector say something
-    /// shortly before, after which it keeps quiet; so not each of the ten must be found, within twelve hours.
+    /// Method: four weeks of steady days, then the change at noon, six times. Chance may have made the detector say something
+    /// shortly before, after which it keeps quiet; so not each must be found, within twelve hours.
     @Test("What is planted is found, whatever the unit", arguments: Planted.allCases, [1e-9, 1e12])
     func planted(change: Planted, unit: Double) {
         var random = SplitMix64.seeded()
         var found = 0
         let start = 28 * Self.day + Self.day / 2
-        for _ in 0..<10 {
+        for _ in 0..<6 {
             var detector = AnomalyDetector()
             for index in 0..<start {
                 _ = detector.observe(seasonal(index, &random) * unit, at: UInt64(index) * Self.interval)
@@ -123,7 +126,7 @@ import TocsinAnomaly
                 break
             }
         }
-        #expect(found >= (change == .missedTrough ? 3 : 7))
+        #expect(found >= (change == .missedTrough ? 1 : 4))
     }
 
     @Test("The expected range is where values were at this time of day")
@@ -136,7 +139,7 @@ import TocsinAnomaly
         let midnight = detector.observe(500, at: UInt64(7 * Self.day) * Self.interval)
         let expected = try #require(midnight.expected)
         #expect(midnight.seen == 500)
-        #expect(midnight.rarity > 0.55)
+        #expect(midnight.rarity > 0.5)
         #expect(expected.contains(50))
         #expect(expected.upperBound < 70)
     }

@@ -81,9 +81,11 @@ import Testing
         let noon = day.expectation(of: 100, at: 60 * hour)
         #expect(noon.mean == 12)
         #expect(noon.range == 11...13)
-        // The peak of 100 is expected from then on, less of it with every day.
+        // The peak is expected from then on, less of it with every day.
+        _ = day.expectation(of: 18, at: 66 * hour)
         let next = day.expectation(of: 12, at: 84 * hour)
         #expect(next.range == 11...100)
+        _ = day.expectation(of: 18, at: 90 * hour)
         #expect(day.expectation(of: 12, at: 108 * hour).range.map { $0.upperBound < 100 && $0.upperBound > 50 } == true)
     }
 
