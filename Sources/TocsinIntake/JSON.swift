@@ -1,4 +1,4 @@
-/// A JSON value (RFC 8259). A reader of its own, because intake is bound by it: a batch of alerts is read here in about a fifth of
+/// A JSON value (RFC 8259). A reader of its own, because intake is bound by it: a batch of alerts is read here in about a third of
 /// the time that Foundation's decoder takes, and values of any shape are kept as they are.
 public enum JSON: Sendable, Equatable {
     case null

@@ -37,7 +37,12 @@ private struct JSONReader {
     private func problem(_ message: String) -> JSONProblem { JSONProblem(offset: offset, message: message) }
 
     private mutating func skipSpace() {
-        while offset < bytes.count, [0x20, 0x0A, 0x0D, 0x09].contains(bytes[offset]) { offset += 1 }
+        while offset < bytes.count {
+            switch bytes[offset] {
+            case 0x20, 0x0A, 0x0D, 0x09: offset += 1
+            default: return
+            }
+        }
     }
 
     /// Passes over `byte` if it is next.
