@@ -173,7 +173,7 @@ let package = Package(
             name: "tocsin-gateway",
             dependencies: [
                 "TocsinProgram", "TocsinConfiguration", "TocsinAccess", "TocsinKeys", "TocsinGateway", "TocsinIntake",
-                "TocsinIntakeServer", "TocsinMessaging",
+                "TocsinIntakeServer", "TocsinIntakeSockets", "TocsinMessaging",
                 "TocsinServices", "GRPCZeroMQTransport", "TocsinKit",
                 "TocsinPosix", "TocsinProto", "TocsinSupervision", "TocsinWire", arguments, crypto, grpc, logging,
             ], swiftSettings: strict),
@@ -257,8 +257,8 @@ let package = Package(
         tests(
             "TocsinConfigurationTests",
             [
-                "TocsinAccess", "TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinTriage", "TocsinResponse",
-                "TocsinDomain",
+                "TocsinAccess", "TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinIntake", "TocsinTriage",
+                "TocsinResponse", "TocsinDomain",
             ]),
         tests("TocsinSupervisionTests", ["TocsinSupervision"]),
         tests("TocsinCommandTests", ["tocsin", "TocsinProgram", "TocsinConfiguration"]),

@@ -34,6 +34,14 @@ public struct GatewaySettings: Sendable, Equatable {
         /// OTLP log records below make no event.
         public var minimumLogSeverity: Int
     }
+    public struct Syslog: Sendable, Equatable {
+        public var sockets: SocketSettings
+        public var policy: SyslogPolicy
+    }
+    public struct Riemann: Sendable, Equatable {
+        public var sockets: SocketSettings
+        public var policy: RiemannPolicy
+    }
     /// Address in numbers and port.
     public var listen: SocketAddress
     /// Nil: it is not served.
@@ -48,6 +56,11 @@ public struct GatewaySettings: Sendable, Equatable {
     public var allowsPlaintext = false
     /// Without clients on an address that other machines reach.
     public var allowsAnyone = false
+    /// Nil: it is not listened for, as are the next two.
+    public var syslog: Syslog?
+    public var riemann: Riemann?
+    /// Passive results.
+    public var nagios: SocketSettings?
 
     /// What is asked for by name and better were not: a sentence each, for the log.
     public var warnings: [String] {
@@ -76,6 +89,10 @@ public struct GatewaySettings: Sendable, Equatable {
         }
         if clients.contains(where: { $0.certificate != nil }), tls?.clientRoots == nil {
             problems.append("clients are known by their certificates; say whose certificates count (tls.client_roots)")
+        }
+        let sockets = [("syslog", syslog?.sockets), ("riemann", riemann?.sockets), ("nagios", nagios)]
+        for (name, settings) in sockets {
+            problems += settings?.problems(hasCertificate: tls != nil).map { "\(name): \($0)" } ?? []
         }
         let names = clients.map(\.name)
         for (index, name) in names.enumerated() where names[..<index].contains(name) {

@@ -26,9 +26,12 @@ extension Schema {
         let allowsAnyone = section.read(
             "allow_anyone", .flag, default: false, "Serve everybody, and everything, though other machines reach it.")
         let http = section.section("http", http)
-        let settings = GatewaySettings(
+        var settings = GatewaySettings(
             listen: listen, http: http, mappings: section.section("mappings", mappings), tls: tls, clients: clients,
             allowsPlaintext: allowsPlaintext, allowsAnyone: allowsAnyone)
+        settings.syslog = section.optional("syslog", syslog)
+        settings.riemann = section.optional("riemann", riemann)
+        settings.nagios = section.optional("nagios", nagios)
         // What is wrong with a single value has been reported already, with its place.
         if section.document.problems.count == before { settings.problems.forEach(section.report) }
         return settings

@@ -6,6 +6,8 @@ import Glibc
 import TocsinAccess
 import TocsinConfiguration
 import TocsinGateway
+import TocsinIntakeServer
+import TocsinIntakeSockets
 import TocsinKeys
 import TocsinKit
 import TocsinMessaging
@@ -78,7 +80,17 @@ struct RunCommand: AsyncParsableCommand {
                     "denied_since_start": "\(report.counts.denied)",
                 ])
         }
-        let intake = HTTPIntake(client, health, settings, refusals: refusals, logger: logger)
+        let sink = HubSink(client)
+        let intake = HTTPIntake(client, sink, health, settings, refusals: refusals, logger: logger)
+        let sockets: IntakeSockets
+        do throws(IntakeSockets.Problem) {
+            sockets = try await IntakeSockets(IntakeSockets.Options(settings), sink: sink, logger: logger)
+        } catch {
+            logger.error("the gateway cannot serve: \(error)")
+            await client.close()
+            throw ExitCode(ExitCodes.cannotStart.rawValue)
+        }
+        let listening = Task { await sockets.run() }
         let gateway = try Gateway(
             GatewayOptions(settings), upstream: upstream, services: messaging, refusals: refusals
         ) { await health.health(of: $0) }
@@ -86,6 +98,7 @@ struct RunCommand: AsyncParsableCommand {
             logger.info("stopping: calls that are open go on, new ones are not taken")
             gateway.beginGracefulShutdown()
             intake?.server.beginGracefulShutdown()
+            listening.cancel()
         }
         let serving = Task { try await gateway.serve() }
         let taking = Task { try await intake?.run() }
@@ -100,17 +113,20 @@ struct RunCommand: AsyncParsableCommand {
                     "http": "\(settings.http.flatMap { settings in http.map { "\(settings.listen.host):\($0)" } } ?? "none")",
                     "clients": "\(settings.clients.isEmpty ? "everybody" : "\(settings.clients.count)")",
                 ])
+            for place in sockets.listening { logger.info("listening", metadata: ["for": "\(place)"]) }
             try await serving.value
             try await taking.value
         } catch {
             serving.cancel()
             taking.cancel()
+            listening.cancel()
             await client.close()
             let places = [settings.listen, settings.http?.listen].compactMap { $0?.description }.joined(separator: " and ")
             logger.error("the gateway cannot serve at \(places): \(error)")
             throw ExitCode(ExitCodes.cannotStart.rawValue)
         }
         upstream.beginGracefulShutdown()
+        await listening.value
         await client.close()
     }
 }

@@ -13,7 +13,10 @@ struct HTTPIntake: Sendable {
     private let registry: ServiceRegistry
 
     /// Nil where it is not to be served.
-    init?(_ client: Client, _ registry: ServiceRegistry, _ settings: GatewaySettings, refusals: Refusals, logger: Logger) {
+    init?(
+        _ client: Client, _ sink: HubSink, _ registry: ServiceRegistry, _ settings: GatewaySettings, refusals: Refusals,
+        logger: Logger
+    ) {
         guard let http = settings.http else { return nil }
         self.client = client
         self.registry = registry
@@ -22,7 +25,6 @@ struct HTTPIntake: Sendable {
         options.bodyBytesMax = http.bodyBytesMax
         options.connectionsMax = http.connectionsMax
         options.timeout = http.timeout
-        let sink = HubSink(client)
         view = AlertView(sink: sink, logger: logger, clock: MachineClock.wall)
         server = IntakeServer(
             options, sink: sink, view: view,

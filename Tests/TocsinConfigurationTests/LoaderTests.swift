@@ -2,6 +2,7 @@ import Testing
 import TocsinAccess
 import TocsinDetection
 import TocsinDomain
+import TocsinIntake
 import TocsinTriage
 
 @testable import TocsinConfiguration
@@ -218,5 +219,44 @@ struct LoaderTests {
         #expect(b.call.allows("a.B/C") && !b.call.allows("a.C/B") && b.consume == .none)
         let c = clients[2].permissions
         #expect(c.consume.allows("c-1") && c.read.allows("c.d") && c.publish == .none && c.call == .none)
+    }
+
+    @Test("listeners of the gateway are there where they are asked for, and heard by whom is said")
+    func sockets() throws {
+        #expect(try parse("").gateway.syslog == nil)
+        let gateway = try parse(
+            """
+            gateway:
+              syslog:
+                udp: 0.0.0.0:514
+                tcp: "[::]:601"
+                allow: [10.0.0.0/8, "2001:db8::/32", 192.0.2.7]
+                minimum_severity: err
+                collapse: 0s
+                resolve_after: 10m
+              riemann: {tcp: 127.0.0.1:5555, ok_states: [ok, up]}
+              nagios: {tcp: 127.0.0.1:5667}
+            """
+        ).gateway
+        let syslog = try #require(gateway.syslog)
+        #expect(syslog.sockets.udp?.description == "0.0.0.0:514" && syslog.sockets.tcp?.description == "[::]:601")
+        #expect(syslog.sockets.allow.map(\.text) == ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32"])
+        #expect(syslog.policy.minimum == .error && syslog.policy.collapseMs == 0 && syslog.policy.resolveAfterMs == 600_000)
+        #expect(gateway.riemann?.policy.okStates == ["ok", "up"] && gateway.riemann?.sockets.messageBytesMax == 1 << 20)
+        #expect(gateway.nagios?.allow == AddressNetwork.loopback)
+    }
+
+    @Test(
+        "listeners that cannot be are refused with what is wrong",
+        arguments: [
+            ("syslog: {}", "syslog: give an address"), ("riemann: {tls: 127.0.0.1:5554}", "riemann: tls needs the certificate"),
+            ("nagios: {tcp: localhost:5667}", "expected an address"),
+            ("nagios: {tcp: 127.0.0.1:5667, allow: [10.1.0.0/8]}", "expected a network"),
+            ("nagios: {tcp: 127.0.0.1:5667, allow: [10.0.0.0/33]}", "expected a network"),
+            ("nagios: {tcp: 127.0.0.1:5667, allow: [here]}", "expected a network"),
+            ("syslog: {udp: 127.0.0.1:514, minimum_severity: errr}", "did you mean \"err\""),
+        ])
+    func wrongSockets(text: String, problem: String) {
+        #expect { try parse("gateway:\n  \(text)") } throws: { "\($0)".contains(problem) }
     }
 }

@@ -72,15 +72,17 @@ public struct SyslogIntake: Sendable {
             return []
         }
         let host = message.host.isEmpty ? sender : message.host
+        // Daemons that forward leave in front of it the space that stood behind the tag.
+        let text = message.text.drop { $0 == " " }
         let kind = Kind(
             host: host, app: message.app, messageID: message.messageID, severity: message.severity,
-            shape: Self.shape(message.text))
+            shape: Self.shape(text))
         if kinds[kind] != nil {
             kinds[kind]?.lastSeen = now
             kinds[kind]?.pending += 1
             return []
         }
-        let event = Self.event(message, host: host, sender: sender, missing: missing, kind.shape, policy, wallClock)
+        let event = Self.event(message, text, host: host, sender: sender, missing: missing, kind.shape, policy, wallClock)
         guard policy.collapseMs > 0 else { return [event] }
         var events: [Tocsin_V1_Event] = []
         if kinds.count >= policy.most, let oldest = due.popFirst() {
@@ -123,12 +125,13 @@ public struct SyslogIntake: Sendable {
     // MARK: Events
 
     private static func event(
-        _ message: SyslogMessage, host: String, sender: String, missing: Int, _ shape: String, _ policy: SyslogPolicy,
+        _ message: SyslogMessage, _ text: Substring, host: String, sender: String, missing: Int, _ shape: String,
+        _ policy: SyslogPolicy,
         _ wallClock: UInt64
     ) -> Tocsin_V1_Event {
         var observation = Observation()
         observation.source = host
-        observation.summary = message.text.isEmpty ? message.app : message.text
+        observation.summary = text.isEmpty ? message.app : String(text)
         observation.severity = message.severity.keyword
         observation.dedupKey = EventID.of([host, message.app, message.messageID, shape])
         observation.observedAt = message.time ?? wallClock
@@ -171,7 +174,7 @@ public struct SyslogIntake: Sendable {
     }
 
     /// The words of the first 256 bytes, those with a digit as `*`.
-    static func shape(_ text: String) -> String {
+    static func shape(_ text: Substring) -> String {
         var shape: [UInt8] = []
         var word: [UInt8] = []
         var hasDigit = false
