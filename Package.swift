@@ -132,7 +132,8 @@ let package = Package(
         ours(
             "TocsinDetection",
             [
-                "TocsinAnomaly", "TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire",
+                "TocsinAnomaly", "TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinTemplates",
+                "TocsinWire",
                 "CLinux", crypto, logging,
             ]),
         ours("TocsinTriage", ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinWire", crypto, logging]),

@@ -79,8 +79,9 @@ extension Schema {
                     + "\(chosen.count) are given")
         }
         let check = Check(
-            name: name, service: service, kind: chosen.first ?? .log(LogCheck(path: "unset")), interval: interval,
-            retryInterval: retry, jitter: jitter, dependsOn: dependsOn, timeout: timeout, severity: severity.name, labels: labels, failuresToTrigger: failures,
+            name: name, service: service, kind: chosen.first ?? .log(LogCheck(.file("unset"))), interval: interval,
+            retryInterval: retry, jitter: jitter, dependsOn: dependsOn, timeout: timeout, severity: severity.name,
+            labels: labels, failuresToTrigger: failures,
             successesToResolve: successes, repeatInterval: repeats)
         // A name, service or kind that is missing has been reported already.
         if !name.isEmpty, !service.isEmpty, chosen.count == 1 { problems(check).forEach(section.report) }
@@ -157,15 +158,32 @@ extension Schema {
     }
 
     private static func log(_ section: Section) -> Check.Kind {
-        if !section.has("path") { section.report("\"path\" is missing; say which file to follow") }
+        let path =
+            section.has("path") || section.document.isExplaining
+            ? section.path("path", default: "required without journal", "The text file that is followed.") : ""
+        let journal = section.optional("journal") { section in
+            section.list("units", .word, default: [], "Units of systemd whose journal is followed; none: all of it.")
+        }
+        if section.has("path") == section.has("journal") {
+            section.report("give either \"path\", a file to follow, or \"journal\", for systemd's journal")
+        }
+        let patterns = section.sections(
+            "patterns",
+            "The first that matches a line decides. Without any, every line is an event, unless templates are watched.",
+            pattern)
+        let watchesTemplates = section.read(
+            "templates", .flag, default: false,
+            "Whether to watch what lines have in common: events for templates that are new, come in a burst or have vanished.")
+        let severity = section.read("template_severity", .severity, default: .minor, "Of events about templates.").name
+        let settling = section.read(
+            "template_settling", .duration, default: .seconds(600),
+            "For so long after the log was first followed, no template is new.")
         return .log(
             LogCheck(
-                path: section.path("path", default: "required", "The text file that is followed."),
-                patterns: section.sections(
-                    "patterns", "The first that matches a line decides. Without any, every line is an event.", pattern)
-                    ?? [],
+                journal.map { .journal(units: $0) } ?? .file(path), patterns: patterns ?? [],
+                templates: watchesTemplates ? TemplateCheck(severity: severity, settling: settling) : nil,
                 fromStart: section.read(
-                    "from_start", .flag, default: false, "Whether a file that is new to it is read from its first line."
+                    "from_start", .flag, default: false, "Whether a log that is new to it is read from its first line."
                 ),
                 rotateWait: section.read(
                     "rotate_wait", .duration, default: .seconds(1),

@@ -138,18 +138,24 @@ struct CheckRunner: Sendable {
     func follow(_ log: LogCheck, pool: BlockingPool) async {
         do {
             let (detector, directory, check, logger) = (detector, directory, check, logger)
-            let follower = try await pool.run { _ in
-                try LogFollower(detector: detector, spoolDirectory: directory, check: check, log: log, logger: logger)
+            let source = try await pool.run { _ -> any LineSource in
+                switch log.source {
+                case .file(let path):
+                    try LogFollower(
+                        path: path, detector: detector, spoolDirectory: directory, check: check, log: log, logger: logger)
+                case .journal(let units):
+                    try JournalFollower(
+                        units: units, detector: detector, spoolDirectory: directory, check: check, log: log,
+                        logger: logger)
+                }
             }
             var complained = false
             while true {
                 do {
-                    let batch = try await pool.run { cancelled in
-                        try follower.next(now: monotonicNow(), cancelled: cancelled)
-                    }
+                    let batch = try await source.next(pool: pool)
                     complained = false
                     if !batch.events.isEmpty { try await outlet.deliver(batch.events) }
-                    try await toItsEnd { try await pool.run { _ in follower.save() } }
+                    try await toItsEnd { try await source.save(pool: pool) }
                     if batch.atEnd { try await Task.sleep(for: check.interval) }
                     try Task.checkCancellation()
                 } catch let error as StateFileError {

@@ -91,7 +91,10 @@ extension Check.Kind {
             return limits.contains { $0 != nil }
                 ? [] : ["no limit is set; give at least one of cpu, memory, disk, load"]
         case .log(let check):
-            if check.path.isEmpty { return ["it has no path"] }
+            if case .file("") = check.source { return ["it has no path"] }
+            if case .journal(let units) = check.source, units.contains(where: { $0.isEmpty || $0.hasPrefix("-") }) {
+                return ["a unit is empty or begins with -; give names such as sshd.service"]
+            }
             do {
                 _ = try LogMatcher(check.patterns)
                 return []

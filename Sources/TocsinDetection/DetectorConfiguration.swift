@@ -200,11 +200,22 @@ public struct HostCheck: Sendable {
     }
 }
 
-/// Follows a text file as it grows, through rotation and truncation. Each line that a pattern matches is one event.
+/// Follows a text file as it grows, through rotation and truncation, or the journal of systemd. Each line that a pattern
+/// matches is one event; and, where wanted, templates of lines that are new, come in a burst or have vanished.
 public struct LogCheck: Sendable {
-    public var path: String
-    /// The first that matches a line decides. Empty: every line is an event with the check's severity.
+    /// Where the lines come from.
+    public enum Source: Sendable, Equatable {
+        /// The file's path.
+        case file(String)
+        /// Units of systemd; none: all of the journal.
+        case journal(units: [String])
+    }
+
+    public var source: Source
+    /// The first that matches a line decides. Empty: every line is an event with the check's severity, unless `templates` is set.
     public var patterns: [LogPattern]
+    /// Nil: templates are not watched.
+    public var templates: TemplateCheck?
     /// Where to begin when the file has never been followed: at its first line, or only with what is written from now on.
     public var fromStart: Bool
     /// How long a file that was renamed must be quiet before its successor is read, so that a writer which still holds
@@ -212,12 +223,27 @@ public struct LogCheck: Sendable {
     public var rotateWait: Duration
 
     public init(
-        path: String, patterns: [LogPattern] = [], fromStart: Bool = false, rotateWait: Duration = .seconds(1)
+        _ source: Source, patterns: [LogPattern] = [], templates: TemplateCheck? = nil, fromStart: Bool = false,
+        rotateWait: Duration = .seconds(1)
     ) {
-        self.path = path
+        self.source = source
         self.patterns = patterns
+        self.templates = templates
         self.fromStart = fromStart
         self.rotateWait = rotateWait
+    }
+}
+
+/// Watches what the lines of a log have in common.
+public struct TemplateCheck: Sendable {
+    /// Of its events.
+    public var severity: String
+    /// For so long after the log was first followed, no template is new.
+    public var settling: Duration
+
+    public init(severity: String = "minor", settling: Duration = .seconds(600)) {
+        self.severity = severity
+        self.settling = settling
     }
 }
 

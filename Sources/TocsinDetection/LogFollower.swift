@@ -1,36 +1,49 @@
 import Logging
 import Synchronization
-import TocsinDomain
 import TocsinKit
 import TocsinPosix
 import TocsinSystem
 
+/// What was read of a log at one time.
+struct LogBatch: Sendable {
+    var events: [Message]
+    /// Nothing more to read for now.
+    var atEnd: Bool
+}
+
+/// Follows one log, wherever it is kept.
+protocol LineSource: Sendable {
+    /// Reads on until there are enough events or the end is reached.
+    func next(pool: BlockingPool) async throws -> LogBatch
+    /// Writes the position down: the events of all batches so far are delivered.
+    func save(pool: BlockingPool) async throws
+}
+
 /// Follows one log file and makes events of its lines. The position is written down after the events were taken; the ids of
 /// events come from the file's content and the offset of the line, so what is read again after a crash is dropped by the hub.
-final class LogFollower: Sendable {
+final class LogFollower: LineSource {
     /// Events in one publish, and bytes of lines in them.
     static let batchEvents = 1000
     static let batchBytes = 2 << 20
-    static let summaryBytes = 512
     /// Chunks read in one call, whether or not a line in them matches: other logs wait for the same few threads.
     static let chunksMax = 64
 
-    private let maker: EventMaker
     private let file: StateFile<LogState>
     private let logger: Logger
     private let work: Mutex<Work>
 
     private struct Work: ~Copyable {
         var tail: LogTail
-        let matcher: LogMatcher
+        var lines: LineEvents
         var savedState: LogState?
         /// The last save failed, which was said.
         var saveFailed = false
     }
 
     /// Blocking: reads the state and opens the file.
-    init(detector: String, spoolDirectory: String, check: Check, log: LogCheck, logger: Logger) throws {
-        maker = EventMaker(detector: detector, check: check)
+    init(
+        path: String, detector: String, spoolDirectory: String, check: Check, log: LogCheck, logger: Logger
+    ) throws(ConfigurationProblem) {
         file = StateFile(path: statePath(spoolDirectory, "log", detector, check.name))
         self.logger = logger
         var state: LogState?
@@ -39,23 +52,27 @@ final class LogFollower: Sendable {
         } catch {
             logger.error("\(error)")
         }
-        let tail = LogTail(path: log.path, fromStart: log.fromStart, rotateWait: log.rotateWait, state: state)
-        work = Mutex(Work(tail: tail, matcher: try LogMatcher(log.patterns), savedState: state))
+        let tail = LogTail(path: path, fromStart: log.fromStart, rotateWait: log.rotateWait, state: state)
+        let lines = try LineEvents(detector: detector, directory: spoolDirectory, check: check, log: log) {
+            logger.error("\($0)")
+        }
+        work = Mutex(Work(tail: tail, lines: lines, savedState: state))
     }
 
-    struct Batch: Sendable {
-        var events: [Message]
-        /// Nothing more to read for now.
-        var atEnd: Bool
+    func next(pool: BlockingPool) async throws -> LogBatch {
+        try await pool.run { try self.next(now: monotonicNow(), cancelled: $0) }
     }
 
-    /// Reads on until there are enough events or the end is reached. Blocking; ends early when cancelled.
-    func next(now: Duration, cancelled: CancellationSignal) throws -> Batch {
+    func save(pool: BlockingPool) async throws { try await pool.run { _ in self.save() } }
+
+    /// Blocking; ends early when cancelled. `nowMs`: milliseconds since 1970.
+    func next(
+        now: Duration, nowMs: UInt64 = MachineClock.wall(), cancelled: CancellationSignal
+    ) throws -> LogBatch {
         try work.withLock { work in
-            var batch = Batch(events: [], atEnd: false)
+            var batch = LogBatch(events: [], atEnd: false)
             var bytes = 0
             var chunks = 0
-            let observedAt = MachineClock.wall()
             while !cancelled.isSet && !batch.atEnd && chunks < Self.chunksMax && batch.events.count < Self.batchEvents
                 && bytes < Self.batchBytes
             {
@@ -71,10 +88,12 @@ final class LogFollower: Sendable {
                 do {
                     batch.atEnd =
                         !(try work.tail.read(now: now) { line in
-                            guard let match = work.matcher.match(line.bytes) else { return true }
                             do {
-                                batch.events.append(
-                                    try event(line, match, contentID: contentID, observedAt: observedAt))
+                                let line = LogLine(
+                                    id: "log-\(contentID)-\(String(line.offset, radix: 16))", bytes: line.bytes,
+                                    isCut: line.truncated, details: ["offset": String(line.offset)])
+                                guard let event = try work.lines.take(line, observedAt: nowMs) else { return true }
+                                batch.events.append(event)
                             } catch {
                                 failure = error
                             }
@@ -89,6 +108,8 @@ final class LogFollower: Sendable {
                 for notice in work.tail.notices { logger.notice("\(notice)") }
                 work.tail.notices = []
             }
+            batch.events += try work.lines.look(nowMs: nowMs, atEnd: batch.atEnd)
+            if let notice = work.lines.notice(now: now) { logger.notice("\(work.tail.path): \(notice)") }
             return batch
         }
     }
@@ -96,7 +117,14 @@ final class LogFollower: Sendable {
     /// Writes the position down. Blocking. A failure is logged: following goes on, and a crash before the next success has lines
     /// reported twice rather than not at all.
     func save() {
-        work.withLock { saveState(&$0) }
+        work.withLock { work in
+            saveState(&work)
+            do {
+                try work.lines.save()
+            } catch {
+                logger.warning("\(error)")
+            }
+        }
     }
 
     private func saveState(_ work: inout Work) {
@@ -110,25 +138,6 @@ final class LogFollower: Sendable {
             if !work.saveFailed { logger.warning("\(error)") }
             work.saveFailed = true
         }
-    }
-
-    private func event(
-        _ line: LogTail.Line, _ match: LogMatcher.Match, contentID: String, observedAt: UInt64
-    ) throws -> Message {
-        let check = maker.check
-        var labels = maker.baseLabels
-        for capture in match.captures { labels[capture.name] = capture.value }
-        var details = maker.baseDetails
-        details["offset"] = String(line.offset)
-        if line.bytes.count > Self.summaryBytes { details["line"] = text(line.bytes, limit: LogTail.lineLimit) }
-        if line.truncated { details["truncated"] = "true" }
-        return try maker.message(
-            EventMaker.Content(
-                id: "log-\(contentID)-\(String(line.offset, radix: 16))",
-                kind: match.pattern.resolve ? .resolve : .trigger,
-                service: match.pattern.service ?? check.service, summary: text(line.bytes, limit: Self.summaryBytes),
-                severity: match.pattern.severity ?? check.severity, dedupKey: match.dedupKey, labels: labels,
-                details: details, observedAt: observedAt))
     }
 }
 

@@ -19,7 +19,7 @@ public struct TemplateMiner: Sendable {
         /// Identifiers that became one with another and are still known.
         public var aliases = 131_072
         /// Bytes of the text of a template.
-        public var textBytes = 512
+        public var textBytes = 2048
         public init() {}
     }
 
@@ -68,7 +68,8 @@ public struct TemplateMiner: Sendable {
     private var groups: [UInt64: Group] = [:]
     /// What an identifier was merged into.
     private var aliases: [Int: Int] = [:]
-    private var nextID = 0
+    /// The identifier that the next message will have, if it is a new one: those of all before are lower.
+    public private(set) var nextID = 0
     /// Lines so far.
     public private(set) var lines = 0
     /// Messages that were forgotten because there were too many.
@@ -92,18 +93,19 @@ public struct TemplateMiner: Sendable {
         return id
     }
 
-    /// Takes in the text of a template that was found before: lines of it are no news.
-    public mutating func learn(_ text: String) {
+    /// Takes in the text of a template that was found before, and returns the identifier that lines of it will have.
+    public mutating func learn(_ text: String) -> Int {
         let bytes = Array(text.utf8)
         scanner.scan(bytes.span, from: 0)
-        guard knownMessage() == nil else { return }
+        if let id = knownMessage() { return id }
         let id = newMessage(bytes.span)
-        guard let message = messages[id] else { return }
+        guard let message = messages[id] else { return id }
         let parameters = message.element.identities.indices.filter {
             message.element.identities[$0] == Token.parameter
         }
         messages[id]?.element.parameters = Set(parameters)
         groups[message.skeleton]?.merged.append(id)
+        return id
     }
 
     /// The message that was scanned, if it was seen before or is one of those that were merged.
@@ -172,15 +174,16 @@ public struct TemplateMiner: Sendable {
     /// All templates, oldest first.
     public mutating func templates() -> [Template] {
         for skeleton in groups.keys.sorted() { divideIfChanged(skeleton) }
-        var members: [Int: [Int]] = [:]
-        for (id, message) in messages { members[message.template, default: []].append(id) }
-        return members.keys.sorted().compactMap { id in
-            guard let message = messages[id], let all = members[id] else { return nil }
-            let elements = all.compactMap { messages[$0]?.element }
-            return Template(
-                id: id, text: Self.text(message, TemplateTree.parameters(of: elements)),
-                lines: all.reduce(0) { $0 + (messages[$1]?.lines ?? 0) })
-        }
+        return Set(messages.values.map(\.template)).sorted().compactMap(describe)
+    }
+
+    /// The template with an identifier that `template(of:)` gave; nil if it was forgotten.
+    public func describe(_ template: Int) -> Template? {
+        guard let message = messages[template] else { return nil }
+        let members = (groups[message.skeleton]?.members ?? []).compactMap { messages[$0] }.filter { $0.template == template }
+        return Template(
+            id: template, text: Self.text(message, TemplateTree.parameters(of: members.map(\.element))),
+            lines: members.reduce(0) { $0 + $1.lines })
     }
 
     private mutating func divideIfChanged(_ skeleton: UInt64) {

@@ -78,9 +78,25 @@ struct LoaderTests {
         #expect(command.argv == ["check_disk", "-w", "10%"])
         #expect(host.cpuAbove == 90 && host.diskAbove == 95.5 && host.memoryAbove == nil)
         #expect(host.diskPaths == ["/", "/var"])
-        #expect(log.path == "/etc/tocsin/app.log")
+        #expect(log.source == .file("/etc/tocsin/app.log") && log.templates == nil)
         #expect(log.patterns.map(\.severity) == ["major", nil])
         #expect(detector.checks[4].interval == .milliseconds(250))
+    }
+
+    @Test("a log may be the journal, and its templates watched; a file and the journal at once, or neither, is refused")
+    func logs() throws {
+        func log(_ text: String) throws -> LogCheck? {
+            let configuration = try parse("detectors: [{name: d, checks: [{name: l, service: s, log: \(text)}]}]")
+            guard case .log(let log) = configuration.detectors.first?.checks.first?.kind else { return nil }
+            return log
+        }
+        let journal = try #require(try log("{journal: {units: [sshd.service]}, templates: true, template_settling: 1h}"))
+        #expect(journal.source == .journal(units: ["sshd.service"]) && journal.patterns.isEmpty)
+        #expect(journal.templates?.settling == .seconds(3600) && journal.templates?.severity == "minor")
+        #expect(try log("{journal: {}}")?.source == .journal(units: []))
+        for wrong in ["{path: a.log, journal: {}}", "{from_start: true}", "{journal: {units: [-b]}}"] {
+            #expect(throws: ConfigurationError.self) { () throws -> Void in _ = try log(wrong) }
+        }
     }
 
     @Test("triage rules, services and matrix are read")

@@ -1,6 +1,7 @@
 import Glibc
 import TestSupport
 import Testing
+import TocsinKit
 import TocsinPosix
 import TocsinProto
 import TocsinSystem
@@ -172,6 +173,42 @@ struct LogFollowerTests {
         try world.append([0xF0, 0x9F] + Array("w".utf8) + [0xE9] + Array("rse\n".utf8))
         let events = try LogWorld.events(try world.drain())
         #expect(events.map(\.summary) == ["\u{FFFD}\0\u{FFFD}bad \u{FFFD}", "\u{FFFD}w\u{FFFD}rse"])
+        #expect(events.map { $0.details["not_utf8"] } == ["true", "true"])
+        // One that is text, but cut within a character.
+        try world.append(Array(String(repeating: "bad \u{20AC}", count: 20_000).utf8) + [0x0A])
+        let long = try LogWorld.events(try world.drain())
+        #expect(long.map { $0.details["not_utf8"] } == [nil] && long.first?.details["truncated"] == "true")
+    }
+
+    @Test("templates that are new are events once the log has settled, also after a restart, and with the same id if told again")
+    func templates() throws {
+        let world = try LogWorld(templates: TemplateCheck(severity: "warning", settling: .seconds(30)))
+        var seen: [Message] = []
+        func settle() throws {
+            for number in 0..<6 {
+                try world.append("request \(number) served\n")
+                seen += try world.look()
+                world.pass(.seconds(10))
+            }
+        }
+        try settle()
+        #expect(seen.isEmpty, "no line is an event, and no template is new yet")
+        try world.append("disk 1 is broken\ndisk 2 is broken\n")
+        let unsaved = try world.look(save: false)
+        try world.restart()
+        _ = try world.look(save: false)
+        world.pass(.seconds(10))
+        let again = try world.look()
+        #expect(unsaved.map(\.id) == again.map(\.id))
+        let event = try #require(try LogWorld.events(again).first)
+        #expect(again.count == 1 && event.summary == "new in the log: disk <*> is broken" && event.kind == .trigger)
+        #expect(event.severityHint == "warning" && event.service == "shop" && event.labels["finding"] == "new")
+        #expect(event.details["template"] == "disk <*> is broken" && event.details["lines"] == "2")
+        #expect(event.details["example_1"] == "disk 1 is broken" && event.details["example_2"] == "disk 2 is broken")
+        #expect(event.dedupKey.contains("/app/new/") && event.details["example_3"] == nil)
+        try world.restart()
+        try settle()
+        #expect(seen.isEmpty, "what was known before the restart is not new")
     }
 
     @Test("a large file without a match gives way to others")

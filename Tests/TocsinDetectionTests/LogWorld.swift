@@ -19,14 +19,17 @@ final class LogWorld {
     private var now = Duration.seconds(1000)
     private var modified = 1_700_000_000
 
-    init(patterns: [LogPattern] = [], fromStart: Bool = true, before: (LogWorld) throws -> Void = { _ in }) throws {
+    init(
+        patterns: [LogPattern] = [], templates: TemplateCheck? = nil, fromStart: Bool = true,
+        before: (LogWorld) throws -> Void = { _ in }
+    ) throws {
         folder = try TemporaryFolder()
         log = folder.path + "/app.log"
-        logCheck = LogCheck(path: log, patterns: patterns, fromStart: fromStart, rotateWait: .seconds(1))
+        logCheck = LogCheck(.file(log), patterns: patterns, templates: templates, fromStart: fromStart, rotateWait: .seconds(1))
         check = Check(name: "app", service: "shop", kind: .log(logCheck), severity: "major", labels: ["env": "test"])
         follower = try LogFollower(
-            detector: "d", spoolDirectory: folder.path + "/none", check: check,
-            log: LogCheck(path: folder.path + "/none"), logger: quiet)
+            path: folder.path + "/none", detector: "d", spoolDirectory: folder.path + "/none", check: check,
+            log: LogCheck(.file(folder.path + "/none")), logger: quiet)
         try before(self)
         try restart()
     }
@@ -76,14 +79,15 @@ final class LogWorld {
 
     func restart() throws {
         follower = try LogFollower(
-            detector: "d", spoolDirectory: folder.path, check: check, log: logCheck, logger: quiet)
+            path: log, detector: "d", spoolDirectory: folder.path, check: check, log: logCheck, logger: quiet)
     }
 
     func pass(_ time: Duration) { now += time }
 
     /// One look: what there is for now. The position is saved only with `save`.
     func look(save: Bool = true) throws -> [Message] {
-        let batch = try follower.next(now: now, cancelled: CancellationSignal())
+        let batch = try follower.next(
+            now: now, nowMs: 1_700_000_000_000 + UInt64(now.components.seconds) * 1000, cancelled: CancellationSignal())
         if save { follower.save() }
         return batch.events
     }

@@ -67,11 +67,11 @@ import TocsinTemplates
     @Test("A template learnt as text takes its lines in, whatever stands in its parameters")
     func learning() {
         var miner = TemplateMiner()
-        miner.learn("password of user <*> was changed at <*>")
+        let known = miner.learn("password of user <*> was changed at <*>")
         let ids = ["anna", "u17"].map { user in
             miner.add(Array("Jun 14 15:16:01 host app[1]: password of user \(user) was changed at 12:00".utf8).span)
         }
-        #expect(ids[0] == ids[1])
+        #expect(ids == [known, known])
         #expect(miner.templates().map(\.lines) == [2])
     }
 
@@ -99,6 +99,6 @@ import TocsinTemplates
         let words = Array(String(repeating: "ab ", count: 100_000).utf8)
         #expect(miner.add(long.span) != miner.add(words.span))
         #expect(miner.lines == 4)
-        #expect(miner.templates().allSatisfy { $0.text.utf8.count <= 1024 })
+        #expect(miner.templates().allSatisfy { $0.text.utf8.count <= 4096 })
     }
 }
