@@ -44,6 +44,7 @@ struct Delivery: Sendable {
     ///
     /// - Returns: whether the hub has them all.
     func deliver(_ events: [Tocsin_V1_Event], within limit: Duration) async throws(CancellationError) -> Bool {
+        if events.isEmpty { return true }
         let delivering = Task { try await deliver(events) }
         let watch = Task {
             try await Task.sleep(for: limit)

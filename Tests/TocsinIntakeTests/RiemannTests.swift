@@ -140,6 +140,24 @@ struct RiemannTests {
         #expect(try world.query("host = \"a\"").events.count == 1)
     }
 
+    @Test("the index has room for so many bytes; beyond them events are known, and found, without their texts")
+    func indexBytes() throws {
+        var world = World { $0.mostBytes = 100 }
+        func told(_ host: String, _ description: String) -> Riemann_Event {
+            var event = Self.event("critical", host: host, ttl: 5)
+            event.description_p = description
+            return event
+        }
+        let long = String(repeating: "x", count: 70)
+        for _ in 0..<3 { _ = try world.take(.with { $0.events = [told("a", long)] }) }
+        #expect(try world.query("description =~ \"x%\"").events.count == 1, "told again, it takes no more")
+        let seen = try world.take(.with { $0.events = [told("b", long)] }).events
+        #expect(seen.first?.summary == long, "the event itself is whole")
+        #expect(try world.query("description =~ \"x%\"").events.map(\.host) == ["a"])
+        #expect(try world.query("host = \"b\"").events.count == 1)
+        #expect(world.expire(after: 5_000).count == 2)
+    }
+
     @Test(
         "queries choose from the index",
         arguments: [

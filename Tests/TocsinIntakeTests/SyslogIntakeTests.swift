@@ -47,6 +47,21 @@ struct SyslogIntakeTests {
         #expect(bare.source == "syslog:192.0.2.1" && bare.service == "192.0.2.1" && bare.details["well_formed"] == "false")
     }
 
+    @Test("long names are cut, and of many parameters those that have no room are counted")
+    func long() throws {
+        var world = World()
+        let host = String(repeating: "h", count: 10_000)
+        let parameters = (0..<100).map { " p\($0)=\"v\"" }.joined()
+        let event = try #require(world.take("<3>1 - \(host) a 7 - [x\(parameters)] full").first)
+        #expect(event.labels["host"]?.utf8.count == 255 && event.details["well_formed"] == "false")
+        #expect(event.details.count == 64 && event.details["x.p0"] == "v" && event.details["process"] == "7")
+        let kept = event.details.keys.count { $0.hasPrefix("x.") }
+        #expect(event.details["parameters_left_out"] == "\(100 - kept)")
+        _ = world.take("<3>1 - \(host) a 7 - [x\(parameters)] full")
+        let more = try #require(world.collect(after: 10_000).first)
+        #expect(more.details.keys.sorted() == ["sender", "severity"] && more.summary == "full")
+    }
+
     @Test("what is less bad than the least is no event, and is counted")
     func minimum() {
         var world = World { $0.minimum = .error }

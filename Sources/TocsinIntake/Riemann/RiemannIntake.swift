@@ -7,6 +7,8 @@ public struct RiemannPolicy: Sendable, Equatable {
     public var okStates: Set<String> = ["ok"]
     /// Pairs of host and service in the index.
     public var most = 100_000
+    /// Texts in the index, bytes; of further events only host, service and state are in it.
+    public var mostBytes = 64 << 20
     /// Of events in one message.
     public var mostEvents = 10_000
     /// Found by one query.
@@ -48,6 +50,8 @@ public struct RiemannIntake: Sendable {
     }
     private struct Known {
         var event: Riemann_Event
+        /// Of the event's texts.
+        var bytes = 0
         /// Nil: it holds for ever, or has expired.
         var expiresAt: UInt64?
         var isOK: Bool
@@ -56,6 +60,8 @@ public struct RiemannIntake: Sendable {
 
     private let policy: RiemannPolicy
     private var index: [Pair: Known] = [:]
+    /// Of all of them.
+    private var indexBytes = 0
     public private(set) var counts = Counts()
 
     public init(_ policy: RiemannPolicy) { self.policy = policy }
@@ -96,7 +102,8 @@ public struct RiemannIntake: Sendable {
     /// The hub did not take these events: what they told counts as not told.
     public mutating func forget(_ events: [Tocsin_V1_Event]) {
         for event in events {
-            index[Pair(host: event.labels["host"] ?? "", service: event.labels["service"] ?? "")] = nil
+            let pair = Pair(host: event.labels["host"] ?? "", service: event.labels["service"] ?? "")
+            indexBytes -= index.removeValue(forKey: pair)?.bytes ?? 0
         }
     }
 
@@ -108,7 +115,7 @@ public struct RiemannIntake: Sendable {
             event.state = "expired"
             event.description_p = "nothing was heard for \(last.ttl) s; the last was: \(Self.said(last))"
             event.timeMicros = Int64(clamping: wallClock * 1000)
-            index[pair] = Known(event: event, expiresAt: nil, isOK: false, hasExpired: true)
+            remember(Known(event: event, expiresAt: nil, isOK: false, hasExpired: true), as: pair)
             counts.expired += 1
             return made(event, wallClock: wallClock)
         }
@@ -135,11 +142,25 @@ public struct RiemannIntake: Sendable {
         if before == nil, index.count >= policy.most {
             counts.unindexed += 1
         } else {
-            index[pair] = Known(event: event, expiresAt: ttl.map { now + $0 }, isOK: isOK)
+            remember(Known(event: event, expiresAt: ttl.map { now + $0 }, isOK: isOK), as: pair)
         }
         if isMeasurement { return before?.hasExpired == true ? made(event, wallClock: wallClock, kind: .resolve) : nil }
         if isOK, before?.isOK == true { return nil }
         return made(event, wallClock: wallClock, kind: isOK ? .resolve : .trigger)
+    }
+
+    private mutating func remember(_ known: Known, as pair: Pair) {
+        var known = known
+        indexBytes -= index[pair]?.bytes ?? 0
+        known.bytes = known.event.textBytes
+        if indexBytes + known.bytes > policy.mostBytes {
+            known.event.clearDescription_p()
+            known.event.tags = []
+            known.event.attributes = []
+            known.bytes = known.event.textBytes
+        }
+        indexBytes += known.bytes
+        index[pair] = known
     }
 
     private func made(
@@ -231,5 +252,13 @@ public struct RiemannIntake: Sendable {
         }
         guard at == bytes.count else { throw Malformed() }
         return count
+    }
+}
+
+extension Riemann_Event {
+    /// Bytes of all its texts.
+    fileprivate var textBytes: Int {
+        host.utf8.count + service.utf8.count + state.utf8.count + description_p.utf8.count
+            + tags.reduce(0) { $0 + $1.utf8.count } + attributes.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
     }
 }

@@ -46,6 +46,10 @@ public struct SyslogIntake: Sendable {
         var lastSeen: UInt64
     }
 
+    /// Of a host, a program or a message ID: what RFC 5424 allows at most.
+    private static let nameBytes = 255
+    private static let commonDetails: Set<String> = ["sender", "severity"]
+
     private let policy: SyslogPolicy
     private var kinds: [Kind: Remembered] = [:]
     /// When each kind is looked at next, soonest first: all wait equally long.
@@ -71,24 +75,27 @@ public struct SyslogIntake: Sendable {
             counts.below += 1
             return []
         }
-        let host = message.host.isEmpty ? sender : message.host
+        let host = message.host.isEmpty ? sender : message.host.cut(to: Self.nameBytes)
         // Daemons that forward leave in front of it the space that stood behind the tag.
         let text = message.text.drop { $0 == " " }
         let kind = Kind(
-            host: host, app: message.app, messageID: message.messageID, severity: message.severity,
-            shape: Self.shape(text))
+            host: host, app: message.app.cut(to: Self.nameBytes), messageID: message.messageID.cut(to: Self.nameBytes),
+            severity: message.severity, shape: Self.shape(text))
         if kinds[kind] != nil {
             kinds[kind]?.lastSeen = now
             kinds[kind]?.pending += 1
             return []
         }
-        let event = Self.event(message, text, host: host, sender: sender, missing: missing, kind.shape, policy, wallClock)
+        let event = Self.event(message, text, kind, sender: sender, missing: missing, policy, wallClock)
         guard policy.collapseMs > 0 else { return [event] }
         var events: [Tocsin_V1_Event] = []
         if kinds.count >= policy.most, let oldest = due.popFirst() {
             events += close(oldest.kind, wallClock: wallClock)
         }
-        kinds[kind] = Remembered(event: event, pending: 0, lastSeen: now)
+        // Without the evidence of the first, which is not that of the others, and may be long.
+        var remembered = event
+        remembered.details = remembered.details.filter { Self.commonDetails.contains($0.key) }
+        kinds[kind] = Remembered(event: remembered, pending: 0, lastSeen: now)
         due.append((now + policy.collapseMs, kind))
         return events + [event]
     }
@@ -125,19 +132,18 @@ public struct SyslogIntake: Sendable {
     // MARK: Events
 
     private static func event(
-        _ message: SyslogMessage, _ text: Substring, host: String, sender: String, missing: Int, _ shape: String,
-        _ policy: SyslogPolicy,
+        _ message: SyslogMessage, _ text: Substring, _ kind: Kind, sender: String, missing: Int, _ policy: SyslogPolicy,
         _ wallClock: UInt64
     ) -> Tocsin_V1_Event {
         var observation = Observation()
-        observation.source = host
+        observation.source = kind.host
         observation.summary = text.isEmpty ? message.app : String(text)
         observation.severity = message.severity.keyword
-        observation.dedupKey = EventID.of([host, message.app, message.messageID, shape])
+        observation.dedupKey = EventID.of([kind.host, kind.app, kind.messageID, kind.shape])
         observation.observedAt = message.time ?? wallClock
-        observation.labels = ["host": host, "facility": message.facilityName]
-        if !message.app.isEmpty { observation.labels["app"] = message.app }
-        if !message.messageID.isEmpty { observation.labels["message_id"] = message.messageID }
+        observation.labels = ["host": kind.host, "facility": message.facilityName]
+        if !kind.app.isEmpty { observation.labels["app"] = kind.app }
+        if !kind.messageID.isEmpty { observation.labels["message_id"] = kind.messageID }
         var details = ["sender": sender, "severity": message.severity.keyword]
         if message.text.utf8.count > policy.mapping.bounds.summaryBytes || message.text.utf8.contains(0x0A) {
             details["text"] = message.text
@@ -146,12 +152,21 @@ public struct SyslogIntake: Sendable {
         if message.time == nil, !message.timeText.isEmpty { details["device_time"] = message.timeText }
         if !message.isWellFormed { details["well_formed"] = "false" }
         if missing > 0 { details["missing_bytes"] = "\(missing)" }
+        var leftOut = 0
         for element in message.elements {
             for (name, value) in element.parameters {
-                // A name may come more than once, with a value of its own each time (RFC 5424, 6.3.3).
-                details["\(element.id).\(name)", default: ""] += details["\(element.id).\(name)"] == nil ? value : " \(value)"
+                let name = "\(element.id).\(name)"
+                if details[name] != nil {
+                    // A name may come more than once, with a value of its own each time (RFC 5424, 6.3.3).
+                    details[name]?.append(" \(value)")
+                } else if details.count < policy.mapping.bounds.details - 1 {
+                    details[name] = value
+                } else {
+                    leftOut += 1
+                }
             }
         }
+        if leftOut > 0 { details["parameters_left_out"] = "\(leftOut)" }
         observation.details = details
         return policy.mapping.event(.syslog, observation, now: wallClock)
     }
