@@ -27,10 +27,12 @@ struct AnomaliesCommand: ParsableCommand {
     }
 
     func run() throws {
+        // First, while the process has no memory to use again.
+        let bytes = try Self.bytesOfOneSeries()
         let evaluation = try evaluate()
         print(
             "\(evaluation.seriesCount) series, \(evaluation.pointCount) points:",
-            "\(evaluation.nanoseconds / max(1, evaluation.pointCount)) ns a point, \(try Self.bytesOfOneSeries()) bytes a series")
+            "\(evaluation.nanoseconds / max(1, evaluation.pointCount)) ns a point, \(bytes) bytes a series")
         guard !evaluation.labelled.isEmpty else { return print("no labels: no score") }
         let unlabelled = evaluation.seriesCount - evaluation.labelled.count
         if unlabelled > 0 { print("\(unlabelled) series without labels are not in the score") }
@@ -40,8 +42,8 @@ struct AnomaliesCommand: ParsableCommand {
     /// Scores all series and writes their files.
     func evaluate() throws -> Evaluation {
         let files = try readSeries()
-        let windows = try readWindows(of: files)
         var evaluation = Evaluation()
+        var scoresOfFiles: [[Double]] = []
         for file in files {
             var scores: [Double] = []
             scores.reserveCapacity(file.rows.count)
@@ -52,10 +54,13 @@ struct AnomaliesCommand: ParsableCommand {
             evaluation.seriesCount += 1
             evaluation.pointCount += file.rows.count
             try write(file.text(scores: scores), to: "\(out)/\(file.name)")
-            if let windows = windows[file.name] {
-                let category = file.name.split(separator: "/").first.map(String.init) ?? ""
-                evaluation.labelled.append(LabelledScores(category: category, scores: scores, windows: windows))
-            }
+            scoresOfFiles.append(scores)
+        }
+        let windows = try readWindows(of: files)
+        for (file, scores) in zip(files, scoresOfFiles) {
+            guard let windows = windows[file.name] else { continue }
+            let category = file.name.split(separator: "/").first.map(String.init) ?? ""
+            evaluation.labelled.append(LabelledScores(category: category, scores: scores, windows: windows))
         }
         return evaluation
     }
