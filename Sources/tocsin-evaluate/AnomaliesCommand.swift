@@ -92,6 +92,9 @@ struct AnomaliesCommand: ParsableCommand {
 
     private func readSeries() throws -> [SeriesFile] {
         let folder = "\(data)/data"
+        guard FileManager.default.fileExists(atPath: folder) else {
+            throw DataError("there is no \(folder); expected \(folder)/<category>/<series>.csv")
+        }
         let names: [String]
         do {
             names = try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.hasSuffix(".csv") }.sorted()
@@ -173,6 +176,7 @@ struct AnomaliesCommand: ParsableCommand {
     private static func bytesOfOneSeries() throws -> Int {
         let count = 1000
         var detectors: [AnomalyDetector] = []
+        detectors.reserveCapacity(count)
         let before = try residentBytes()
         for index in 0..<count {
             var detector = AnomalyDetector()
