@@ -241,6 +241,8 @@ public struct TemplateWatch: Sendable {
         history.looks += 1
         let taken = history.looks <= Self.looksBefore ? root : min(root, history.mean + 3 * deviation)
         let weight = 1 / min(Double(history.looks), Self.looksInMean)
+        // What the first look differs from is no estimate.
+        if history.looks == 1 { history.mean = taken }
         let error = taken - history.mean
         history.mean += weight * error
         history.deviation += weight * (1.25 * error.magnitude - history.deviation)
