@@ -48,11 +48,13 @@ extension Schema {
                 path: section.path("path", default: "required", "A file, or a pattern with * and ?: then the newest of them."),
                 olderThan: section.read(
                     "older_than", .duration, absent: "not watched", "Not written for longer than this is a failure."),
-                smallerThan: section.read(
-                    "smaller_than", .size(atLeast: 0), absent: "not watched", "Fewer bytes are a failure.").map { Int64($0) },
-                largerThan: section.read(
-                    "larger_than", .size(atLeast: 0), absent: "not watched", "More bytes are a failure.").map { Int64($0) },
+                smallerThan: bytes(section, "smaller_than", "Fewer bytes are a failure."),
+                largerThan: bytes(section, "larger_than", "More bytes are a failure."),
                 mayBeAbsent: section.read("may_be_absent", .flag, default: false, "That there is none is no failure.")))
+    }
+
+    private static func bytes(_ section: Section, _ key: String, _ doc: String) -> Int64? {
+        section.read(key, .size(atLeast: 0), absent: "not watched", doc).map { Int64($0) }
     }
 
     static func heartbeat(_ section: Section) -> Check.Kind {
@@ -109,7 +111,8 @@ extension Schema {
         if chosen.count != 1, !section.document.isExplaining {
             section.report("give exactly one of prometheus, statsd, proc, csv; \(chosen.count) are given")
         }
-        let rules = section.sections("rules", "What is wrong with a series. Each rule and series is a condition of its own.", rule)
+        let rules = section.sections(
+            "rules", "What is wrong with a series. Each rule and series is a condition of its own.", rule)
         return .metrics(MetricsCheck(source: chosen.first ?? .proc, rules: rules ?? []))
     }
 
@@ -121,9 +124,11 @@ extension Schema {
         let above = section.read("above", .number(-1e15...1e15), absent: "not watched", "More is a failure.")
         let below = section.read("below", .number(-1e15...1e15), absent: "not watched", "Less is a failure.")
         let clear = section.read(
-            "clear", .number(-1e15...1e15), absent: "the limit", "Where it is over again: a value between does not change anything.")
+            "clear", .number(-1e15...1e15), absent: "the limit",
+            "Where it is over again: a value between does not change anything.")
         let absent = section.read(
-            "absent", .duration(atLeast: .seconds(1)), absent: "not watched", "That no such series was there for so long is a failure.")
+            "absent", .duration(atLeast: .seconds(1)), absent: "not watched",
+            "That no such series was there for so long is a failure.")
         let anomaly = section.read(
             "anomaly", .number(0.01...1), absent: "not watched",
             "A value is a failure that the detector of anomalies gives this score or more; see the README.")

@@ -107,10 +107,12 @@ extension Schema {
                 headers: section.table("headers", .text, "Headers of the request.", secret: true),
                 followRedirects: section.read(
                     "follow_redirects", .flag, default: true, "Whether a redirect is followed."),
-                slowerThan: section.read("slower_than", .duration, absent: "timeout", "An answer that takes longer is a failure."),
+                slowerThan: section.read(
+                    "slower_than", .duration, absent: "timeout", "An answer that takes longer is a failure."),
                 certificateDays: section.read(
                     "certificate_days", .integer(0...3650), absent: "not watched",
-                    "A certificate that expires sooner is a failure.").map { Int64($0) },
+                    "A certificate that expires sooner is a failure."
+                ).map { Int64($0) },
                 roots: roots(section)))
     }
 

@@ -32,7 +32,8 @@ struct CheckRunner: Sendable {
                 do {
                     prober.reported(Set(states.filter { $0.value.firing != nil }.keys))
                     let observations = try await prober.probe()
-                    let obstacle = board.obstacle(to: check.dependsOn, since: rhythm.failingSince ?? began)
+                    let isFailure = observations.contains { !$0.healthy && !$0.isBetween }
+                    let obstacle = isFailure ? board.obstacle(to: check.dependsOn, since: rhythm.failingSince ?? began) : nil
                     try await take(
                         observations, &states, mayTrigger: obstacle == nil, maker: maker, file: file, pool: pool)
                     let isFailing = states.values.contains { $0.failures > 0 }
@@ -48,7 +49,7 @@ struct CheckRunner: Sendable {
                 let isSoft = states.values.contains(where: \.isSoft)
                 // What is well and was never reported needs no memory: aspects come and go.
                 states = states.filter { $0.value.firing != nil || $0.value.failures > 0 }
-                try await Task.sleep(for: rhythm.wait(isSoft: isSoft))
+                try await board.sleep(check.name, for: rhythm.wait(isSoft: isSoft))
             }
         } catch is CancellationError {
             return

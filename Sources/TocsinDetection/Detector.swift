@@ -58,7 +58,8 @@ extension DetectorConfiguration {
             var open = check.dependsOn
             while let name = open.popLast() {
                 if name == check.name {
-                    problems.append("check \"\(check.name)\": it depends on itself, by way of \(check.dependsOn.joined(separator: ", "))")
+                    let way = check.dependsOn.joined(separator: ", ")
+                    problems.append("check \"\(check.name)\": it depends on itself, by way of \(way)")
                     break
                 }
                 if seen.insert(name).inserted { open += known[name]?.dependsOn ?? [] }
@@ -146,7 +147,9 @@ public enum Detector {
     }
 
     /// Without a client no heartbeats are watched.
-    static func run(client: Client? = nil, sink: any EventSink, configuration: DetectorConfiguration, logger: Logger) async throws {
+    static func run(
+        client: Client? = nil, sink: any EventSink, configuration: DetectorConfiguration, logger: Logger
+    ) async throws {
         let problems = configuration.problems
         guard problems.isEmpty else { throw ConfigurationProblem(problems.joined(separator: "; ")) }
         let logs = configuration.checks.filter { if case .log = $0.kind { true } else { false } }.count
@@ -164,13 +167,14 @@ public enum Detector {
             }
         }
         let outlet = Outlet(sink: sink, logger: logger)
-        let board = CheckBoard()
+        let board = CheckBoard(configuration.checks)
         await withDiscardingTaskGroup { group in
             for check in configuration.checks {
                 var logger = logger
                 logger[metadataKey: "check"] = "\(check.name)"
                 let runner = CheckRunner(
-                    detector: configuration.name, directory: directory, check: check, outlet: outlet, board: board, logger: logger)
+                    detector: configuration.name, directory: directory, check: check, outlet: outlet, board: board,
+                    logger: logger)
                 switch check.kind {
                 case .log(let log): group.addTask { await runner.follow(log, pool: logPool) }
                 case .heartbeat(let heartbeat):
@@ -180,7 +184,7 @@ public enum Detector {
                         logger: logger)
                     group.addTask { await monitor.run() }
                 default:
-                    guard let prober = prober(of: check, pool: probePool) else { continue }
+                    guard let prober = prober(of: check, pool: probePool, logger: logger) else { continue }
                     group.addTask { await runner.probe(prober, pool: probePool) }
                 }
             }
@@ -188,7 +192,7 @@ public enum Detector {
     }
 
     /// Nil for what is not probed.
-    private static func prober(of check: Check, pool: BlockingPool) -> (any Prober)? {
+    private static func prober(of check: Check, pool: BlockingPool, logger: Logger) -> (any Prober)? {
         let (severity, timeout) = (check.severity, check.timeout)
         switch check.kind {
         case .log, .heartbeat: return nil
@@ -201,7 +205,8 @@ public enum Detector {
         case .process(let process): return ProcessProber(check: process, severity: severity, pool: pool)
         case .unit(let unit): return UnitProber(check: unit, severity: severity, timeout: timeout, pool: pool)
         case .file(let file): return FileProber(check: file, severity: severity, pool: pool)
-        case .metrics(let metrics): return MetricsProber(check: metrics, severity: severity, timeout: timeout, pool: pool)
+        case .metrics(let metrics):
+            return MetricsProber(check: metrics, severity: severity, timeout: timeout, pool: pool, logger: logger)
         }
     }
 }

@@ -22,6 +22,8 @@ actor HeartbeatMonitor {
     private var table: HeartbeatTable
     /// The mark came back: what is past has been read.
     private var isLive = false
+    /// When the last mark came back, or was sent by whoever watched before; milliseconds since 1970, nil: nobody did.
+    private var marked: UInt64?
     private var leftSaid = 0
 
     init(detector: String, check: Check, heartbeat: HeartbeatCheck, client: Client, outlet: Outlet, logger: Logger) {
@@ -50,7 +52,7 @@ actor HeartbeatMonitor {
 
     nonisolated private func watch() async throws {
         await begin()
-        let start = MachineClock.wall() - min(MachineClock.wall(), UInt64(heartbeat.remember.milliseconds))
+        let start = MachineClock.wall() - min(MachineClock.wall(), heartbeat.remember.longMilliseconds)
         let tap = try await client.tap(["heartbeat.>"], from: .time(start))
         defer { Task { await tap.close() } }
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -63,6 +65,7 @@ actor HeartbeatMonitor {
 
     private func begin() {
         isLive = false
+        marked = nil
         table = HeartbeatTable(
             heartbeat, severity: check.severity, repeatAfter: check.repeatInterval, now: MachineClock.wall())
     }
@@ -93,13 +96,17 @@ actor HeartbeatMonitor {
                 metadata: ["subject": "\(message.subject)", "sequence": "\(sequence)", "reason": "\(error)"])
             return
         }
+        let now = MachineClock.wall()
         if message.subject.description == "heartbeat.\(Self.markName)" {
-            guard beat.note == mark else { return }
+            guard beat.note == mark else {
+                if !isLive { marked = min(message.publishedAt, now) }
+                return
+            }
+            forgive(now)
             isLive = true
             try await say(table.judge(beat.observedAt))
             return
         }
-        let now = MachineClock.wall()
         // A sender's clock may be ahead.
         let time = isLive ? now : min(message.publishedAt, now)
         try await say(table.take(beat, sequence: sequence, at: time, isPast: !isLive))
@@ -107,6 +114,15 @@ actor HeartbeatMonitor {
             logger.warning("heartbeats of more than \(HeartbeatTable.namesMax) names come; those of new names are not watched")
             leftSaid = table.left
         }
+    }
+
+    /// Between two marks is an interval. What is more than some is time in which the hub could not be reached, or nobody watched.
+    private func forgive(_ now: UInt64) {
+        let usual = check.interval.longMilliseconds
+        defer { marked = now }
+        guard let marked else { return table.forgive(now, now: now) }
+        let gap = now - min(now, marked)
+        if gap > max(5000, 3 * usual) { table.forgive(gap - usual, now: now) }
     }
 
     private func say(_ notices: [HeartbeatTable.Notice]) async throws {

@@ -25,6 +25,7 @@ struct HeartbeatTable: Sendable {
     }
 
     private struct Entry {
+        /// 0: nobody said how often it comes, so it is never missed.
         var interval: UInt64
         var grace: UInt64
         var service: String
@@ -56,11 +57,11 @@ struct HeartbeatTable: Sendable {
     /// `now`: what is expected and never came is missed from here on.
     init(_ check: HeartbeatCheck, severity: String, repeatAfter: Duration, now: UInt64) {
         self.severity = severity
-        self.repeatAfter = UInt64(max(1, repeatAfter.milliseconds))
+        self.repeatAfter = max(1, repeatAfter.longMilliseconds)
         for expected in check.expected {
-            let interval = UInt64(max(1, expected.every.milliseconds))
+            let interval = max(1, expected.every.longMilliseconds)
             entries[expected.name] = Entry(
-                interval: interval, grace: expected.grace.map { UInt64($0.milliseconds) } ?? interval / 10,
+                interval: interval, grace: expected.grace.map(\.longMilliseconds) ?? interval / 10,
                 service: expected.service ?? expected.name, severity: expected.severity ?? severity, isExpected: true, since: now)
         }
     }
@@ -74,7 +75,8 @@ struct HeartbeatTable: Sendable {
             return known.saidAt != nil || known.mayBeReported ? [notice(.back, beat.name, known)] : []
         }
         guard var entry = known ?? enrolled(beat, at: time) else { return [] }
-        let wasLate = entry.sequence != 0 && time > entry.since && time - entry.since > entry.interval + entry.grace
+        let wasLate = entry.sequence != 0 && isLate(entry, at: time)
+        let before = entry
         // What a job says of itself holds, unless the configuration says something.
         if !entry.isExpected { adopt(beat, &entry) }
         let wasReported = entry.saidAt != nil || entry.mayBeReported || entry.hasFailed || wasLate
@@ -91,7 +93,10 @@ struct HeartbeatTable: Sendable {
             entry.saidAt = time
             return [notice(.failed, beat.name, entry)]
         }
-        return wasReported ? [notice(.back, beat.name, entry)] : []
+        // Of the service that it was reported for.
+        var back = entry
+        back.service = before.service.isEmpty ? entry.service : before.service
+        return wasReported ? [notice(.back, beat.name, back)] : []
     }
 
     /// What is missed at a time up to which every heartbeat has been taken in, and what is to be said again. The first time, what
@@ -99,7 +104,7 @@ struct HeartbeatTable: Sendable {
     mutating func judge(_ now: UInt64) -> [Notice] {
         var notices: [Notice] = []
         for (name, var entry) in entries {
-            if now > entry.since, now - entry.since > entry.interval + entry.grace {
+            if isLate(entry, at: now) {
                 let isDue = entry.saidAt.map { now >= $0 && now - $0 >= repeatAfter } ?? true
                 guard isDue else { continue }
                 (entry.saidAt, entry.times) = (now, entry.times + 1)
@@ -117,8 +122,17 @@ struct HeartbeatTable: Sendable {
         return notices.sorted { $0.name < $1.name }
     }
 
+    /// For so long nothing could come, or nobody looked: it does not count against anybody.
+    mutating func forgive(_ milliseconds: UInt64, now: UInt64) {
+        for (name, entry) in entries { entries[name]?.since = min(now, entry.since &+ min(milliseconds, now)) }
+    }
+
+    private func isLate(_ entry: Entry, at time: UInt64) -> Bool {
+        entry.interval > 0 && time > entry.since && time - entry.since > entry.interval + entry.grace
+    }
+
     private mutating func enrolled(_ beat: Tocsin_V1_Heartbeat, at time: UInt64) -> Entry? {
-        guard beat.intervalMs > 0, !beat.name.isEmpty else { return nil }
+        guard beat.intervalMs > 0 || beat.failed, !beat.name.isEmpty else { return nil }
         guard entries.count < Self.namesMax else {
             left += 1
             return nil
@@ -132,8 +146,11 @@ struct HeartbeatTable: Sendable {
             entry.interval = min(beat.intervalMs, 366 * 86_400_000)
             entry.grace = beat.graceMs > 0 ? min(beat.graceMs, 366 * 86_400_000) : entry.interval / 10
         }
-        entry.service = beat.service.isEmpty ? beat.name : beat.service
-        entry.severity = beat.severityHint.isEmpty ? severity : beat.severityHint
+        // What is left out is as it was said before.
+        if !beat.service.isEmpty || entry.service.isEmpty { entry.service = beat.service.isEmpty ? beat.name : beat.service }
+        if !beat.severityHint.isEmpty || entry.severity.isEmpty {
+            entry.severity = beat.severityHint.isEmpty ? severity : beat.severityHint
+        }
     }
 
     private func notice(_ kind: Notice.Kind, _ name: String, _ entry: Entry) -> Notice {

@@ -139,8 +139,9 @@ struct FileProber: Prober {
             var info = stat()
             // One that is removed meanwhile is not there.
             guard stat(path, &info) == 0 else { continue }
-            let modified = Int64(info.st_mtim.tv_sec) * 1000 + Int64(info.st_mtim.tv_nsec) / 1_000_000
-            let age = Duration.milliseconds(max(0, Int64(clamping: now) - modified))
+            // Anybody may have given a file any time.
+            let modified = min(max(Int64(info.st_mtim.tv_sec), 0), 1 << 40)
+            let age = Duration.seconds(max(0, Int64(clamping: now / 1000) - modified))
             if newest.map({ age < $0.age }) ?? true {
                 newest = (String(cString: path), age, Int64(info.st_size))
             }

@@ -1,3 +1,4 @@
+import Logging
 import TocsinAnomaly
 import TocsinPosix
 import TocsinSystem
@@ -45,7 +46,7 @@ struct SeriesJudge: Sendable {
         var seen: Set<String> = []
         for sample in samples {
             for (index, rule) in rules.enumerated() where rule.series.matches(sample.series) {
-                lastSeen[index] = now
+                if !sample.isRepeated { lastSeen[index] = now }
                 if case .absent = rule.condition { continue }
                 let pair = Pair(rule: index, series: sample.series)
                 guard memories[pair] != nil || memories.count < Self.pairsMax else {
@@ -172,14 +173,14 @@ struct MetricsProber: Prober {
     /// At most so many samples are taken of one probe.
     static let samplesMax = 100_000
 
-    init(check: MetricsCheck, severity: String, timeout: Duration, pool: BlockingPool) {
+    init(check: MetricsCheck, severity: String, timeout: Duration, pool: BlockingPool, logger: Logger) {
         self.severity = severity
         judge = SeriesJudge(check.rules, severity: severity)
         source =
             switch check.source {
             case .prometheus(let scrape):
                 ScrapeSource(scrape: scrape, timeout: timeout, samplesMax: Self.samplesMax, pool: pool)
-            case .statsd(let address): StatsdSource(listen: address)
+            case .statsd(let address): StatsdSource(listen: address, logger: logger)
             case .proc: ProcSource(pool: pool)
             case .csv(let replay): ReplaySource(replay: replay, samplesMax: Self.samplesMax, pool: pool)
             }
@@ -201,7 +202,8 @@ struct MetricsProber: Prober {
         if judge.left > 0 {
             observations[0] = Observation(
                 healthy: false, severity: "minor",
-                summary: "\(judge.left) samples are not judged: rules match more than \(SeriesJudge.pairsMax) series; say which matter")
+                summary: "\(judge.left) samples are not judged: rules match more than \(SeriesJudge.pairsMax) series; "
+                    + "say which matter")
         }
         return observations
     }

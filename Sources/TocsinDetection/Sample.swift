@@ -4,6 +4,8 @@ struct Sample: Equatable, Sendable {
     var value: Double
     /// Milliseconds since 1970; nil: now.
     var time: UInt64?
+    /// Nobody sent it again: it is what was, or zero.
+    var isRepeated = false
 }
 
 /// A name with labels, as Prometheus writes them: `http_requests_total{code="500",method="GET"}`.

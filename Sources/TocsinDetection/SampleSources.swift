@@ -1,4 +1,5 @@
 import Glibc
+import Logging
 import TocsinPosix
 import TocsinSystem
 
@@ -48,9 +49,14 @@ struct ScrapeSource: SampleSource {
 struct StatsdSource: SampleSource {
     let listen: MetricsCheck.Address
     private var listener: StatsdListener?
+    private let logger: Logger
     private var last = monotonicNow()
+    private var said = 0
 
-    init(listen: MetricsCheck.Address) { self.listen = listen }
+    init(listen: MetricsCheck.Address, logger: Logger) {
+        self.listen = listen
+        self.logger = logger
+    }
 
     mutating func samples() async throws -> [Sample] {
         let now = monotonicNow()
@@ -60,6 +66,11 @@ struct StatsdSource: SampleSource {
             return []
         }
         let seconds = Double((now - last).components.seconds) + Double((now - last).components.attoseconds) / 1e18
+        let refused = listener.refused
+        if refused > said {
+            logger.warning("\(refused - said) lines of statsd clients cannot be read, or there is no room for their series or values")
+            said = refused
+        }
         return listener.flush(seconds: seconds)
     }
 }
@@ -187,7 +198,8 @@ struct ReplaySource: SampleSource {
                 }
                 guard let time = Timestamp.milliseconds(fields[0]) else {
                     throw ProbeProblem(
-                        "\(path), line \(index + 1): \"\(fields[0].prefix(40))\" is no time; write it as 2026-01-31 23:59:00 or as seconds since 1970")
+                        "\(path), line \(index + 1): \"\(fields[0].prefix(40))\" is no time; write it as 2026-01-31 23:59:00 "
+                            + "or as seconds since 1970")
                 }
                 times.append(time)
                 for column in names.indices {

@@ -40,21 +40,38 @@ final class CheckBoard: Sendable {
         var at: Duration
     }
     private let entries = Mutex<[String: Entry]>([:])
+    /// Checks that others depend on, and those of them that are to be probed now.
+    private let depended: Set<String>
+    private let wanted = Mutex<Set<String>>([])
+
+    init(_ checks: [Check] = []) { depended = Set(checks.flatMap(\.dependsOn)) }
+
+    /// Waits, for less if others want to know how this check is.
+    func sleep(_ name: String, for duration: Duration) async throws {
+        guard depended.contains(name) else { return try await Task.sleep(for: duration) }
+        let end = ContinuousClock.now + duration
+        while true {
+            let left = end - ContinuousClock.now
+            if left <= .zero || wanted.withLock({ $0.remove(name) }) != nil { return }
+            try await Task.sleep(for: min(left, .milliseconds(500)))
+        }
+    }
 
     func note(_ name: String, isFailing: Bool, at time: Duration) {
         entries.withLock { $0[name] = Entry(isFailing: isFailing, at: time) }
     }
 
     /// Why a check that depends on `names` and fails since then is not to be reported; nil: it is. A check that it depends on
-    /// may just have failed as well, and not know it yet: so each must have been seen to be well since.
+    /// may just have failed as well, and not know it yet: so each must have been seen to be well since, and is looked at now.
     func obstacle(to names: [String], since: Duration) -> String? {
-        entries.withLock { entries in
-            for name in names {
-                guard let entry = entries[name] else { return "\(name) has not been probed yet" }
-                if entry.isFailing { return "\(name) fails" }
-                if entry.at < since { return "\(name) has not been probed since" }
+        for name in names {
+            let entry = entries.withLock { $0[name] }
+            if let entry, entry.isFailing { return "\(name) fails" }
+            guard let entry, entry.at >= since else {
+                wanted.withLock { _ = $0.insert(name) }
+                return entry == nil ? "\(name) has not been probed yet" : "\(name) has not been probed since"
             }
-            return nil
         }
+        return nil
     }
 }

@@ -99,19 +99,24 @@ struct StatsdBucket: Sendable {
                 entries[series] = nil
                 continue
             }
+            let isRepeated = entry.quiet > 0
             let next: Values
             switch entry.values {
             case .counter(let sum):
-                samples.append(Sample(series: series, value: sum / seconds))
+                samples.append(Sample(series: series, value: sum / seconds, isRepeated: isRepeated))
                 next = .counter(0)
             case .gauge(let last):
-                samples.append(Sample(series: series, value: last))
+                samples.append(Sample(series: series, value: last, isRepeated: isRepeated))
                 next = entry.values
             case .set(let set):
-                samples.append(Sample(series: series, value: Double(set.count)))
+                samples.append(Sample(series: series, value: Double(set.count), isRepeated: isRepeated))
                 next = .set([])
             case .timer(let values, let count):
-                samples += Self.statistics(series, values, rate: count / seconds)
+                samples += Self.statistics(series, values, rate: count / seconds).map {
+                    var sample = $0
+                    sample.isRepeated = isRepeated
+                    return sample
+                }
                 next = .timer([], count: 0)
             }
             entries[series] = (next, entry.quiet + 1)
@@ -191,5 +196,5 @@ final class StatsdListener: Sendable {
 
     func flush(seconds: Double) -> [Sample] { bucket.withLock { $0.flush(seconds: seconds) } }
     /// Lines that could not be read, and values there was no room for, since it listens.
-    var refused: (malformed: Int, dropped: Int) { bucket.withLock { ($0.malformed, $0.dropped) } }
+    var refused: Int { bucket.withLock { $0.malformed + $0.dropped } }
 }

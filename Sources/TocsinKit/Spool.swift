@@ -188,7 +188,10 @@ private final class SpoolWorker {
     private func reportAge() {
         guard files.count > 0 else { return }
         let now = steadyNow()
-        guard let filled else { return self.filled = (now, now) }
+        guard let filled else {
+            self.filled = (now, now)
+            return
+        }
         guard now - filled.said >= Self.sayAgain else { return }
         self.filled = (filled.since, now)
         logger.warning("\(files.count) messages wait in the spool \(files.path), the oldest for \((now - filled.since) / 1000) s")

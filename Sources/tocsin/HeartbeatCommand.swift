@@ -45,8 +45,8 @@ struct HeartbeatCommand: AsyncParsableCommand {
         var outcome: Int32 = 0
         var beat = Tocsin_V1_Heartbeat.with {
             $0.name = name
-            $0.intervalMs = UInt64(every?.value.milliseconds ?? 0)
-            $0.graceMs = UInt64(grace?.value.milliseconds ?? 0)
+            $0.intervalMs = every?.value.longMilliseconds ?? 0
+            $0.graceMs = grace?.value.longMilliseconds ?? 0
             $0.service = service ?? ""
             $0.severityHint = severity?.value.name ?? ""
             $0.note = String((note ?? "").prefix(1024))
@@ -61,6 +61,9 @@ struct HeartbeatCommand: AsyncParsableCommand {
         beat.observedAt = MachineClock.wall()
         let message = try Message(beat, subject: "heartbeat.\(Subject.token(name))", key: "heartbeat/\(name)")
         try await HubSession.with(options) { session in _ = try await session.client.publish([message]) }
+        if every == nil && !failed && !ended && outcome == 0 {
+            Terminal.say("without --every it is watched only where a detector's configuration says how often it comes")
+        }
         if outcome != 0 { throw ExitCode(outcome) }
     }
 }

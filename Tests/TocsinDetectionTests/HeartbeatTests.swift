@@ -97,6 +97,32 @@ struct HeartbeatTests {
         #expect(table.judge(Self.start + 11_000).isEmpty)
     }
 
+    @Test("a job that fails is told of though nobody said how often it comes; its end is of the service it was told of")
+    func unplanned() {
+        var table = Self.table()
+        let failed = table.take(Self.beat(seconds: 0, failed: true), sequence: 1, at: Self.start, isPast: false)
+        #expect(failed.map(\.kind) == [.failed] && table.judge(Self.start + 1_000_000_000).isEmpty)
+        #expect(table.take(Self.beat(seconds: 0), sequence: 2, at: Self.start, isPast: false).map(\.kind) == [.back])
+        var first = Self.beat()
+        first.service = "shop"
+        _ = table.take(first, sequence: 3, at: Self.start, isPast: false)
+        #expect(table.judge(Self.start + 20_000).map(\.service) == ["shop"])
+        var other = Self.beat()
+        #expect(table.take(other, sequence: 4, at: Self.start + 21_000, isPast: false).map(\.service) == ["shop"])
+        #expect(table.judge(Self.start + 50_000).map(\.service) == ["shop"])
+        other.service = "bar"
+        #expect(table.take(other, sequence: 5, at: Self.start + 51_000, isPast: false).map(\.service) == ["shop"])
+    }
+
+    @Test("time in which nothing could come is not counted")
+    func forgiven() {
+        var table = Self.table()
+        _ = table.take(Self.beat(), sequence: 1, at: Self.start, isPast: false)
+        table.forgive(600_000, now: Self.start + 605_000)
+        #expect(table.judge(Self.start + 610_000).isEmpty && table.judge(Self.start + 612_000).map(\.kind) == [.missed])
+        table.forgive(.max / 2, now: Self.start + 620_000)
+    }
+
     @Test("there are so many names at most")
     func bounded() {
         var table = Self.table()

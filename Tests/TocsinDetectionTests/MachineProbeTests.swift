@@ -85,7 +85,8 @@ struct MachineProbeTests {
 
     @Test("this host answers, unless the process may not ask; nobody answers for a documentation address")
     func ping() async throws {
-        let prober = PingProber(check: PingCheck(host: "127.0.0.1", count: 2), severity: "major", timeout: .seconds(5), pool: pool)
+        let this = PingCheck(host: "127.0.0.1", count: 2)
+        let prober = PingProber(check: this, severity: "major", timeout: .seconds(5), pool: pool)
         let seen = try await prober.probe()[0]
         if seen.summary.contains("CAP_NET_RAW") {
             #expect(!seen.healthy)

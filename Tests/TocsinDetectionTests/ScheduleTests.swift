@@ -21,6 +21,15 @@ struct ScheduleTests {
         #expect(board.obstacle(to: ["router"], since: .seconds(5)) == "router fails")
     }
 
+    @Test("a check that others depend on is looked at when they want to know, however long its interval", .timeLimit(.minutes(1)))
+    func wanted() async throws {
+        let check = Check(name: "shop", service: "s", kind: .tcp(TCPCheck(host: "h", port: 1)), dependsOn: ["router"])
+        let board = CheckBoard([check])
+        let sleeping = Task { try await board.sleep("router", for: .seconds(3600)) }
+        #expect(board.obstacle(to: check.dependsOn, since: .zero) != nil)
+        try await sleeping.value
+    }
+
     @Test("a trigger is withheld while it may not be, and comes when it may; a hard failure is not waited with")
     func withheld() {
         let check = Check(name: "c", service: "s", kind: .tcp(TCPCheck(host: "h", port: 1)), failuresToTrigger: 2)
