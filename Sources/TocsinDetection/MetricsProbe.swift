@@ -120,7 +120,9 @@ struct SeriesJudge: Sendable {
             memories[pair]?.detector = nil
             let assessment = detector.observe(value, at: time)
             memories[pair]?.detector = detector
-            observation.healthy = assessment.score < threshold
+            // A score is given once for one happening; it is over when values are no longer rare.
+            observation.healthy = assessment.score < threshold && assessment.rarity < threshold / 2
+            observation.isBetween = assessment.score < threshold && !observation.healthy
             // The detector has weighed it against all that came before.
             observation.isHard = true
             observation.details["score"] = Self.shown(assessment.score)
