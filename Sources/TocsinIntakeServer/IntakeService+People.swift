@@ -7,7 +7,7 @@ import TocsinWire
 extension IntakeService {
     // MARK: Heartbeats
 
-    /// `GET` or `POST /heartbeat/NAME`, with the parameters every, grace, service, severity, failed and note; a body is the note.
+    /// `GET` or `POST /heartbeat/NAME`, with the parameters every, grace, service, severity, failed, ended and note; a body is the note.
     func heartbeat(_ request: IntakeRequest, _ name: String) async -> IntakeAnswer {
         guard ["GET", "HEAD", "POST"].contains(request.method) else { return notAllowed("GET, HEAD, POST") }
         func wrong(_ text: String) -> IntakeAnswer { IntakeAnswer(400, text: text + "\n") }
@@ -25,9 +25,10 @@ extension IntakeService {
             case "service": beat.service = String(parameter.value.prefix(64))
             case "severity": beat.severityHint = String(parameter.value.prefix(32))
             case "failed": beat.failed = !["0", "false", "no"].contains(parameter.value.lowercased())
+            case "ended": beat.ended = !["0", "false", "no"].contains(parameter.value.lowercased())
             case "note": beat.note = String(parameter.value.prefix(1024))
             default:
-                let known = "every, grace, service, severity, failed, note"
+                let known = "every, grace, service, severity, failed, ended, note"
                 return wrong("unknown parameter \"\(parameter.name.prefix(32))\"; there are \(known)")
             }
         }
@@ -38,7 +39,7 @@ extension IntakeService {
             let subject = "heartbeat.\(Subject.token(name))"
             try authorize(caller, toPublish: subject)
             do {
-                try await sink.publish([try Message(beat, subject: subject)])
+                try await sink.publish([try Message(beat, subject: subject, key: "heartbeat/\(name)")])
             } catch let error as SinkError { throw IntakeFailure.sink(error) } catch {
                 throw IntakeFailure.sink(.refused(index: 0, reason: "\(error)"))
             }
