@@ -65,7 +65,14 @@ struct RiemannListener: Listener {
     }
 
     func tick() async throws {
-        let events = intake.state.withLock { $0.expire(now: Clock.steady, wallClock: Clock.wall) }
+        let (events, unindexed) = intake.state.withLock { intake in
+            (intake.expire(now: Clock.steady, wallClock: Clock.wall), intake.takeUnindexed())
+        }
+        if unindexed > 0 {
+            delivery.complaints.add(
+                "riemann: events of more pairs of host and service than are remembered; that those fall silent is not noticed",
+                count: unindexed, detail: "\(unindexed)")
+        }
         try await delivery.deliver(events)
     }
 

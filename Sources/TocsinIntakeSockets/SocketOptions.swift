@@ -29,7 +29,7 @@ public struct SocketOptions: Sendable, Equatable {
 
     public var udp: Address?
     public var tcp: Address?
-    /// TCP with TLS; nothing without `certificates`.
+    /// TCP with TLS, for which there must be `certificates`.
     public var tls: Address?
     public var certificates: TLS?
     /// Whoever is in none of these is not listened to.

@@ -183,11 +183,9 @@ extension SocketOptions {
         return allowed.contains { $0.contains(bytes) }
     }
 
-    /// Nil without certificates.
-    ///
-    /// - Throws: if a file cannot be read or is no certificate or key.
-    func makeTLS() throws -> NIOSSLContext? {
-        guard let certificates else { return nil }
+    /// - Throws: without certificates; if a file cannot be read or is no certificate or key.
+    func makeTLS() throws -> NIOSSLContext {
+        guard let certificates else { throw IntakeSockets.Problem(description: "TLS needs a certificate and its key") }
         let chain = try NIOSSLCertificate.fromPEMFile(certificates.certificate).map { NIOSSLCertificateSource.certificate($0) }
         let key = NIOSSLPrivateKeySource.privateKey(try NIOSSLPrivateKey(file: certificates.key, format: .pem))
         var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: key)

@@ -123,6 +123,18 @@ struct RiemannTests {
         let lost = try world.tell("ok")
         world.intake.forget(lost)
         #expect(try world.tell("ok").count == 1)
+        let warning = try world.tell("warning", ttl: 10)
+        world.intake.forget(warning)
+        #expect(world.expire(after: 10_000).count == 1)
+    }
+
+    @Test("a question that costs too much is ended")
+    func costly() throws {
+        let event = Riemann_Event.with { $0.description_p = String(repeating: "a", count: 4096) }
+        let query = try RiemannQuery("description =~ \"%\(String(repeating: "a", count: 2000))b\"")
+        var work = 100_000
+        #expect(try !query.matches(event, work: &work))
+        #expect(throws: RiemannQuery.Problem.self) { () throws -> Void in _ = try query.matches(event, work: &work) }
     }
 
     @Test("the index has room for so many pairs, a message for so many events")

@@ -63,6 +63,7 @@ public struct RiemannIntake: Sendable {
     /// Of all of them.
     private var indexBytes = 0
     public private(set) var counts = Counts()
+    private var unindexedTold: UInt64 = 0
 
     public init(_ policy: RiemannPolicy) { self.policy = policy }
 
@@ -86,7 +87,11 @@ public struct RiemannIntake: Sendable {
         if message.hasQuery {
             do throws(RiemannQuery.Problem) {
                 let query = try RiemannQuery(message.query.string)
-                reply.answer.events = Array(index.values.lazy.map(\.event).filter(query.matches).prefix(policy.mostFound + 1))
+                var work = RiemannQuery.workMost
+                for known in index.values where try query.matches(known.event, work: &work) {
+                    reply.answer.events.append(known.event)
+                    if reply.answer.events.count > policy.mostFound { break }
+                }
             } catch { return refuse(error.description) }
             guard reply.answer.events.count <= policy.mostFound else {
                 return refuse("the query finds more than \(policy.mostFound) events; ask for fewer")
@@ -99,11 +104,11 @@ public struct RiemannIntake: Sendable {
         return reply
     }
 
-    /// The hub did not take these events: what they told counts as not told.
+    /// The hub did not take these events: what they told counts as not told. That they stop is noticed all the same.
     public mutating func forget(_ events: [Tocsin_V1_Event]) {
         for event in events {
             let pair = Pair(host: event.labels["host"] ?? "", service: event.labels["service"] ?? "")
-            indexBytes -= index.removeValue(forKey: pair)?.bytes ?? 0
+            index[pair]?.isOK = false
         }
     }
 
@@ -119,6 +124,12 @@ public struct RiemannIntake: Sendable {
             counts.expired += 1
             return made(event, wallClock: wallClock)
         }
+    }
+
+    /// How many events had no room in the index since this was asked for last.
+    public mutating func takeUnindexed() -> UInt64 {
+        defer { unindexedTold = counts.unindexed }
+        return counts.unindexed - unindexedTold
     }
 
     private mutating func refuse(_ reason: String) -> Reply {

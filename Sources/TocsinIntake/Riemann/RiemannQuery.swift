@@ -17,6 +17,8 @@ public struct RiemannQuery: Sendable {
     public static let longest = 4096
     /// Of parentheses and `not`.
     static let depth = 32
+    /// Bytes compared by patterns, and terms looked at, in all of one question: others wait for the index meanwhile.
+    public static let workMost = 20_000_000
 
     indirect enum Expression: Sendable {
         case constant(Bool)
@@ -24,7 +26,7 @@ public struct RiemannQuery: Sendable {
         case all([Expression])
         case any([Expression])
         case equals(Field, String?)
-        case like(Field, [Character])
+        case like(Field, [UInt8])
         case compares(Quantity, Comparison, Double)
         case tagged(String)
     }
@@ -50,19 +52,31 @@ public struct RiemannQuery: Sendable {
         expression = try parser.whole()
     }
 
-    public func matches(_ event: Riemann_Event) -> Bool { Self.evaluate(expression, event) }
+    /// Whether it is true of an event. `work`: what is left of `workMost`.
+    ///
+    /// - Throws: if nothing is left.
+    public func matches(_ event: Riemann_Event, work: inout Int) throws(Problem) -> Bool {
+        try Self.evaluate(expression, event, &work)
+    }
 
-    private static func evaluate(_ expression: Expression, _ event: Riemann_Event) -> Bool {
+    private static func evaluate(_ expression: Expression, _ event: Riemann_Event, _ work: inout Int) throws(Problem) -> Bool {
+        work -= 1
+        guard work > 0 else { throw Problem(description: "the query takes too long; ask for less, or with shorter patterns") }
         switch expression {
-        case .constant(let value): value
-        case .not(let inner): !evaluate(inner, event)
-        case .all(let parts): parts.allSatisfy { evaluate($0, event) }
-        case .any(let parts): parts.contains { evaluate($0, event) }
-        case .equals(let field, let value): event.value(field) == value
-        case .like(let field, let pattern): event.value(field).map { isLike(Array($0), pattern) } ?? false
+        case .constant(let value): return value
+        case .not(let inner): return try !evaluate(inner, event, &work)
+        case .all(let parts):
+            for part in parts where try !evaluate(part, event, &work) { return false }
+            return true
+        case .any(let parts):
+            for part in parts where try evaluate(part, event, &work) { return true }
+            return false
+        case .equals(let field, let value): return event.value(field) == value
+        case .like(let field, let pattern):
+            return event.value(field).map { isLike(Array($0.utf8), pattern, &work) } ?? false
         case .compares(let quantity, let comparison, let number):
-            event.value(quantity).map { compare($0, comparison, number) } ?? (comparison == .unequal)
-        case .tagged(let tag): event.tags.contains(tag)
+            return event.value(quantity).map { compare($0, comparison, number) } ?? (comparison == .unequal)
+        case .tagged(let tag): return event.tags.contains(tag)
         }
     }
 
@@ -77,13 +91,15 @@ public struct RiemannQuery: Sendable {
         }
     }
 
-    /// Takes time in proportion to the product of both lengths, at worst.
-    private static func isLike(_ text: [Character], _ pattern: [Character]) -> Bool {
+    /// Takes time in proportion to the product of both lengths, at worst; gives up, as no match, when no work is left.
+    private static func isLike(_ text: [UInt8], _ pattern: [UInt8], _ work: inout Int) -> Bool {
+        let percent = UInt8(ascii: "%")
         var (t, p) = (0, 0)
         // Where the last % stands, and up to where it reaches.
         var (star, reach) = (-1, 0)
-        while t < text.count {
-            if p < pattern.count, pattern[p] == "%" {
+        while t < text.count, work > 0 {
+            work -= 1
+            if p < pattern.count, pattern[p] == percent {
                 (star, reach) = (p, t)
                 p += 1
             } else if p < pattern.count, pattern[p] == text[t] {
@@ -96,7 +112,7 @@ public struct RiemannQuery: Sendable {
                 return false
             }
         }
-        return pattern[p...].allSatisfy { $0 == "%" }
+        return t == text.count && pattern[p...].allSatisfy { $0 == percent }
     }
 }
 

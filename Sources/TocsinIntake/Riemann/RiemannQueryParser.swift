@@ -114,7 +114,7 @@ struct RiemannQueryParser {
     }
 
     private mutating func condition(on field: RiemannQuery.Field) throws(Problem) -> RiemannQuery.Expression {
-        if take(.symbol("=~")) { return .like(field, Array(try string())) }
+        if take(.symbol("=~")) { return .like(field, Array(try string().utf8)) }
         let isEqual = take(.symbol("="))
         guard isEqual || take(.symbol("!=")) else { throw unexpected() }
         let value = take(.word("nil")) ? nil : try string()
