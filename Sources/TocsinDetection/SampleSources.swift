@@ -68,7 +68,8 @@ struct StatsdSource: SampleSource {
         let seconds = Double((now - last).components.seconds) + Double((now - last).components.attoseconds) / 1e18
         let refused = listener.refused
         if refused > said {
-            logger.warning("\(refused - said) lines of statsd clients cannot be read, or there is no room for their series or values")
+            logger.warning(
+                "\(refused - said) lines of statsd clients cannot be read, or there is no room for their series or values")
             said = refused
         }
         return listener.flush(seconds: seconds)
