@@ -55,7 +55,8 @@ public enum Role: String, Sendable, CaseIterable {
             ]
         case .operator:
             [
-                .publish: ["event.>", "silence.>"], .read: ["incident.>", "!incident.need-to-know.>", "alert.>"],
+                .publish: ["event.>", "silence.>"],
+                .read: ["incident.>", "!incident.need-to-know.>", "alert.>", "event.alertmanager.>"],
                 .call: [
                     "tocsin.v1.IncidentService/*", "tocsin.v1.BrokerAdmin/GetStatus", "tocsin.v1.BrokerAdmin/ListDeadLetters",
                     "tocsin.v1.BrokerAdmin/RetryDeadLetters",

@@ -65,9 +65,12 @@ extension Schema {
         for kind in SourceKind.allCases {
             mappings[kind] = section.section(kind.rawValue) { section in
                 var mapping = Mapping.standard(kind)
-                mapping.serviceLabels = section.list(
-                    "service_labels", .word, default: mapping.serviceLabels,
-                    "Labels of which the first that is set is the service, where the tool names none.")
+                // A resolve of PagerDuty's has no labels: its service is the client, whatever the trigger says.
+                if kind != .pagerduty {
+                    mapping.serviceLabels = section.list(
+                        "service_labels", .word, default: mapping.serviceLabels,
+                        "Labels of which the first that is set is the service, where the tool names none.")
+                }
                 mapping.service = section.read(
                     "service", .word, default: mapping.service, "The service, where there is none of these.")
                 mapping.severityLabels = section.list(

@@ -62,6 +62,15 @@ public struct Access: Sendable {
 
     /// Who calls `method`; nil, and counted as refused, for a token or certificate that is not known.
     package func authenticate(token: String?, commonName: String?, method: String) -> Caller? {
+        if let caller = find(token: token, commonName: commonName) { return caller }
+        refusals.add(.init(kind: .unauthenticated, caller: commonName, method: method))
+        return nil
+    }
+
+    /// Whether `authenticate` would say who calls; nothing is counted.
+    package func knows(token: String?, commonName: String?) -> Bool { find(token: token, commonName: commonName) != nil }
+
+    private func find(token: String?, commonName: String?) -> Caller? {
         guard !grants.isEmpty else { return Caller(name: commonName ?? CallerMetadata.anonymous, permissions: .everything) }
         let hash = token.map { Array(SHA256.hash(data: Array($0.utf8))) }
         var found: Grant?
@@ -71,9 +80,7 @@ public struct Access: Sendable {
             case .certificate(let known): if hash == nil, known == commonName { found = found ?? grant }
             }
         }
-        if let found { return Caller(name: found.name, permissions: found.permissions) }
-        refusals.add(.init(kind: .unauthenticated, caller: commonName, method: method))
-        return nil
+        return found.map { Caller(name: $0.name, permissions: $0.permissions) }
     }
 
     /// Counts that `caller` was refused `method`.

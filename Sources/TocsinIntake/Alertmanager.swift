@@ -4,7 +4,7 @@ import TocsinProto
 ///
 /// | event | of an alert |
 /// |---|---|
-/// | kind | resolve if `endsAt` is not after now, else trigger |
+/// | kind | resolve if `endsAt` is not after now, else trigger; of the webhook by its `status` |
 /// | summary | annotation `summary`, else `description` or `message`, else the label `alertname` |
 /// | dedup_key | its fingerprint |
 /// | labels | its labels |
@@ -17,7 +17,9 @@ public struct Alertmanager: Sendable {
         public static let startsAt = "alertmanager.startsAt"
         public static let endsAt = "alertmanager.endsAt"
         public static let generatorURL = "alertmanager.generatorURL"
-        static let all: Set<String> = [startsAt, endsAt, generatorURL]
+        /// Of a resolve that no tool sent: why there is one.
+        public static let overdue = "alertmanager.overdue"
+        static let all: Set<String> = [startsAt, endsAt, generatorURL, overdue]
     }
     /// The whole body is wrong: what the real service answers.
     public struct BadBody: Error, Sendable, Equatable {
@@ -27,7 +29,7 @@ public struct Alertmanager: Sendable {
         public var message: String
     }
     public var mapping: Mapping
-    /// An alert that does not say when it ends is over so long after it was last posted, milliseconds.
+    /// An alert of the API that does not say when it ends is over so long after it was last posted, milliseconds.
     public var resolveTimeout: UInt64
 
     public init(mapping: Mapping, resolveTimeout: UInt64 = 300_000) {
@@ -42,11 +44,17 @@ public struct Alertmanager: Sendable {
         }
         var alerts: [Posted] = []
         alerts.reserveCapacity(posted.count)
-        for (index, value) in posted.enumerated() { alerts.append(try Posted(value, "\(index)", now: now)) }
+        for (index, value) in posted.enumerated() {
+            var alert = try Posted(value, "\(index)", now: now)
+            alert.startsAt = alert.startsAt ?? alert.endsAt ?? now
+            alert.endsAt = alert.endsAt ?? now + resolveTimeout
+            alerts.append(alert)
+        }
         return intake(alerts, source: source, now: now)
     }
 
-    /// The body of Alertmanager's webhook, version 4. The receiver's name is kept as a detail.
+    /// The body of Alertmanager's webhook, version 4. The receiver's name is kept as a detail. What fires there has no end:
+    /// Alertmanager sends it again only after `repeat_interval`, hours, and says itself when it is resolved.
     public func webhook(_ body: [UInt8], source: String, now: UInt64) throws(BadBody) -> Intake {
         let message = try read(body, "webhook")
         guard message.object != nil, let values = message["alerts"]?.array else {
@@ -63,7 +71,7 @@ public struct Alertmanager: Sendable {
             }
             if value["status"]?.string == "resolved" {
                 alert.endsAt = min(alert.endsAt ?? now, now)
-            } else if alert.endsAt.map({ $0 <= now }) ?? false {
+            } else {
                 alert.endsAt = nil
             }
             alerts.append(alert)
@@ -95,8 +103,8 @@ public struct Alertmanager: Sendable {
     private func event(_ alert: Posted, source: String, now: UInt64) -> Tocsin_V1_Event {
         var observation = Observation()
         let startsAt = alert.startsAt ?? alert.endsAt ?? now
-        let endsAt = alert.endsAt ?? now + resolveTimeout
-        observation.kind = endsAt > now ? .trigger : .resolve
+        observation.kind = alert.endsAt.map { $0 > now } ?? true ? .trigger : .resolve
+        let endsAt = alert.endsAt.map { "\($0)" } ?? ""
         observation.source = source
         observation.dedupKey = LabelSet.text(LabelSet.fingerprint(alert.labels))
         observation.id = "\(observation.dedupKey).\(startsAt).\(endsAt).\(observation.kind == .trigger ? "firing" : "resolved")"
@@ -105,7 +113,7 @@ public struct Alertmanager: Sendable {
         observation.details = alert.annotations
         observation.details.merge(alert.extra) { $1 }
         observation.details[Detail.startsAt] = Timestamp.text(startsAt)
-        observation.details[Detail.endsAt] = Timestamp.text(endsAt)
+        observation.details[Detail.endsAt] = alert.endsAt.map { Timestamp.text($0) }
         if !alert.generatorURL.isEmpty { observation.details[Detail.generatorURL] = alert.generatorURL }
         for name in ["summary", "description", "message"] where observation.summary.isEmpty {
             observation.summary = alert.annotations[name] ?? ""

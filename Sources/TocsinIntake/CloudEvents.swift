@@ -7,7 +7,7 @@ import TocsinProto
 /// | id | of `source` and `id`, which identify it: the same one again is stored once |
 /// | kind | resolve where the extension or the member of `data` called `status` or `state` says resolved, ok or closed |
 /// | source, observed_at | `source`, `time` |
-/// | service | extension `service`, else `source` |
+/// | service | extension `service`, else `source`; with `dedupkey` not the source but who sends it, so that sources share a key |
 /// | summary | `summary`, `message`, `title` or `description` of `data`; else type and subject |
 /// | severity_hint | extension `severity`, else `severity` of `data` |
 /// | dedup_key | extension `dedupkey`; else `source`, `subject` and `type` together |
@@ -21,8 +21,13 @@ public struct CloudEvents: Sendable {
         public var message: String
     }
     public var mapping: Mapping
+    /// Who sends; empty: the mapping's service.
+    public var sender: String
 
-    public init(mapping: Mapping) { self.mapping = mapping }
+    public init(mapping: Mapping, sender: String = "") {
+        self.mapping = mapping
+        self.sender = sender
+    }
 
     /// One request. `headers` are those of the request, names in lower case.
     public func events(contentType: String, headers: [String: String], body: [UInt8], now: UInt64) throws(Problem) -> Intake {
@@ -117,6 +122,11 @@ public struct CloudEvents: Sendable {
         observation.details["id"] = id
         for (name, value) in data.object ?? [] where !value.isNull { observation.details[name] = value.plain }
         if data.object == nil, !data.isNull { observation.details["data"] = data.plain }
+        var mapping = mapping
+        if attributes["dedupkey"] != nil {
+            mapping.serviceLabels.removeAll { $0 == "source" }
+            if !sender.isEmpty { mapping.service = sender }
+        }
         return mapping.event(.cloudevents, observation, now: now)
     }
 

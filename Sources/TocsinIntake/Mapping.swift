@@ -61,7 +61,7 @@ public struct Mapping: Sendable, Equatable {
     public static func standard(_ kind: SourceKind) -> Mapping {
         switch kind {
         case .alertmanager: Mapping(serviceLabels: ["service", "app", "job"])
-        case .pagerduty: Mapping(serviceLabels: ["service", "component", "source"])
+        case .pagerduty: Mapping(serviceLabels: [], service: "pagerduty")
         case .cloudevents: Mapping(serviceLabels: ["service", "source"])
         case .otlp: Mapping(serviceLabels: ["service.name"])
         case .nagios: Mapping(serviceLabels: ["host"])

@@ -6,7 +6,7 @@ public import TocsinProto
 /// |---|---|
 /// | kind | trigger; resolve. An acknowledgement is a trigger's repetition without effect and makes no event |
 /// | source | `payload.source` |
-/// | service | `payload.component`, else `payload.source` |
+/// | service | whose routing key it is, as at PagerDuty: a resolve, which has no payload, finds its trigger by it and the key |
 /// | summary, severity_hint, observed_at | `payload.summary`, `payload.severity`, `payload.timestamp` |
 /// | dedup_key | `dedup_key`, or one that is made and returned |
 /// | labels | source, component, group, class, and members of `custom_details` that are no objects |
@@ -21,8 +21,13 @@ public struct PagerDuty: Sendable {
     /// Of a body, bytes (PagerDuty's own bound).
     public static let bodyBytesMax = 512_000
     public var mapping: Mapping
+    /// Whose routing key it is; empty: the mapping's service.
+    public var service: String
 
-    public init(mapping: Mapping) { self.mapping = mapping }
+    public init(mapping: Mapping, service: String = "") {
+        self.mapping = mapping
+        self.service = service
+    }
 
     /// The routing key of a body, which may carry the token; nil where there is none.
     public static func routingKey(_ body: JSON) -> String? { body["routing_key"]?.string }
@@ -58,7 +63,7 @@ public struct PagerDuty: Sendable {
         observation.kind = isTrigger ? .trigger : .resolve
         if observation.summary.isEmpty { observation.summary = "resolved: \(key)" }
         keepRest(of: body, in: &observation)
-        return .accepted(event: mapping.event(.pagerduty, observation, now: now), dedupKey: observation.dedupKey)
+        return accepted(observation, now)
     }
 
     /// The body of `POST /v2/change/enqueue`: recorded with severity info.
@@ -74,6 +79,12 @@ public struct PagerDuty: Sendable {
         observation.dedupKey = EventID.random()
         observation.labels["event"] = "change"
         keepRest(of: body, in: &observation)
+        return accepted(observation, now)
+    }
+
+    private func accepted(_ observation: Observation, _ now: UInt64) -> Outcome {
+        var observation = observation
+        observation.service = service.isEmpty ? mapping.service : service
         return .accepted(event: mapping.event(.pagerduty, observation, now: now), dedupKey: observation.dedupKey)
     }
 
@@ -82,27 +93,28 @@ public struct PagerDuty: Sendable {
             errors.append("'routing_key' is missing or blank")
             return
         }
-        if key.utf8.count != 32 { errors.append("'routing_key' must be 32 characters long") }
+        if key.unicodeScalars.count != 32 { errors.append("'routing_key' must be 32 characters long") }
     }
 
     private func text(
-        _ object: JSON, _ name: String, of place: String = "", required: Bool, limit: Int, _ errors: inout [String]
+        _ object: JSON, _ name: String, of place: String = "", required: Bool, limit: Int = .max, _ errors: inout [String]
     ) -> String {
         let value = object[name] ?? .null
         guard let text = value.string, !text.isEmpty else {
             if required || !(value.isNull || value.string != nil) { errors.append("'\(place)\(name)' is missing or blank") }
             return ""
         }
-        if text.utf8.count > limit { errors.append("'\(place)\(name)' is longer than \(limit) bytes") }
+        if text.unicodeScalars.count > limit { errors.append("'\(place)\(name)' is longer than \(limit) characters") }
         return text
     }
 
+    /// Long texts are cut by the mapping: what is refused is lost, and senders count differently.
     private func content(
         _ payload: JSON, _ place: String, _ errors: inout [String], needsSource: Bool = true
     ) -> Observation {
         var observation = Observation()
-        observation.summary = text(payload, "summary", of: place, required: true, limit: 1024, &errors)
-        observation.source = text(payload, "source", of: place, required: needsSource, limit: 1024, &errors)
+        observation.summary = text(payload, "summary", of: place, required: true, &errors)
+        observation.source = text(payload, "source", of: place, required: needsSource, &errors)
         if let text = payload["timestamp"]?.string, !text.isEmpty { observation.observedAt = Timestamp.parse(text) ?? 0 }
         for name in ["source", "component", "group", "class"] {
             if let text = payload[name]?.string, !text.isEmpty { observation.labels[name] = text }

@@ -18,7 +18,7 @@ public struct SilenceTable: Sendable {
     private var entries: [String: Entry] = [:]
     /// Those that are over are kept so long (Alertmanager's own default), milliseconds.
     static let retention: UInt64 = 5 * 86_400_000
-    /// More are not set.
+    /// More that are not over there are not.
     public static let countMax = 10_000
     public static let matchersMax = 64
 
@@ -29,13 +29,22 @@ public struct SilenceTable: Sendable {
         return silence.startsAt <= now ? .active : .pending
     }
 
-    public static func subject(_ id: String) -> String { "silence.set.\(Subject.token(id))" }
+    /// How all subjects of silences begin.
+    public static let subjects = "silence.set."
+    public static func subject(_ id: String) -> String { subjects + Subject.token(id) }
 
-    /// A message of the stream. One that cannot be understood is passed over: false.
-    @discardableResult public mutating func apply(_ silence: Tocsin_V1_Silence, sequence: UInt64) -> Bool {
-        guard !silence.id.isEmpty, !silence.matchers.isEmpty, silence.matchers.count <= Self.matchersMax,
-            entries.count < Self.countMax || entries[silence.id] != nil
-        else { return false }
+    /// A message of the stream, published at `now`. One that cannot be understood is passed over: false. So is, without a word, one
+    /// that is older than what is known: of several gateways one may publish again what another has changed meanwhile.
+    @discardableResult public mutating func apply(_ silence: Tocsin_V1_Silence, sequence: UInt64, now: UInt64) -> Bool {
+        guard !silence.id.isEmpty, !silence.matchers.isEmpty, silence.matchers.count <= Self.matchersMax else { return false }
+        if let known = entries[silence.id] {
+            if silence.updatedAt < known.silence.updatedAt { return true }
+        } else if entries.count >= Self.countMax {
+            let over = entries.values.map(\.silence).filter { $0.endsAt <= now }.sorted { $0.endsAt < $1.endsAt }
+            // Some at once, since looking for them takes long.
+            for old in over.prefix(Self.countMax / 16) { entries[old.id] = nil }
+            if over.isEmpty { return false }
+        }
         do {
             let matchers = try silence.matchers.map { matcher throws(Matcher.Problem) in try Matcher(matcher) }
             entries[silence.id] = Entry(silence: silence, matchers: matchers, sequence: sequence)
@@ -44,7 +53,10 @@ public struct SilenceTable: Sendable {
     }
 
     /// Forgets what has been over for long.
-    public mutating func prune(now: UInt64) { entries = entries.filter { $0.value.silence.endsAt + Self.retention > now } }
+    public mutating func prune(now: UInt64) {
+        guard now > Self.retention else { return }
+        entries = entries.filter { $0.value.silence.endsAt > now - Self.retention }
+    }
 
     public subscript(id: String) -> Tocsin_V1_Silence? { entries[id]?.silence }
 
@@ -60,15 +72,23 @@ public struct SilenceTable: Sendable {
         return entries.values.map(\.silence).sorted { rank($0) < rank($1) }
     }
 
-    /// Ids of the active silences that match, sorted.
-    public mutating func silencing(_ labels: [String: String], now: UInt64) -> [String] {
-        var ids: [String] = []
-        for id in active(now: now) where entries[id]?.matchers.match(labels) ?? false { ids.append(id) }
-        return ids
+    /// The silences that are active at one time.
+    public struct Active: Sendable {
+        /// By id.
+        var entries: [Entry]
+
+        /// Ids of those that match, sorted.
+        public mutating func silencing(_ labels: [String: String]) -> [String] {
+            var ids: [String] = []
+            for index in entries.indices where entries[index].matchers.match(labels) { ids.append(entries[index].silence.id) }
+            return ids
+        }
     }
 
-    private func active(now: UInt64) -> [String] {
-        entries.values.lazy.filter { Self.state($0.silence, now: now) == .active }.map(\.silence.id).sorted()
+    public func active(now: UInt64) -> Active {
+        Active(
+            entries: entries.values.filter { Self.state($0.silence, now: now) == .active }
+                .sorted { $0.silence.id < $1.silence.id })
     }
 
     /// Messages that are not over and in the stream before `sequence`: to be published again before the hub lets go of them.
@@ -105,10 +125,15 @@ public struct SilenceTable: Sendable {
         var before: [Tocsin_V1_Silence] = []
         if !silence.id.isEmpty {
             guard let old = entries[silence.id]?.silence else { throw .notFound }
-            if Self.isChange(from: old, to: silence, now: now) { return [silence] }
+            if Self.isChange(from: old, to: silence, now: now) {
+                silence.updatedAt = Self.later(than: old, now)
+                return [silence]
+            }
             if let end = Self.ended(old, now: now) { before.append(end) }
         }
-        guard entries.count < Self.countMax else { throw .invalid("there are \(Self.countMax) silences; expire some first") }
+        guard entries.values.count(where: { $0.silence.endsAt > now }) < Self.countMax else {
+            throw .invalid("there are \(Self.countMax) silences; expire some first")
+        }
         silence.id = makeID()
         silence.startsAt = max(silence.startsAt, now)
         return before + [silence]
@@ -132,7 +157,12 @@ public struct SilenceTable: Sendable {
         case .pending: ended.startsAt = now
         }
         ended.endsAt = now
-        ended.updatedAt = now
+        ended.updatedAt = later(than: silence, now)
         return ended
+    }
+
+    /// Now, also where the clock of whoever changed it last is ahead.
+    private static func later(than silence: Tocsin_V1_Silence, _ now: UInt64) -> UInt64 {
+        max(now, silence.updatedAt == .max ? .max : silence.updatedAt + 1)
     }
 }

@@ -14,13 +14,16 @@ enum AlertmanagerJSON {
     static let receiverName = "tocsin"
     static let receiver: JSON = ["name": .string(receiverName)]
 
+    /// Go's zero time, as Alertmanager's webhook says that there is no end.
+    private static let noTime = "0001-01-01T00:00:00.000Z"
+
     static func alert(_ alert: AlertTable.Alert, silencedBy: [String]) -> JSON {
         let status: JSON = [
             "inhibitedBy": [], "mutedBy": [], "silencedBy": .array(silencedBy.map { .string($0) }),
             "state": .string(silencedBy.isEmpty ? "active" : "suppressed"),
         ]
         var members: [(name: String, value: JSON)] = [
-            ("annotations", JSON(alert.annotations)), ("endsAt", .string(Timestamp.text(alert.endsAt))),
+            ("annotations", JSON(alert.annotations)), ("endsAt", .string(alert.endsAt.map { Timestamp.text($0) } ?? noTime)),
             ("fingerprint", .string(LabelSet.text(alert.fingerprint))), ("receivers", [receiver]),
             ("startsAt", .string(Timestamp.text(alert.startsAt))), ("status", status),
             ("updatedAt", .string(Timestamp.text(alert.updatedAt))),

@@ -13,6 +13,18 @@ struct IntakeRequest: Sendable {
     /// Of the client's certificate.
     var commonName: String?
 
+    /// Whether a page in a browser sends it.
+    var isOfBrowser: Bool { headers["origin"] != nil || headers["sec-fetch-site"] != nil }
+
+    /// False for what a page of another site makes a browser send. It sends credentials along by itself, and reaches addresses that
+    /// only this machine does.
+    var isOfThisSite: Bool {
+        if let site = headers["sec-fetch-site"] { return site == "same-origin" || site == "none" }
+        guard let origin = headers["origin"] else { return true }
+        guard let host = headers["host"], let scheme = origin.range(of: "://") else { return false }
+        return origin[scheme.upperBound...] == host
+    }
+
     /// The value of the last parameter `name`.
     subscript(name: String) -> String? { query.last { $0.name == name }?.value }
 

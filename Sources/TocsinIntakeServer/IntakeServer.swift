@@ -44,7 +44,7 @@ public final class IntakeServer: Sendable {
     private let service: IntakeService
     private let logger: Logger
     private let group = Mutex<ServiceGroup?>(nil)
-    private let bound = Mutex<(port: Int?, waiting: [CheckedContinuation<Int, any Error>])>((nil, []))
+    private let bound = Mutex<(result: Result<Int, any Error>?, waiting: [CheckedContinuation<Int, any Error>])>((nil, []))
 
     public init(
         _ options: IntakeOptions, sink: any MessageSink, view: AlertView, protocols: IntakeProtocols,
@@ -60,6 +60,14 @@ public final class IntakeServer: Sendable {
     ///
     /// - Throws: if the address cannot be bound or the certificate not be read.
     public func serve() async throws {
+        do { try await run() } catch {
+            settle(.failure(error))
+            throw error
+        }
+        settle(.failure(CancellationError()))
+    }
+
+    private func run() async throws {
         let http1 = HTTPServerBuilder.http1(
             configuration: .init(idleTimeout: .nanoseconds(options.timeout.nanoseconds)))
         let server = try options.tls.map { try HTTPServerBuilder.tls(http1, tlsConfiguration: Self.configuration($0)) } ?? http1
@@ -75,12 +83,7 @@ public final class IntakeServer: Sendable {
         lifecycle.maximumGracefulShutdownDuration = .seconds(5)
         let group = ServiceGroup(configuration: lifecycle)
         self.group.withLock { $0 = group }
-        do {
-            try await group.run()
-        } catch {
-            settle(.failure(error))
-            throw error
-        }
+        try await group.run()
     }
 
     /// No new requests; those that are open are answered, within 5 s.
@@ -90,21 +93,25 @@ public final class IntakeServer: Sendable {
     }
 
     /// The port that is bound, once `serve` has bound it.
+    ///
+    /// - Throws: why `serve` ended without binding one, also after it has.
     public var port: Int {
         get async throws {
             try await withCheckedThrowingContinuation { continuation in
-                let port = bound.withLock { bound -> Int? in
-                    if bound.port == nil { bound.waiting.append(continuation) }
-                    return bound.port
+                let result = bound.withLock { bound in
+                    if bound.result == nil { bound.waiting.append(continuation) }
+                    return bound.result
                 }
-                if let port { continuation.resume(returning: port) }
+                if let result { continuation.resume(with: result) }
             }
         }
     }
 
+    /// The first result counts.
     private func settle(_ result: Result<Int, any Error>) {
-        let waiting = bound.withLock { bound in
-            if case .success(let port) = result { bound.port = port }
+        let waiting = bound.withLock { bound -> [CheckedContinuation<Int, any Error>] in
+            guard bound.result == nil else { return [] }
+            bound.result = result
             defer { bound.waiting = [] }
             return bound.waiting
         }
@@ -146,7 +153,13 @@ private struct Responder: HTTPResponder {
 
     let options: IntakeOptions
     let service: IntakeService
-    let budget = ByteBudget()
+    let budget: ByteBudget
+
+    init(options: IntakeOptions, service: IntakeService) {
+        self.options = options
+        self.service = service
+        budget = ByteBudget(options.bodiesBytesMax)
+    }
 
     func respond(to request: Request, context: Context) async throws -> Response {
         var answer: IntakeAnswer
@@ -168,14 +181,22 @@ private struct Responder: HTTPResponder {
     }
 
     private func answered(_ request: Request, _ context: Context) async throws -> IntakeAnswer {
+        var headers: [String: String] = [:]
+        for field in request.headers { headers[field.name.canonicalName] = field.value }
+        if headers["host"] == nil { headers["host"] = request.head.authority }
+        var exchange = IntakeRequest(
+            method: request.method.rawValue, target: request.head.path ?? "/", headers: headers,
+            commonName: options.tls?.clientRoots == nil ? nil : try await Self.commonName(context.channel))
         let announced = request.headers[.contentLength].flatMap { Int($0) }
-        guard announced ?? 0 <= options.bodyBytesMax else { throw tooLarge }
-        let hasBody = announced ?? (request.headers[.transferEncoding] == nil ? 0 : options.bodyBytesMax)
-        guard budget.take(hasBody, of: options.bodiesBytesMax) else {
-            throw Unreadable(answer: Self.text(503, "too many requests are under way; send it again later", ["retry-after": "1"]))
+        guard announced ?? 1 > 0, announced != nil || request.headers[.transferEncoding] != nil else {
+            return await service.answer(exchange)
         }
-        defer { budget.giveBack(hasBody) }
-        var body = hasBody == 0 ? [] : try await collect(request)
+        // What it is answered does not depend on the body.
+        guard service.admitsBody(of: exchange) else { throw Unreadable(answer: await service.answer(exchange)) }
+        guard announced ?? 0 <= options.bodyBytesMax else { throw tooLarge }
+        let loan = ByteBudget.Loan(budget)
+        defer { loan.giveBack() }
+        var body = try await collect(request, loan)
         if let encoding = request.headers[.contentEncoding]?.lowercased(), encoding != "identity" {
             guard ["gzip", "x-gzip", "deflate"].contains(encoding) else {
                 return Self.text(415, "content-encoding \(encoding.prefix(32)) is not understood; send gzip or none")
@@ -183,18 +204,18 @@ private struct Responder: HTTPResponder {
             do throws(Inflate.Problem) { body = try Inflate.bytes(body, limit: options.bodyBytesMax) } catch {
                 return Self.text(error.isTooLarge ? 413 : 400, error.message)
             }
+            guard loan.take(body.count) else { throw busy }
         }
-        var headers: [String: String] = [:]
-        for field in request.headers { headers[field.name.canonicalName] = field.value }
-        if headers["host"] == nil { headers["host"] = request.head.authority }
-        let exchange = IntakeRequest(
-            method: request.method.rawValue, target: request.head.path ?? "/", headers: headers, body: body,
-            commonName: options.tls?.clientRoots == nil ? nil : try await Self.commonName(context.channel))
+        exchange.body = body
         return await service.answer(exchange)
     }
 
     private var tooLarge: Unreadable {
         Unreadable(answer: Self.text(413, "the body is larger than \(options.bodyBytesMax) bytes"))
+    }
+
+    private var busy: Unreadable {
+        Unreadable(answer: Self.text(503, "too many requests are under way; send it again later", ["retry-after": "1"]))
     }
 
     private static func text(_ status: Int, _ text: String, _ headers: [String: String] = [:]) -> IntakeAnswer {
@@ -204,13 +225,16 @@ private struct Responder: HTTPResponder {
     }
 
     /// The whole body, in time.
-    private func collect(_ request: Request) async throws -> [UInt8] {
+    private func collect(_ request: Request, _ loan: ByteBudget.Loan) async throws -> [UInt8] {
         try await withThrowingTaskGroup(of: [UInt8]?.self) { group in
             group.addTask {
-                do {
-                    let buffer = try await request.body.collect(upTo: options.bodyBytesMax)
-                    return Array(buffer.readableBytesView)
-                } catch is NIOTooManyBytesError { throw tooLarge }
+                var body: [UInt8] = []
+                for try await part in request.body {
+                    guard body.count + part.readableBytes <= options.bodyBytesMax else { throw tooLarge }
+                    guard loan.take(part.readableBytes) else { throw busy }
+                    body.append(contentsOf: part.readableBytesView)
+                }
+                return body
             }
             group.addTask {
                 try await Task.sleep(for: options.timeout)
@@ -234,15 +258,36 @@ private struct Responder: HTTPResponder {
 
 /// Bytes of request bodies that are in memory.
 private final class ByteBudget: Sendable {
-    private let used = Mutex(0)
+    /// What one request has of it.
+    final class Loan: Sendable {
+        private let budget: ByteBudget
+        private let taken = Mutex(0)
 
-    func take(_ bytes: Int, of limit: Int) -> Bool {
-        used.withLock { used in
-            guard used == 0 || used + bytes <= limit else { return false }
-            used += bytes
-            return true
+        init(_ budget: ByteBudget) { self.budget = budget }
+
+        /// False where there is no more.
+        func take(_ bytes: Int) -> Bool {
+            taken.withLock { taken in
+                let isTaken = budget.used.withLock { used in
+                    // One request by itself is let in, however large it is.
+                    guard used == taken || used + bytes <= budget.limit else { return false }
+                    used += bytes
+                    return true
+                }
+                if isTaken { taken += bytes }
+                return isTaken
+            }
+        }
+
+        func giveBack() {
+            taken.withLock { taken in
+                budget.used.withLock { $0 -= taken }
+                taken = 0
+            }
         }
     }
+    private let used = Mutex(0)
+    private let limit: Int
 
-    func giveBack(_ bytes: Int) { used.withLock { $0 -= bytes } }
+    init(_ limit: Int) { self.limit = limit }
 }

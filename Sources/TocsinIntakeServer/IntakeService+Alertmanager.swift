@@ -18,7 +18,7 @@ extension IntakeService {
         }
         answer.headers["cache-control"] = "no-store"
         answer.headers["access-control-allow-origin"] = "*"
-        answer.headers["access-control-allow-methods"] = "GET, POST, DELETE, OPTIONS"
+        answer.headers["access-control-allow-methods"] = "GET, OPTIONS"
         answer.headers["access-control-allow-headers"] = "Accept, Authorization, Content-Type, Origin"
         answer.headers["access-control-expose-headers"] = "Date"
         return answer
@@ -29,9 +29,11 @@ extension IntakeService {
         switch (request.method, path.first, path.count) {
         case ("POST", "alerts", 1): return try await postAlerts(request)
         case ("GET", "alerts", 1):
-            return try read(request) { (view, now) throws(Wrong) in try Self.alerts(request, &view, now) }
+            try authorize(try reader(request), toRead: AlertView.eventFilter)
+            return try read(request) { (view, now) throws(Wrong) in try Self.alerts(request, view, now) }
         case ("GET", "alerts", 2) where path[1] == "groups":
-            return try read(request) { (view, now) throws(Wrong) in try Self.groups(request, &view, now) }
+            try authorize(try reader(request), toRead: AlertView.eventFilter)
+            return try read(request) { (view, now) throws(Wrong) in try Self.groups(request, view, now) }
         case ("GET", "silences", 1):
             return try read(request) { (view, now) throws(Wrong) in
                 var filters = try Self.filters(request)
@@ -99,7 +101,10 @@ extension IntakeService {
 
     private func take(_ intake: Intake, by caller: Caller) async throws(IntakeFailure) {
         if view.isFull(for: intake.events) { throw .sink(.overloaded(retryAfter: .seconds(30))) }
-        try await publish(intake.events, by: caller)
+        do throws(IntakeFailure) { try await publish(view.distinguished(intake.events), by: caller) } catch {
+            if case .sink = error { view.bePatient() }
+            throw error
+        }
     }
 
     private static func badBody(_ problem: Alertmanager.BadBody) -> IntakeAnswer {
@@ -108,7 +113,8 @@ extension IntakeService {
 
     /// What the real API says to a content type it does not take; nil for JSON.
     private static func wrongType(_ request: IntakeRequest) -> IntakeAnswer? {
-        let type = request.headers["content-type"] ?? "application/json"
+        // Pages of browsers can leave it out and so do without asking; Prometheus and Alertmanager do not say it is a page.
+        let type = request.headers["content-type"] ?? (request.isOfBrowser ? "" : "application/json")
         guard !type.lowercased().hasPrefix("application/json") else { return nil }
         let message = "unsupported media type \"\(type.prefix(128))\", only [application/json] are allowed"
         return IntakeAnswer(415, json: ["code": .integer(415), "message": .string(message)])
@@ -126,13 +132,11 @@ extension IntakeService {
     }
 
     private func read(
-        _ request: IntakeRequest, _ body: (inout AlertView.Tables, UInt64) throws(Wrong) -> IntakeAnswer
+        _ request: IntakeRequest, _ body: (AlertView.Tables, UInt64) throws(Wrong) -> IntakeAnswer
     ) throws(IntakeFailure) -> IntakeAnswer {
         _ = try reader(request)
-        let now = clock()
-        return try view.read { tables in
-            do throws(Wrong) { return try body(&tables, now) } catch { return error.answer }
-        }
+        let tables = try view.read()
+        do throws(Wrong) { return try body(tables, clock()) } catch { return error.answer }
     }
 
     private static func filters(_ request: IntakeRequest) throws(Wrong) -> [Matcher] {
@@ -158,7 +162,7 @@ extension IntakeService {
 
     /// The alerts a request asks for, each with the ids of the silences that match it.
     private static func selected(
-        _ request: IntakeRequest, _ tables: inout AlertView.Tables, _ now: UInt64
+        _ request: IntakeRequest, _ tables: AlertView.Tables, _ now: UInt64
     ) throws(Wrong) -> [(alert: AlertTable.Alert, silencedBy: [String])] {
         var filters = try filters(request)
         let (active, silenced) = (try flag(request, "active"), try flag(request, "silenced"))
@@ -173,25 +177,26 @@ extension IntakeService {
             }
         }
         var selected: [(alert: AlertTable.Alert, silencedBy: [String])] = []
+        var silences = tables.silences.active(now: now)
         for alert in tables.alerts.firing(now: now) where filters.match(alert.event.labels) {
-            let ids = tables.silences.silencing(alert.event.labels, now: now)
+            let ids = silences.silencing(alert.event.labels)
             if ids.isEmpty ? active : silenced { selected.append((alert, ids)) }
         }
         return selected
     }
 
     private static func alerts(
-        _ request: IntakeRequest, _ tables: inout AlertView.Tables, _ now: UInt64
+        _ request: IntakeRequest, _ tables: AlertView.Tables, _ now: UInt64
     ) throws(Wrong) -> IntakeAnswer {
-        let alerts = try selected(request, &tables, now)
+        let alerts = try selected(request, tables, now)
         return IntakeAnswer(200, json: .array(alerts.map { AlertmanagerJSON.alert($0.alert, silencedBy: $0.silencedBy) }))
     }
 
     /// By alertname.
     private static func groups(
-        _ request: IntakeRequest, _ tables: inout AlertView.Tables, _ now: UInt64
+        _ request: IntakeRequest, _ tables: AlertView.Tables, _ now: UInt64
     ) throws(Wrong) -> IntakeAnswer {
-        let groups = Dictionary(grouping: try selected(request, &tables, now)) { $0.alert.event.labels["alertname"] ?? "" }
+        let groups = Dictionary(grouping: try selected(request, tables, now)) { $0.alert.event.labels["alertname"] ?? "" }
         let list = groups.sorted { $0.key < $1.key }.map { name, alerts -> JSON in
             [
                 "alerts": .array(alerts.map { AlertmanagerJSON.alert($0.alert, silencedBy: $0.silencedBy) }),
@@ -212,24 +217,24 @@ extension IntakeService {
             return IntakeAnswer(error.status, json: ["code": .integer(error.code), "message": .string(error.message)])
         }
         let now = clock()
-        let set: Result<[Tocsin_V1_Silence], SilenceTable.Problem> = try view.read { tables in
-            do throws(SilenceTable.Problem) {
-                return .success(try tables.silences.setting(wanted, now: now, makeID: AlertmanagerJSON.uuid))
-            } catch { return .failure(error) }
+        let silences: [Tocsin_V1_Silence]
+        let table = try view.read().silences
+        do throws(SilenceTable.Problem) {
+            silences = try table.setting(wanted, now: now, makeID: AlertmanagerJSON.uuid)
+        } catch {
+            switch error {
+            case .notFound: return IntakeAnswer(404, json: "silence not found")
+            case .invalid(let reason): return IntakeAnswer(400, json: .string(reason))
+            }
         }
-        switch set {
-        case .failure(.notFound): return IntakeAnswer(404, json: "silence not found")
-        case .failure(.invalid(let reason)): return IntakeAnswer(400, json: .string(reason))
-        case .success(let silences):
-            try await publish(silences, by: caller)
-            return IntakeAnswer(200, json: ["silenceID": .string(silences.last?.id ?? "")])
-        }
+        try await publish(silences, by: caller)
+        return IntakeAnswer(200, json: ["silenceID": .string(silences.last?.id ?? "")])
     }
 
     private func expire(_ request: IntakeRequest, _ id: String) async throws(IntakeFailure) -> IntakeAnswer {
         let caller = try caller(request)
         let now = clock()
-        guard let silence = try view.read({ $0.silences[id] }) else { return IntakeAnswer(404) }
+        guard let silence = try view.read().silences[id] else { return IntakeAnswer(404) }
         guard let ended = SilenceTable.ended(silence, now: now) else {
             return IntakeAnswer(500, json: .string("silence \(id) already expired"))
         }

@@ -1,5 +1,6 @@
 import TocsinAccess
 import TocsinIntake
+import TocsinWire
 
 extension IntakeService {
     // MARK: PagerDuty
@@ -16,7 +17,7 @@ extension IntakeService {
                 return Self.invalid(["the body is no JSON: \(error)"])
             }
             let caller = try caller(request, token: PagerDuty.routingKey(body))
-            let tool = PagerDuty(mapping: protocols.mapping(.pagerduty))
+            let tool = PagerDuty(mapping: protocols.mapping(.pagerduty), service: Self.name(caller))
             switch isChange ? tool.change(body, now: clock()) : tool.event(body, now: clock()) {
             case .invalid(let errors): return Self.invalid(errors)
             case .accepted(let event, let key):
@@ -44,6 +45,9 @@ extension IntakeService {
             ])
     }
 
+    /// Of who has a name; else empty.
+    private static func name(_ caller: Caller) -> String { caller.name == CallerMetadata.anonymous ? "" : caller.name }
+
     // MARK: CloudEvents
 
     func cloudEvents(_ request: IntakeRequest) async -> IntakeAnswer {
@@ -59,7 +63,7 @@ extension IntakeService {
             default: return notAllowed("POST, OPTIONS")
             }
             let caller = try caller(request)
-            let tool = CloudEvents(mapping: protocols.mapping(.cloudevents))
+            let tool = CloudEvents(mapping: protocols.mapping(.cloudevents), sender: Self.name(caller))
             let intake: Intake
             do throws(CloudEvents.Problem) {
                 intake = try tool.events(

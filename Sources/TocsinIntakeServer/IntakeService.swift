@@ -3,6 +3,7 @@ import TocsinAccess
 import TocsinGateway
 import TocsinIntake
 import TocsinProto
+import TocsinWire
 
 /// What foreign tools post by HTTP, and what they are answered: after the events are on the hub's disk, in the words of the
 /// service they take this for. Thread-safe.
@@ -16,6 +17,10 @@ struct IntakeService: Sendable {
 
     func answer(_ request: IntakeRequest) async -> IntakeAnswer {
         let parts = request.path.split(separator: "/").map(String.init)
+        let writes = !["GET", "HEAD", "OPTIONS"].contains(request.method) || parts.first == "heartbeat"
+        guard !writes || request.isOfThisSite else {
+            return IntakeAnswer(403, text: "this comes from a page of another site, which may not write here\n")
+        }
         switch parts.first {
         case "api" where parts.dropFirst().first == "v2": return await alertmanager(request, Array(parts.dropFirst(2)))
         case "-" where parts.count == 2: return health(request, parts[1])
@@ -48,6 +53,13 @@ struct IntakeService: Sendable {
 
     // MARK: Who asks, and what they may
 
+    /// Whether the body of `request`, of which the rest is there, is worth reading: who sends it is known, or may be by the body.
+    func admitsBody(of request: IntakeRequest) -> Bool {
+        let token = request.headers["authorization"].flatMap(Credentials.token)
+        if token == nil, request.path.split(separator: "/").first == "v2" { return true }
+        return access.knows(token: token, commonName: request.commonName)
+    }
+
     /// - Parameter token: where the protocol has a place of its own for it; counts if there is no header.
     func caller(_ request: IntakeRequest, token: String? = nil) throws(IntakeFailure) -> Caller {
         let token = request.headers["authorization"].flatMap(Credentials.token) ?? token
@@ -63,6 +75,15 @@ struct IntakeService: Sendable {
         guard !caller.permissions.call.allows(method) else { return }
         access.refuse(caller, method: method)
         throw .denied("\(caller.name) may not call \(method)")
+    }
+
+    /// Whether `caller` may see whatever `filter` matches.
+    func authorize(_ caller: Caller, toRead filter: String) throws(IntakeFailure) {
+        do throws(WireError) {
+            if caller.permissions.read.coversWhole(try SubjectFilter(filter)) { return }
+        } catch { throw .denied("\(filter) is no filter: \(error)") }
+        access.refuse(caller, method: filter)
+        throw .denied("\(caller.name) may not read \(filter)")
     }
 
     func authorize(_ caller: Caller, toPublish subject: String) throws(IntakeFailure) {

@@ -100,25 +100,25 @@ struct RunCommand: AsyncParsableCommand {
             intake?.server.beginGracefulShutdown()
             listening.cancel()
         }
-        let serving = Task { try await gateway.serve() }
-        let taking = Task { try await intake?.run() }
         do {
-            let port = try await gateway.port
-            let http = try await intake?.server.port
-            SupervisedProcess.sayReady()
-            logger.info(
-                "the gateway is ready",
-                metadata: [
-                    "address": "\(settings.listen.host):\(port)", "tls": "\(settings.tls != nil)",
-                    "http": "\(settings.http.flatMap { settings in http.map { "\(settings.listen.host):\($0)" } } ?? "none")",
-                    "clients": "\(settings.clients.isEmpty ? "everybody" : "\(settings.clients.count)")",
-                ])
-            for place in sockets.listening { logger.info("listening", metadata: ["for": "\(place)"]) }
-            try await serving.value
-            try await taking.value
+            try await withThrowingTaskGroup(of: Void.self) { serving in
+                serving.addTask { try await gateway.serve() }
+                serving.addTask { try await intake?.run() }
+                let port = try await gateway.port
+                let http = try await intake?.server.port
+                SupervisedProcess.sayReady()
+                logger.info(
+                    "the gateway is ready",
+                    metadata: [
+                        "address": "\(settings.listen.host):\(port)", "tls": "\(settings.tls != nil)",
+                        "http": "\(settings.http.flatMap { settings in http.map { "\(settings.listen.host):\($0)" } } ?? "none")",
+                        "clients": "\(settings.clients.isEmpty ? "everybody" : "\(settings.clients.count)")",
+                    ])
+                for place in sockets.listening { logger.info("listening", metadata: ["for": "\(place)"]) }
+                // The first of them to fail ends the other.
+                while try await serving.next() != nil {}
+            }
         } catch {
-            serving.cancel()
-            taking.cancel()
             listening.cancel()
             await client.close()
             let places = [settings.listen, settings.http?.listen].compactMap { $0?.description }.joined(separator: " and ")

@@ -25,11 +25,12 @@ struct HTTPIntake: Sendable {
         options.bodyBytesMax = http.bodyBytesMax
         options.connectionsMax = http.connectionsMax
         options.timeout = http.timeout
-        view = AlertView(sink: sink, logger: logger, clock: MachineClock.wall)
+        let resolveTimeout = UInt64(http.resolveTimeout / .milliseconds(1))
+        view = AlertView(sink: sink, logger: logger, resolveTimeout: resolveTimeout, clock: MachineClock.wall)
         server = IntakeServer(
             options, sink: sink, view: view,
             protocols: IntakeProtocols(
-                mappings: settings.mappings, resolveTimeout: UInt64(http.resolveTimeout / .milliseconds(1)),
+                mappings: settings.mappings, resolveTimeout: resolveTimeout,
                 minimumSeverity: http.minimumLogSeverity),
             refusals: refusals, logger: logger, clock: MachineClock.wall)
     }

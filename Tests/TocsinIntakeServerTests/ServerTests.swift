@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Logging
 import Testing
+import TocsinGateway
 import TocsinIntake
 
 @testable import TocsinIntakeServer
@@ -9,9 +10,11 @@ import TocsinIntake
 @Suite("The HTTP server keeps its bounds") struct ServerTests {
     /// Runs `body` with the port of a server on `hub`.
     private func serving(
-        _ hub: FakeHub, bodyBytesMax: Int = 4096, timeout: Duration = .seconds(30), _ body: (Int) async throws -> Void
+        _ hub: FakeHub, bodyBytesMax: Int = 4096, bodiesBytesMax: Int = 1 << 20, timeout: Duration = .seconds(30),
+        grants: [Access.Grant] = [], _ body: (Int) async throws -> Void
     ) async throws {
-        var options = IntakeOptions(host: "127.0.0.1", port: 0)
+        var options = IntakeOptions(host: "127.0.0.1", port: 0, grants: grants)
+        options.bodiesBytesMax = bodiesBytesMax
         options.bodyBytesMax = bodyBytesMax
         options.timeout = timeout
         let server = IntakeServer(
@@ -105,6 +108,41 @@ import TocsinIntake
             let head = "POST /api/v2/alerts HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n[1"
             let answer = await exchange(port, Array(head.utf8))
             #expect(answer.isEmpty || answer.hasPrefix("HTTP/1.1 408"))
+        }
+    }
+
+    @Test("why there is no port is said to whoever asks, before and after", .timeLimit(.minutes(1))) func taken() async throws {
+        let hub = FakeHub()
+        try await serving(hub) { port in
+            let server = IntakeServer(
+                IntakeOptions(host: "127.0.0.1", port: port), sink: hub, view: hub.service().view, protocols: IntakeProtocols(),
+                logger: Logger(label: "test"), clock: { hub.now })
+            await #expect(throws: (any Error).self) { () async throws -> Void in try await server.serve() }
+            await #expect(throws: (any Error).self) { () async throws -> Void in _ = try await server.port }
+        }
+    }
+
+    @Test("who is not known is told so before a body is read; where the token is in it, it is read", .timeLimit(.minutes(1)))
+    func unknown() async throws {
+        let hub = FakeHub()
+        try await serving(hub, grants: [grant("a", .sensor, token: "t")]) { port in
+            let head = "Host: x\r\nContent-Type: application/json\r\nContent-Length: 9999999999\r\n\r\n"
+            #expect(await exchange(port, Array("POST /api/v2/alerts HTTP/1.1\r\n\(head)[".utf8)).hasPrefix("HTTP/1.1 401"))
+            #expect(await exchange(port, Array("POST /v2/enqueue HTTP/1.1\r\n\(head)[".utf8)).hasPrefix("HTTP/1.1 413"))
+            #expect(await exchange(port, request("POST /v2/enqueue HTTP/1.1", "{}")).hasPrefix("HTTP/1.1 401"))
+        }
+    }
+
+    @Test("bodies are counted as they come, not as they are announced", .timeLimit(.minutes(1))) func budget() async throws {
+        let hub = FakeHub()
+        try await serving(hub, bodyBytesMax: 4096, bodiesBytesMax: 4096, timeout: .seconds(2)) { port in
+            let slow = "POST /api/v2/alerts HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n["
+            async let waiting = exchange(port, Array(slow.utf8))
+            for _ in 0..<20 {
+                let answer = await exchange(port, request("POST /api/v2/alerts HTTP/1.1", #"[{"labels":{"a":"b"}}]"#))
+                #expect(answer.hasPrefix("HTTP/1.1 200"))
+            }
+            _ = await waiting
         }
     }
 

@@ -119,6 +119,93 @@ private let json = ["content-type": "application/json"]
         #expect(hub.events.map(\.dedupKey).allSatisfy { $0 == hub.events[0].dedupKey })
     }
 
+    @Test("who could not be heard is not held to be silent: after the start, and after the hub took nothing")
+    func patience() async {
+        let hub = FakeHub()
+        let service = hub.service()
+        let ends = #"[{"labels":{"a":"b"},"endsAt":"2026-11-28T09:05:30Z"}]"#
+        #expect(await service.post("/api/v2/alerts", ends, json).status == 200)
+        hub.time.withLock { $0 += 200_000 }
+        await service.view.resolveOverdue()
+        #expect(hub.events.count == 1)
+        hub.fail(.unavailable(retryAfter: .seconds(5), reason: "away"))
+        #expect(await service.post("/api/v2/alerts", ends.replacing("05:30", with: "12:30"), json).status == 503)
+        hub.fail(nil)
+        hub.time.withLock { $0 += 290_000 }
+        await service.view.resolveOverdue()
+        #expect(hub.events.count == 1)
+        hub.time.withLock { $0 += 20_000 }
+        await service.view.resolveOverdue()
+        #expect(hub.events.map(\.kind) == [.trigger, .resolve])
+    }
+
+    @Test("what a message is its subject decides: who may report events sets no silence and ends none")
+    func subjects() async throws {
+        let hub = FakeHub()
+        let service = hub.service()
+        let id = try #require(try await service.post("/api/v2/silences", silence, json).json["silenceID"]?.string)
+        var ended = try hub.messages[0].decode(Tocsin_V1_Silence.self)
+        ended.endsAt = hub.now
+        ended.updatedAt += 1
+        for subject in ["event.alertmanager.x", "silence.set.other"] {
+            service.view.apply(try .init(ended, id: [9], subject: subject), sequence: 2)
+        }
+        service.view.apply(try .init(Tocsin_V1_Event(), id: [9], subject: SilenceTable.subject(id)), sequence: 3)
+        #expect(try await service.get("/api/v2/silence/\(id)").json["status"]?["state"] == "active")
+    }
+
+    @Test("an alert resolved early and posted again as it was fires again") func firesAgain() async {
+        let hub = FakeHub()
+        let service = hub.service()
+        let post = #"[{"labels":{"a":"b"},"startsAt":"2026-11-28T09:00:00Z","endsAt":"2026-11-28T10:00:00Z"}]"#
+        for body in [post, post.replacing("10:00:00", with: "09:01:00"), post, post] {
+            #expect(await service.post("/api/v2/alerts", body, json).status == 200)
+        }
+        #expect(hub.messages.count == 3)
+        #expect(hub.events.map(\.kind) == [.trigger, .resolve, .trigger, .trigger])
+    }
+
+    @Test("alerts are for who may read them as they were posted") func readers() async {
+        let service = FakeHub().service([grant("see", .observer, token: "s"), grant("act", .operator, token: "a")])
+        for path in ["/api/v2/alerts", "/api/v2/alerts/groups"] {
+            #expect(await service.get(path, ["authorization": "Bearer s"]).status == 403)
+            #expect(await service.get(path, ["authorization": "Bearer a"]).status == 200)
+        }
+        #expect(await service.get("/api/v2/silences", ["authorization": "Bearer s"]).status == 200)
+    }
+
+    @Test(
+        "a page of another site writes nothing, whatever it asks for",
+        arguments: [
+            ("/api/v2/alerts", "[]"), ("/webhook/alertmanager", "{}"), ("/v2/enqueue", "{}"), ("/cloudevents", "{}"),
+            ("/nagios", "x"), ("/heartbeat/x", ""), ("/v1/logs", "{}"), ("/api/v2/silences", "{}"),
+        ])
+    func otherSites(path: String, body: String) async {
+        let service = FakeHub().service()
+        #expect(await service.post(path, body, json.merging(["sec-fetch-site": "cross-site"]) { $1 }).status == 403)
+        #expect(await service.post(path, body, json.merging(["origin": "http://evil", "host": "gw"]) { $1 }).status == 403)
+        #expect(await service.post(path, body, json).status != 403)
+    }
+
+    @Test("what only a page leaves out is not made up for it") func noType() async {
+        let service = FakeHub().service()
+        #expect(await service.post("/api/v2/alerts", "[]").status == 200)
+        #expect(await service.post("/api/v2/alerts", "[]", ["origin": "http://gw", "host": "gw"]).status == 415)
+        #expect(await service.get("/heartbeat/x", ["sec-fetch-site": "cross-site"]).status == 403)
+    }
+
+    @Test("PagerDuty's resolve finds the trigger of the same routing key") func resolves() async {
+        let token = "0123456789abcdef0123456789abcdef"
+        let hub = FakeHub()
+        let service = hub.service([grant("shop", .sensor, token: token)])
+        let event = #"{"routing_key":"\#(token)","dedup_key":"k","event_action":"#
+        let payload = #""payload":{"summary":"s","source":"web-1","component":"db","severity":"error"}"#
+        #expect(await service.post("/v2/enqueue", event + #""trigger",\#(payload)}"#).status == 202)
+        #expect(await service.post("/v2/enqueue", event + #""resolve"}"#).status == 202)
+        #expect(hub.events.map(\.kind) == [.trigger, .resolve])
+        #expect(hub.events.map(\.service) == ["shop", "shop"])
+    }
+
     @Test("while the stream is being read nobody is told that there is nothing") func notReady() async {
         let service = FakeHub().service(isReady: false)
         #expect(await service.get("/-/ready").status == 503)

@@ -81,6 +81,9 @@ private func alerts(_ body: String, at time: UInt64 = now) throws -> Intake {
             """#
         let intake = try Alertmanager(mapping: .standard(.alertmanager)).webhook(Array(body.utf8), source: "am", now: now)
         #expect(intake.events.map(\.kind) == [.trigger, .resolve])
+        // Alertmanager says it again only after hours, and says itself when it is over.
+        #expect(intake.events[0].details["alertmanager.endsAt"] == nil)
+        #expect(intake.events[1].details["alertmanager.endsAt"] != nil)
         #expect(intake.events[0].details["webhook.receiver"] == "ops")
         #expect(intake.events[0].details["alertmanager.generatorURL"] == "http://p")
         #expect(throws: Alertmanager.BadBody.self) { () throws -> Void in
@@ -129,6 +132,52 @@ private func alerts(_ body: String, at time: UInt64 = now) throws -> Intake {
         #expect(table.overdue(now: now + 2000).isEmpty)
     }
 
+    @Test("one without an end fires until it is resolved") func endless() throws {
+        var table = AlertTable()
+        var trigger = event("a", ends: 0)
+        trigger.details["alertmanager.endsAt"] = nil
+        table.apply(trigger, publishedAt: now)
+        #expect(table.firing(now: now + 1_000_000_000).map(\.endsAt) == [nil])
+        #expect(table.overdue(now: now + 1_000_000_000).isEmpty)
+        table.apply(event("a", ends: now + 15, kind: .resolve), publishedAt: now + 16)
+        #expect(table.count == 0)
+    }
+
+    @Test("an overdue resolve that comes behind what prolonged the alert does not end it: it is said again")
+    func crossing() throws {
+        var table = AlertTable()
+        table.apply(event("a", ends: now + 10), publishedAt: now)
+        let resolve = try #require(table.overdue(now: now + 2000).first)
+        table.apply(event("a", ends: now + 5000), publishedAt: now + 2001)
+        #expect(table.contradicted().isEmpty)
+        table.apply(resolve, publishedAt: now + 2002)
+        #expect(table.firing(now: now + 2003).map(\.endsAt) == [now + 5000])
+        let again = try #require(table.contradicted().first)
+        #expect(again.kind == .trigger)
+        #expect(again.id != "a.\(now + 5000)")
+        table.apply(again, publishedAt: now + 2004)
+        #expect(table.contradicted().isEmpty)
+        // In order it is over.
+        table.apply(try #require(table.overdue(now: now + 9000).first), publishedAt: now + 9001)
+        #expect(table.count == 0)
+    }
+
+    @Test("the same alert posted again after it was resolved early is no repetition") func again() {
+        var table = AlertTable()
+        let first = event("a", ends: now + 5000)
+        table.apply(first, publishedAt: now)
+        #expect(table.distinguished(first) == first)
+        var resolve = event("a", ends: now + 10, kind: .resolve)
+        resolve.id = "r"
+        table.apply(resolve, publishedAt: now + 11)
+        let second = table.distinguished(first)
+        #expect(second.id != first.id)
+        #expect(second.id.utf8.count <= 64)
+        #expect(table.distinguished(first) == second)
+        table.prune(now: now + 5000)
+        #expect(table.distinguished(first) == first)
+    }
+
     @Test("beyond its bound no other alert is taken, and those that are there go on") func bounds() {
         var table = AlertTable(countMax: 1)
         table.apply(event("a", ends: now + 10), publishedAt: now)
@@ -173,24 +222,29 @@ private func alerts(_ body: String, at time: UInt64 = now) throws -> Intake {
         #expect(throws: Matcher.Problem.self) { try Matcher(parsing: text) }
     }
 
+    private func silencing(_ table: SilenceTable, _ name: String, _ time: UInt64) -> [String] {
+        var active = table.active(now: time)
+        return active.silencing(["alertname": name])
+    }
+
     @Test("one that is set silences what it matches until it is over") func silencing() throws {
         var table = SilenceTable()
         let set = try table.setting(silence(), now: now) { "one" }
         #expect(set.map(\.id) == ["one"])
         #expect(set.first?.startsAt == now)
-        for message in set { table.apply(message, sequence: 1) }
-        #expect(table.silencing(["alertname": "Down"], now: now) == ["one"])
-        #expect(table.silencing(["alertname": "Up"], now: now).isEmpty)
-        #expect(table.silencing(["alertname": "Down"], now: now + 1000).isEmpty)
+        for message in set { table.apply(message, sequence: 1, now: now) }
+        #expect(silencing(table, "Down", now) == ["one"])
+        #expect(silencing(table, "Up", now).isEmpty)
+        #expect(silencing(table, "Down", now + 1000).isEmpty)
         let ended = try #require(SilenceTable.ended(set[0], now: now + 5))
-        table.apply(ended, sequence: 2)
-        #expect(table.silencing(["alertname": "Down"], now: now + 6).isEmpty)
+        table.apply(ended, sequence: 2, now: now + 5)
+        #expect(silencing(table, "Down", now + 6).isEmpty)
         #expect(SilenceTable.ended(ended, now: now + 6) == nil)
     }
 
     @Test("a change of the end keeps the id; other matchers end the old one and make another") func changes() throws {
         var table = SilenceTable()
-        table.apply(try table.setting(silence(), now: now) { "one" }[0], sequence: 1)
+        table.apply(try table.setting(silence(), now: now) { "one" }[0], sequence: 1, now: now)
         let longer = silence {
             $0.id = "one"
             $0.startsAt = now
@@ -207,6 +261,43 @@ private func alerts(_ body: String, at time: UInt64 = now) throws -> Intake {
         #expect(throws: SilenceTable.Problem.notFound) { () throws -> Void in
             _ = try table.setting(silence { $0.id = "none" }, now: now) { "x" }
         }
+    }
+
+    @Test("what is older than what is known changes nothing, and whoever changes it is heard whatever the clocks say")
+    func order() throws {
+        var table = SilenceTable()
+        let set = try table.setting(silence(), now: now) { "one" }[0]
+        table.apply(set, sequence: 1, now: now)
+        // By a gateway whose clock is behind.
+        let ended = try #require(SilenceTable.ended(set, now: now - 7))
+        table.apply(ended, sequence: 2, now: now)
+        #expect(table["one"] == ended)
+        let isTaken = table.apply(set, sequence: 3, now: now)
+        #expect(isTaken)
+        #expect(table["one"] == ended)
+        var last = set
+        last.updatedAt = .max
+        last.endsAt = .max
+        table.apply(last, sequence: 4, now: now)
+        table.prune(now: now)
+        #expect(SilenceTable.ended(last, now: now)?.updatedAt == .max)
+    }
+
+    @Test("those that are over take nobody's place") func places() throws {
+        var table = SilenceTable()
+        for index in 0..<SilenceTable.countMax {
+            let old = silence {
+                $0.id = "\(index)"
+                $0.startsAt = 1
+                $0.endsAt = UInt64(index + 2)
+            }
+            table.apply(old, sequence: 1, now: now)
+        }
+        let set = try table.setting(silence(), now: now) { "new" }[0]
+        table.apply(set, sequence: 2, now: now)
+        #expect(table["new"] == set)
+        #expect(table["0"] == nil)
+        #expect(table["\(SilenceTable.countMax - 1)"] != nil)
     }
 
     @Test("one that cannot be is refused") func refusals() {

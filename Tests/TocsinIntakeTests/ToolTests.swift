@@ -5,7 +5,7 @@ import TocsinProto
 private let now: UInt64 = 1_795_856_670_000
 
 @Suite("PagerDuty's events become events") struct PagerDutyTests {
-    private let tool = PagerDuty(mapping: .standard(.pagerduty))
+    private let tool = PagerDuty(mapping: .standard(.pagerduty), service: "shop")
     private let key = "0123456789abcdef0123456789abcdef"
 
     private func outcome(_ body: String) throws -> PagerDuty.Outcome {
@@ -23,7 +23,7 @@ private let now: UInt64 = 1_795_856_670_000
         #expect(event.kind == .trigger)
         #expect(event.dedupKey == "k")
         #expect(event.source == "pagerduty:web-1")
-        #expect(event.service == "db")
+        #expect(event.service == "shop")
         #expect(event.severityHint == "error")
         #expect(event.observedAt == 1_795_856_400_000)
         #expect(event.labels == ["source": "web-1", "component": "db", "class": "x", "load": "1.5"])
@@ -49,9 +49,34 @@ private let now: UInt64 = 1_795_856_670_000
         }
         #expect(resolve.kind == .resolve)
         #expect(resolve.dedupKey == "k")
+        // What triage tells conditions apart by: a resolve has no payload.
+        #expect(resolve.service == event.service)
         #expect(
             try outcome(#"{"routing_key":"KEY","event_action":"acknowledge","dedup_key":"k"}"#)
                 == .accepted(event: nil, dedupKey: "k"))
+    }
+
+    @Test("lengths are of characters, and a long summary is cut rather than lost") func lengths() throws {
+        let summary = String(repeating: "ä", count: 2000)
+        let outcome = try outcome(
+            #"{"routing_key":"KEY","event_action":"trigger","dedup_key":"\#(String(repeating: "é", count: 255))","payload":{"summary":"\#(summary)","source":"\#(summary)","severity":"info"}}"#
+        )
+        guard case .accepted(let event?, _) = outcome else {
+            Issue.record("\(outcome)")
+            return
+        }
+        #expect(event.summary == String(repeating: "ä", count: 512))
+        #expect(event.details["truncated"] == "summary source")
+    }
+
+    @Test("without a name of who sends the service is the mapping's") func nobody() throws {
+        let body = #"{"routing_key":"\#(key)","event_action":"resolve","dedup_key":"k"}"#
+        let tool = PagerDuty(mapping: .standard(.pagerduty))
+        guard case .accepted(let event?, _) = tool.event(try JSON(Array(body.utf8)), now: now) else {
+            Issue.record("a resolve was refused")
+            return
+        }
+        #expect(event.service == "pagerduty")
     }
 
     @Test(
@@ -96,6 +121,20 @@ private let now: UInt64 = 1_795_856_670_000
         #expect(event.service == "/s")
         #expect(event.labels == ["source": "/s", "type": "t.x", "subject": "bäckup x"])
         #expect(event.details == ["id": "1", "message": "m", "severity": "minor"])
+    }
+
+    @Test("events of one dedup key meet whatever their sources are") func shared() throws {
+        let tool = CloudEvents(mapping: .standard(.cloudevents), sender: "backup")
+        func event(_ source: String, _ extra: String) throws -> Tocsin_V1_Event {
+            let body = structured(#","dedupkey":"k"\#(extra)"#).replacing(#""/s""#, with: "\"\(source)\"")
+            let type = "application/cloudevents+json"
+            return try #require(tool.events(contentType: type, headers: [:], body: Array(body.utf8), now: now).events.first)
+        }
+        let (trigger, resolve) = (try event("/a", ""), try event("/b", #","status":"ok""#))
+        #expect(resolve.kind == .resolve)
+        #expect([trigger.service, resolve.service] == ["backup", "backup"])
+        #expect([trigger.dedupKey, resolve.dedupKey] == ["k", "k"])
+        #expect(try event("/a", #","service":"db""#).service == "db")
     }
 
     @Test("a batch is taken as a whole or not at all") func batch() throws {
