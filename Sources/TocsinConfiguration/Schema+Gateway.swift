@@ -53,7 +53,8 @@ extension Schema {
                 "A request has to be there as a whole within it; a connection without one is closed after it."),
             resolveTimeout: section.read(
                 "resolve_timeout", .duration(atLeast: .seconds(1)), default: .seconds(300),
-                "An alert of Alertmanager's API without endsAt is over so long after it was last sent."),
+                "An alert of Alertmanager's API without endsAt is over so long after it was last sent, and none is sooner after an outage."
+            ),
             minimumLogSeverity: section.read(
                 "minimum_log_severity", .integer(1...24), default: 17,
                 "OTLP log records of a lower severity_number make no event: 17 is ERROR, 13 WARN, 9 INFO."))
