@@ -136,7 +136,7 @@ import TocsinIntake
     @Test("bodies are counted as they come, not as they are announced", .timeLimit(.minutes(1))) func budget() async throws {
         let hub = FakeHub()
         try await serving(hub, bodyBytesMax: 4096, bodiesBytesMax: 4096, timeout: .seconds(2)) { port in
-            let slow = "POST /api/v2/alerts HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n["
+            let slow = "POST /api/v2/alerts HTTP/1.1\r\nHost: x\r\nContent-Length: 4095\r\n\r\n["
             async let waiting = exchange(port, Array(slow.utf8))
             for _ in 0..<20 {
                 let answer = await exchange(port, request("POST /api/v2/alerts HTTP/1.1", #"[{"labels":{"a":"b"}}]"#))

@@ -288,6 +288,7 @@ private func alerts(_ body: String, at time: UInt64 = now) throws -> Intake {
         for index in 0..<SilenceTable.countMax {
             let old = silence {
                 $0.id = "\(index)"
+                $0.matchers[0].regex = false
                 $0.startsAt = 1
                 $0.endsAt = UInt64(index + 2)
             }
