@@ -31,8 +31,9 @@ struct IntakeSocketsTests {
         let sink = TestSink()
         sink.close()
         let chunks = 400
-        let line = "<3>1 - h a - - - " + String(repeating: "x", count: 1000) + "\n"
-        let lines = 64
+        // Long lines, so that few of them fill whatever buffers there are.
+        let line = "<3>1 - h a - - - " + String(repeating: "x", count: 16_000) + "\n"
+        let lines = 4
         try await withSockets(sink) {
             $0.syslog = (.loopback, SyslogPolicy())
             $0.syslog?.policy.collapseMs = 0
