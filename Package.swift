@@ -104,13 +104,15 @@ let package = Package(
             "TocsinMessaging",
             ["TocsinAccess", "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinProto", "TocsinWire", grpc]),
         // gRPC over HTTP/2: apart from all else, because NIO and TLS are most of what it links.
-        ours("TocsinGateway", ["TocsinAccess", "TocsinWire", grpc, grpcProtobuf, grpcHTTP2, certificates, protobuf, crypto]),
+        ours(
+            "TocsinGateway",
+            ["TocsinAccess", "TocsinWire", grpc, grpcProtobuf, grpcHTTP2, nioTLS, certificates, protobuf, crypto]),
 
         // Servers for foreign tools: what they say is published, and they are answered once it is on the hub's disk.
         ours(
             "TocsinIntakeServer",
             [
-                "TocsinAccess", "TocsinDomain", "TocsinGateway", "TocsinIntake", "TocsinKit", "TocsinProto", "TocsinWire",
+                "TocsinAccess", "TocsinEvents", "TocsinGateway", "TocsinIntake", "TocsinKit", "TocsinProto", "TocsinWire",
                 "CZlib",
                 hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes, lifecycle, nio, nioTLS, certificates, crypto, logging,
                 protobuf,
@@ -120,10 +122,14 @@ let package = Package(
         ours("TocsinSystem", ["TocsinPosix", "CCurl", "CLinux"]),
 
         // Listeners for tools that speak by sockets of their own.
-        ours("TocsinIntakeSockets", ["TocsinIntake", "TocsinPosix", "TocsinProto", nio, nioPosix, nioTLS, protobuf, logging]),
+        ours(
+            "TocsinIntakeSockets",
+            ["TocsinGateway", "TocsinIntake", "TocsinPosix", "TocsinProto", nio, nioPosix, nioTLS, protobuf, logging]),
 
         // The incident domain and the roles.
         ours("TocsinDomain", []),
+        // How an event travels: the same from detectors and from intake.
+        ours("TocsinEvents", ["TocsinDomain", "TocsinKit", "TocsinProto", "TocsinWire", crypto]),
         // What foreign tools say, made into events: pure.
         ours("TocsinIntake", ["TocsinProto", "TocsinDomain", "TocsinWire", crypto, deque, protobuf]),
         // What is constant in log lines and what varies.
@@ -132,7 +138,8 @@ let package = Package(
         ours(
             "TocsinDetection",
             [
-                "TocsinAnomaly", "TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinTemplates",
+                "TocsinAnomaly", "TocsinEvents", "TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem",
+                "TocsinTemplates",
                 "TocsinWire",
                 "CLinux", crypto, logging,
             ]),
@@ -187,7 +194,8 @@ let package = Package(
             name: "tocsin-conform-worker", dependencies: ["TocsinKit", "GRPCZeroMQTransport", "TocsinProto", grpc, logging],
             swiftSettings: strict),
         .executableTarget(
-            name: "tocsin-evaluate", dependencies: ["TocsinAnomaly", "TocsinTemplates", arguments], swiftSettings: strict),
+            name: "tocsin-evaluate", dependencies: ["TocsinAnomaly", "TocsinDomain", "TocsinTemplates", arguments],
+            swiftSettings: strict),
         .executableTarget(name: "tocsin-fuzz", dependencies: ["TocsinSimulator"], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-bench",

@@ -94,7 +94,7 @@ extension Schema {
                 let address = section.require(
                     "listen", .address, placeholder: SocketAddress(host: "127.0.0.1", port: 8125),
                     "Where statsd clients send to, over UDP.")
-                return .statsd(MetricsCheck.Address(host: address.host, port: address.port))
+                return .statsd(host: address.host, port: address.port)
             },
             section.read("proc", .flag, default: false, "The numbers of this machine, from /proc.") ? .proc : nil,
             section.optional("csv") { section in

@@ -375,7 +375,8 @@ public struct MetricsCheck: Sendable {
     /// Where the numbers are from.
     public enum Source: Sendable {
         case prometheus(Scrape)
-        case statsd(Address)
+        /// An address in numbers, and a port, that statsd clients send to.
+        case statsd(host: String, port: Int)
         /// This machine: processors, memory, load, networks, disks, open files.
         case proc
         case csv(Replay)
@@ -392,17 +393,6 @@ public struct MetricsCheck: Sendable {
             self.url = url
             self.headers = headers
             self.roots = roots
-        }
-    }
-
-    /// An address in numbers, and a port.
-    public struct Address: Sendable, Equatable {
-        public var host: String
-        public var port: Int
-
-        public init(host: String, port: Int) {
-            self.host = host
-            self.port = port
         }
     }
 

@@ -1,7 +1,7 @@
 import Crypto
 import Glibc
 import Logging
-import TocsinDomain
+import TocsinEvents
 import TocsinKit
 import TocsinProto
 import TocsinWire
@@ -61,11 +61,9 @@ struct Outlet: Sendable {
 
 /// Makes the events of one check.
 ///
-/// **Which events wait for each other.** The hub gives the messages of one key to the workers one at a time, each only after
-/// the one before is settled: that keeps a resolve behind its trigger, and costs a round trip for each message. So the key
-/// is the event's dedup key where it has one, as probes always do (check and aspect), and log patterns that say so; all
-/// other events have no key: the lines of a log are independent of each other and go to all workers at once. Log patterns
-/// of which one triggers and another resolves therefore need a dedup key in both.
+/// Which events wait for each other is said at `Message.init(event:subject:)`. Those of probes have a dedup key, of check and aspect, and
+/// those of log patterns that say so; the lines of a log are independent of each other otherwise, and go to all workers at once. Log
+/// patterns of which one triggers and another resolves therefore need a dedup key in both.
 struct EventMaker: Sendable {
     let subject: String
     let source: String
@@ -115,15 +113,7 @@ struct EventMaker: Sendable {
         event.observedAt = content.observedAt
         event.labels = content.labels
         event.details = content.details
-        return try Message(
-            event, id: Array(content.id.utf8), subject: subject,
-            severity: WireSeverity(rawValue: Severity(hint: content.severity).rawValue) ?? .major,
-            key: Self.routingKey(content.dedupKey))
-    }
-
-    /// The dedup key, or, where that is longer than a key may be, its SHA-256.
-    static func routingKey(_ dedupKey: String) -> String {
-        dedupKey.utf8.count <= Limits.keyBytes ? dedupKey : SHA256.hash(data: Array(dedupKey.utf8)).hexadecimal
+        return try Message(event: event, subject: subject)
     }
 }
 

@@ -34,8 +34,11 @@ actor HeartbeatMonitor {
         self.logger = logger
         maker = EventMaker(detector: detector, check: check)
         mark = randomID()
-        table = HeartbeatTable(
-            heartbeat, severity: check.severity, repeatAfter: check.repeatInterval, now: MachineClock.wall())
+        table = Self.table(heartbeat, check)
+    }
+
+    private static func table(_ heartbeat: HeartbeatCheck, _ check: Check) -> HeartbeatTable {
+        HeartbeatTable(heartbeat, severity: check.severity, repeatAfter: check.repeatInterval, now: MachineClock.wall())
     }
 
     /// Runs until its task is cancelled.
@@ -52,7 +55,7 @@ actor HeartbeatMonitor {
 
     nonisolated private func watch() async throws {
         await begin()
-        let start = MachineClock.wall() - min(MachineClock.wall(), heartbeat.remember.longMilliseconds)
+        let start = MachineClock.wall() - min(MachineClock.wall(), UInt64(heartbeat.remember.wholeMilliseconds))
         let tap = try await client.tap(["heartbeat.>"], from: .time(start))
         defer { Task { await tap.close() } }
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -66,8 +69,7 @@ actor HeartbeatMonitor {
     private func begin() {
         isLive = false
         marked = nil
-        table = HeartbeatTable(
-            heartbeat, severity: check.severity, repeatAfter: check.repeatInterval, now: MachineClock.wall())
+        table = Self.table(heartbeat, check)
     }
 
     /// A mark now and then. The hub may be away: then none comes back, and nothing is missed meanwhile.
@@ -118,7 +120,7 @@ actor HeartbeatMonitor {
 
     /// Between two marks is an interval. What is more than some is time in which the hub could not be reached, or nobody watched.
     private func forgive(_ now: UInt64) {
-        let usual = check.interval.longMilliseconds
+        let usual = UInt64(check.interval.wholeMilliseconds)
         defer { marked = now }
         guard let marked else { return table.forgive(now, now: now) }
         let gap = now - min(now, marked)

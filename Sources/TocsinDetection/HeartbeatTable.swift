@@ -1,3 +1,4 @@
+import TocsinPosix
 import TocsinProto
 
 /// Which heartbeats come, and which are missed: a pure table. Times are milliseconds since 1970, by the watching detector's clock.
@@ -57,11 +58,11 @@ struct HeartbeatTable: Sendable {
     /// `now`: what is expected and never came is missed from here on.
     init(_ check: HeartbeatCheck, severity: String, repeatAfter: Duration, now: UInt64) {
         self.severity = severity
-        self.repeatAfter = max(1, repeatAfter.longMilliseconds)
+        self.repeatAfter = UInt64(max(1, repeatAfter.wholeMilliseconds))
         for expected in check.expected {
-            let interval = max(1, expected.every.longMilliseconds)
+            let interval = UInt64(max(1, expected.every.wholeMilliseconds))
             entries[expected.name] = Entry(
-                interval: interval, grace: expected.grace.map(\.longMilliseconds) ?? interval / 10,
+                interval: interval, grace: expected.grace.map { UInt64($0.wholeMilliseconds) } ?? interval / 10,
                 service: expected.service ?? expected.name, severity: expected.severity ?? severity, isExpected: true, since: now)
         }
     }

@@ -67,10 +67,10 @@ struct SeriesJudge: Sendable {
         }
         let gone = Set(memories.filter { round - $0.value.seenIn >= Self.missedMax }.map(\.key))
         for pair in gone { memories[pair] = nil }
-        let known = Set(memories.keys.map { Self.aspect(rules[$0.rule], $0.series) })
         // What was reported, by this process or the one before, and is not measured any more. An exporter that has just started
         // may take some probes to tell of everything.
-        if round >= Self.missedMax {
+        if round >= Self.missedMax, !firing.isEmpty {
+            let known = Set(memories.keys.map { Self.aspect(rules[$0.rule], $0.series) })
             for aspect in firing where !seen.contains(aspect) && !known.contains(aspect) && !aspect.isEmpty {
                 observations.append(
                     Observation(
@@ -182,7 +182,7 @@ struct MetricsProber: Prober {
             switch check.source {
             case .prometheus(let scrape):
                 ScrapeSource(scrape: scrape, timeout: timeout, samplesMax: Self.samplesMax, pool: pool)
-            case .statsd(let address): StatsdSource(listen: address, logger: logger)
+            case .statsd(let host, let port): StatsdSource(host: host, port: port, logger: logger)
             case .proc: ProcSource(pool: pool)
             case .csv(let replay): ReplaySource(replay: replay, samplesMax: Self.samplesMax, pool: pool)
             }

@@ -1,3 +1,5 @@
+import TocsinDomain
+
 /// One number of one series.
 struct Sample: Equatable, Sendable {
     var series: Series
@@ -40,21 +42,24 @@ struct Series: Hashable, Sendable, CustomStringConvertible {
 /// of `=~` and `!~` stands for anything.
 public struct SeriesSelector: Sendable, Equatable, CustomStringConvertible {
     public let description: String
-    private let name: String
+    private let name: Glob
     private let matchers: [Matcher]
 
     private struct Matcher: Equatable {
         var label: String
+        /// A literal, or a pattern.
         var value: String
-        var isPattern: Bool
+        var pattern: Glob?
         var isNot: Bool
+
+        func matches(_ found: String) -> Bool { (pattern?.matches(found) ?? (found == value)) != isNot }
     }
 
     /// - Throws: `ConfigurationProblem`, which says what is wrong with the text.
     public init(_ text: String) throws(ConfigurationProblem) {
         description = text
         var reader = TextReader(text)
-        name = reader.take { $0 != UInt8(ascii: "{") && !TextReader.isSpace($0) }
+        let name = reader.take { $0 != UInt8(ascii: "{") && !TextReader.isSpace($0) }
         guard !name.isEmpty else { throw ConfigurationProblem("\"\(text)\" has no name of a series") }
         var matchers: [Matcher] = []
         reader.skipSpace()
@@ -67,7 +72,8 @@ public struct SeriesSelector: Sendable, Equatable, CustomStringConvertible {
                 guard !label.isEmpty, isEqual || (isNot && isPattern), let value = reader.quoted() else {
                     throw ConfigurationProblem("\"\(text)\": write labels as name=\"value\", with =, !=, =~ or !~ between them")
                 }
-                matchers.append(Matcher(label: label, value: value, isPattern: isPattern, isNot: isNot))
+                let pattern = isPattern ? Glob(value, one: nil) : nil
+                matchers.append(Matcher(label: label, value: value, pattern: pattern, isNot: isNot))
                 guard reader.skip(",") || reader.next == UInt8(ascii: "}") else {
                     throw ConfigurationProblem("\"\(text)\": labels end with } and have commas between them")
                 }
@@ -75,12 +81,13 @@ public struct SeriesSelector: Sendable, Equatable, CustomStringConvertible {
         }
         reader.skipSpace()
         guard reader.isAtEnd else { throw ConfigurationProblem("\"\(text)\": nothing may follow the labels") }
+        self.name = Glob(name, one: nil)
         self.matchers = matchers
     }
 
     private init(any name: String) {
         description = name
-        self.name = name
+        self.name = Glob(name, one: nil)
         matchers = []
     }
 
@@ -88,35 +95,7 @@ public struct SeriesSelector: Sendable, Equatable, CustomStringConvertible {
     public static let any = SeriesSelector(any: "*")
 
     func matches(_ series: Series) -> Bool {
-        guard Self.matches(series.name, name) else { return false }
-        return matchers.allSatisfy { matcher in
-            let value = series[matcher.label] ?? ""
-            return (matcher.isPattern ? Self.matches(value, matcher.value) : value == matcher.value) != matcher.isNot
-        }
-    }
-
-    /// `pattern` may have `*`, which stands for any text.
-    private static func matches(_ text: String, _ pattern: String) -> Bool {
-        guard pattern.utf8.contains(UInt8(ascii: "*")) else { return text == pattern }
-        let (text, pattern) = (Array(text.utf8), Array(pattern.utf8))
-        var (at, place) = (0, 0)
-        var star: (pattern: Int, text: Int)?
-        while at < text.count {
-            if place < pattern.count, pattern[place] == UInt8(ascii: "*") {
-                star = (place, at)
-                place += 1
-            } else if place < pattern.count, pattern[place] == text[at] {
-                at += 1
-                place += 1
-            } else if let back = star {
-                star = (back.pattern, back.text + 1)
-                at = back.text + 1
-                place = back.pattern + 1
-            } else {
-                return false
-            }
-        }
-        return pattern[place...].allSatisfy { $0 == UInt8(ascii: "*") }
+        name.matches(series.name) && matchers.allSatisfy { $0.matches(series[$0.label] ?? "") }
     }
 }
 

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import TocsinDomain
 import TocsinPosix
 import TocsinSystem
 
@@ -47,14 +48,16 @@ struct ScrapeSource: SampleSource {
 
 /// Takes what statsd clients send.
 struct StatsdSource: SampleSource {
-    let listen: MetricsCheck.Address
+    let host: String
+    let port: Int
     private var listener: StatsdListener?
     private let logger: Logger
     private var last = monotonicNow()
     private var said = 0
 
-    init(listen: MetricsCheck.Address, logger: Logger) {
-        self.listen = listen
+    init(host: String, port: Int, logger: Logger) {
+        self.host = host
+        self.port = port
         self.logger = logger
     }
 
@@ -62,7 +65,7 @@ struct StatsdSource: SampleSource {
         let now = monotonicNow()
         defer { last = now }
         guard let listener else {
-            listener = try StatsdListener(host: listen.host, port: listen.port)
+            listener = try StatsdListener(host: host, port: port)
             return []
         }
         let seconds = Double((now - last).components.seconds) + Double((now - last).components.attoseconds) / 1e18
@@ -219,20 +222,15 @@ enum Timestamp {
             return seconds >= 0 && seconds < 1e12 ? UInt64(seconds * 1000) : nil
         }
         let parts = text.split { !($0.isASCII && $0.isNumber) }
-        guard parts.count >= 3, let year = Int64(parts[0]), let month = Int64(parts[1]), let day = Int64(parts[2]),
+        guard parts.count >= 3, let year = Int(parts[0]), let month = Int(parts[1]), let day = Int(parts[2]),
             (1970...9999).contains(year), (1...12).contains(month), (1...31).contains(day)
         else { return nil }
-        var seconds: Int64 = 0
+        var seconds = 0
         for (index, part) in parts.dropFirst(3).prefix(3).enumerated() {
-            guard let value = Int64(part), value < 62 else { return nil }
+            guard let value = Int(part), value < 62 else { return nil }
             seconds += value * [3600, 60, 1][index]
         }
-        // Days of the civil calendar: H. Hinnant, "chrono-compatible low-level date algorithms".
-        let shifted = month > 2 ? year : year - 1
-        let era = shifted / 400
-        let yearOfEra = shifted - era * 400
-        let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-        let days = era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+        let days = CivilDate.days(year: year, month: month, day: day)
         return UInt64(clamping: (days * 86_400 + seconds) * 1000)
     }
 }

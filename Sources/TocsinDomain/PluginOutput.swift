@@ -25,9 +25,10 @@ public struct PluginOutput: Equatable, Sendable {
     public private(set) var performance = ""
     /// At most 4,096 bytes.
     public private(set) var more = ""
-    /// The first 256 of the performance data, also where `performance` does not have room for them. What cannot be
-    /// understood is left out.
-    public private(set) var data: [PerformanceDatum] = []
+    /// The first 256 of the performance data, also where `performance` does not have room for them, understood when asked for. What
+    /// cannot be is left out.
+    public var data: [PerformanceDatum] { PerformanceDatum.all(in: wholePerformance, most: Self.dataMost) }
+    private var wholePerformance: ArraySlice<UInt8> = []
 
     public static let dataMost = 256
 
@@ -43,7 +44,7 @@ public struct PluginOutput: Equatable, Sendable {
         if !all.isEmpty && !second.isEmpty { all.append(UInt8(ascii: " ")) }
         all += second.map { $0 == UInt8(ascii: "\n") ? UInt8(ascii: " ") : $0 }
         performance = Self.text(all, limit: 1024)
-        self.data = PerformanceDatum.all(in: all, most: Self.dataMost)
+        wholePerformance = all
     }
 
     private static func split(_ bytes: ArraySlice<UInt8>) -> (before: ArraySlice<UInt8>, after: ArraySlice<UInt8>) {

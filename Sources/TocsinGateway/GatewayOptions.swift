@@ -1,4 +1,5 @@
 import GRPCNIOTransportHTTP2Posix
+package import NIOSSL
 
 /// Where the gateway listens, and who may call.
 public struct GatewayOptions: Sendable {
@@ -14,6 +15,21 @@ public struct GatewayOptions: Sendable {
             self.certificate = certificate
             self.key = key
             self.clientRoots = clientRoots
+        }
+
+        /// For servers other than that of gRPC.
+        ///
+        /// - Throws: if a file cannot be read or is no certificate or key.
+        package func serverConfiguration() throws -> TLSConfiguration {
+            let chain = try NIOSSLCertificate.fromPEMFile(certificate).map { NIOSSLCertificateSource.certificate($0) }
+            let key = NIOSSLPrivateKeySource.privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
+            var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: key)
+            configuration.minimumTLSVersion = .tlsv12
+            if let clientRoots {
+                configuration.trustRoots = .file(clientRoots)
+                configuration.certificateVerification = .noHostnameVerification
+            }
+            return configuration
         }
     }
     /// An address of this machine, in numbers.

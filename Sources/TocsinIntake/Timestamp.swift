@@ -1,3 +1,5 @@
+import TocsinDomain
+
 /// Times as foreign tools write them.
 public enum Timestamp {
     /// RFC 3339 as milliseconds since 1970; times before 1970 are 0. Nil for what is no such time.
@@ -43,7 +45,7 @@ public enum Timestamp {
                 index += 6
             }
             guard index == bytes.count else { return nil }
-            let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - shift
+            let seconds = CivilDate.days(year: year, month: month, day: day) * 86_400 + hour * 3600 + minute * 60 + second - shift
             return UInt64(max(0, seconds * 1000 + milliseconds))
         }
     }
@@ -63,15 +65,6 @@ public enum Timestamp {
         let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(dayOfYear - (153 * part + 2) / 5 + 1, 2))"
         let time = "\(padded(rest / 3_600_000, 2)):\(padded(rest / 60_000 % 60, 2)):\(padded(rest / 1000 % 60, 2))"
         return "\(date)T\(time).\(padded(rest % 1000, 3))Z"
-    }
-
-    /// Since 1970, in the proleptic Gregorian calendar.
-    private static func days(_ year: Int, _ month: Int, _ day: Int) -> Int {
-        let year = month <= 2 ? year - 1 : year
-        let era = (year >= 0 ? year : year - 399) / 400
-        let yearOfEra = year - era * 400
-        let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
     }
 
     private static func padded(_ number: Int, _ digits: Int) -> String {

@@ -1,7 +1,6 @@
-import Crypto
 import Logging
 import Synchronization
-import TocsinDomain
+import TocsinEvents
 public import TocsinIntake
 public import TocsinKit
 import TocsinProto
@@ -32,11 +31,7 @@ public final class HubSink: MessageSink {
         messages.reserveCapacity(events.count)
         for (index, event) in events.enumerated() {
             do {
-                messages.append(
-                    try Message(
-                        event, id: Array(event.id.utf8), subject: event.subject,
-                        severity: WireSeverity(rawValue: Severity(hint: event.severityHint).rawValue) ?? .major,
-                        key: Self.routingKey(event.dedupKey)))
+                messages.append(try Message(event: event, subject: event.subject))
             } catch { throw .refused(index: index, reason: "\(error)") }
         }
         try await publish(messages)
@@ -68,10 +63,5 @@ public final class HubSink: MessageSink {
         case .rateLimited, .quotaExceeded: return .overloaded(retryAfter: .seconds(5))
         default: return .unavailable(retryAfter: .seconds(5), reason: "the hub has not stored it: \(message)")
         }
-    }
-
-    /// The dedup key, or, where that is longer than a key may be, its SHA-256.
-    private static func routingKey(_ dedupKey: String) -> String {
-        dedupKey.utf8.count <= Limits.keyBytes ? dedupKey : SHA256.hash(data: Array(dedupKey.utf8)).hexadecimal
     }
 }

@@ -70,7 +70,7 @@ public final class IntakeServer: Sendable {
     private func run() async throws {
         let http1 = HTTPServerBuilder.http1(
             configuration: .init(idleTimeout: .nanoseconds(options.timeout.nanoseconds)))
-        let server = try options.tls.map { try HTTPServerBuilder.tls(http1, tlsConfiguration: Self.configuration($0)) } ?? http1
+        let server = try options.tls.map { try HTTPServerBuilder.tls(http1, tlsConfiguration: $0.serverConfiguration()) } ?? http1
         // What Hummingbird says of single requests is said better here.
         var quiet = logger
         quiet.logLevel = .error
@@ -116,17 +116,6 @@ public final class IntakeServer: Sendable {
             return bound.waiting
         }
         for continuation in waiting { continuation.resume(with: result) }
-    }
-
-    private static func configuration(_ tls: GatewayOptions.TLS) throws -> TLSConfiguration {
-        let certificates = try NIOSSLCertificate.fromPEMFile(tls.certificate).map { NIOSSLCertificateSource.certificate($0) }
-        let key = try NIOSSLPrivateKey(file: tls.key, format: .pem)
-        var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: certificates, privateKey: .privateKey(key))
-        if let roots = tls.clientRoots {
-            configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(roots))
-            configuration.certificateVerification = .noHostnameVerification
-        }
-        return configuration
     }
 }
 

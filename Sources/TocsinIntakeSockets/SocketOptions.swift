@@ -1,3 +1,4 @@
+public import TocsinGateway
 public import TocsinIntake
 
 /// Where one protocol is listened for, and for whom.
@@ -13,25 +14,12 @@ public struct SocketOptions: Sendable, Equatable {
         }
         public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
     }
-    /// Files in PEM.
-    public struct TLS: Sendable, Equatable {
-        public var certificate: String
-        public var key: String
-        /// Root certificates of clients, each of which must then show a certificate; nil: none does.
-        public var clientRoots: String?
-
-        public init(certificate: String, key: String, clientRoots: String? = nil) {
-            self.certificate = certificate
-            self.key = key
-            self.clientRoots = clientRoots
-        }
-    }
 
     public var udp: Address?
     public var tcp: Address?
     /// TCP with TLS, for which there must be `certificates`.
     public var tls: Address?
-    public var certificates: TLS?
+    public var certificates: GatewayOptions.TLS?
     /// Whoever is in none of these is not listened to.
     public var allowed = AddressNetwork.loopback
     /// Connections at once; further ones are closed.

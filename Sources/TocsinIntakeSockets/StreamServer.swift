@@ -3,6 +3,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import Synchronization
+import TocsinGateway
 import TocsinIntake
 
 /// Accepts connections and gives each to a task of its own. What a task does not read stays with the peer: there are never more
@@ -186,14 +187,6 @@ extension SocketOptions {
     /// - Throws: without certificates; if a file cannot be read or is no certificate or key.
     func makeTLS() throws -> NIOSSLContext {
         guard let certificates else { throw IntakeSockets.Problem(description: "TLS needs a certificate and its key") }
-        let chain = try NIOSSLCertificate.fromPEMFile(certificates.certificate).map { NIOSSLCertificateSource.certificate($0) }
-        let key = NIOSSLPrivateKeySource.privateKey(try NIOSSLPrivateKey(file: certificates.key, format: .pem))
-        var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: key)
-        configuration.minimumTLSVersion = .tlsv12
-        if let roots = certificates.clientRoots {
-            configuration.trustRoots = .file(roots)
-            configuration.certificateVerification = .noHostnameVerification
-        }
-        return try NIOSSLContext(configuration: configuration)
+        return try NIOSSLContext(configuration: certificates.serverConfiguration())
     }
 }

@@ -1,5 +1,6 @@
 import DequeModule
 import Synchronization
+import TocsinPosix
 import TocsinProto
 import TocsinWire
 

@@ -1,3 +1,4 @@
+import TocsinPosix
 import TocsinProto
 import TocsinWire
 

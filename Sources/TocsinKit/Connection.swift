@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import Synchronization
 import TocsinKeys
+import TocsinPosix
 import TocsinProto
 import TocsinTransport
 import TocsinWire

@@ -1,4 +1,5 @@
 import Synchronization
+import TocsinPosix
 import TocsinProto
 import TocsinTransport
 import TocsinWire

@@ -14,3 +14,12 @@ package enum MachineClock {
         return UInt64(max(0, time.tv_sec)) * 1_000_000_000 + UInt64(max(0, time.tv_nsec))
     }
 }
+
+extension Duration {
+    /// Whole milliseconds, at least 0; what does not fit is cut to about 100 years, so that sums do not overflow.
+    package var wholeMilliseconds: Int64 {
+        let (seconds, attoseconds) = components
+        if seconds < 0 { return 0 }
+        return min(seconds, 3_000_000_000) * 1000 + attoseconds / 1_000_000_000_000_000
+    }
+}

@@ -153,13 +153,6 @@ private final class PoolState: @unchecked Sendable {
 public func monotonicNow() -> Duration { .nanoseconds(Int64(clamping: MachineClock.steady())) }
 
 extension Duration {
-    /// Whole milliseconds, rounded up, at least 0: of times that may be long.
-    public var longMilliseconds: UInt64 {
-        let (seconds, attoseconds) = components
-        guard seconds >= 0 else { return 0 }
-        return UInt64(min(seconds, 1 << 50)) * 1000 + UInt64(max(0, attoseconds) + 999_999_999_999_999) / 1_000_000_000_000_000
-    }
-
     /// Whole milliseconds, rounded up, clamped to what the system's calls take.
     public var milliseconds: Int {
         let (seconds, attoseconds) = components

@@ -20,8 +20,8 @@ struct CompiledRule: Sendable {
         let here = "triage rule \"\(rule.name)\": "
         self.rule = rule
         subjects = try Self.filters(rule.match.subjects, here)
-        sources = rule.match.sources.map(Glob.init)
-        services = rule.match.services.map(Glob.init)
+        sources = rule.match.sources.map { Glob($0) }
+        services = rule.match.services.map { Glob($0) }
         labels = rule.match.labels.sorted { $0.key < $1.key }.map { ($0.key, Glob($0.value)) }
         contains = try Self.literals(rule.match.summaryContains, here)
         pattern = try Self.pattern(rule.match.summaryMatches, here)

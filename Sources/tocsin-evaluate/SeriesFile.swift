@@ -1,4 +1,5 @@
 import FoundationEssentials
+import TocsinDomain
 
 /// A file of the benchmark: a header, then a timestamp and a value in each line; further columns are not looked at.
 struct SeriesFile {
@@ -39,10 +40,7 @@ struct SeriesFile {
         guard parts.count == 6, (1970...9999).contains(parts[0]), (1...12).contains(parts[1]), (1...31).contains(parts[2]),
             (0...23).contains(parts[3]), (0...59).contains(parts[4]), (0...60).contains(parts[5])
         else { return nil }
-        // Days of the civil calendar, with years that begin in March so that leap days are last.
-        let year = parts[1] > 2 ? parts[0] : parts[0] - 1
-        let month = (parts[1] + 9) % 12
-        let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + parts[2] - 719_469
+        let days = CivilDate.days(year: parts[0], month: parts[1], day: parts[2])
         return UInt64(((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]) * 1000
     }
 

@@ -131,11 +131,17 @@ struct RunCommand: AsyncParsableCommand {
     }
 }
 
+extension GatewayOptions.TLS {
+    init(_ settings: GatewaySettings.TLS) {
+        self.init(certificate: settings.certificate, key: settings.key, clientRoots: settings.clientRoots)
+    }
+}
+
 extension GatewayOptions {
     init(_ settings: GatewaySettings) {
         self.init(
             host: settings.listen.host, port: settings.listen.port,
-            tls: settings.tls.map { .init(certificate: $0.certificate, key: $0.key, clientRoots: $0.clientRoots) },
+            tls: settings.tls.map(TLS.init),
             grants: settings.clients.flatMap { client in
                 let token = client.tokenHash.map { Access.Grant.Proof.token($0) }
                 let certificate = client.certificate.map { Access.Grant.Proof.certificate($0) }

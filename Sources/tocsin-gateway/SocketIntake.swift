@@ -1,5 +1,6 @@
 import Logging
 import TocsinConfiguration
+import TocsinGateway
 import TocsinIntake
 import TocsinIntakeSockets
 
@@ -31,7 +32,7 @@ extension SocketOptions {
         udp = address(settings.udp)
         tcp = address(settings.tcp)
         self.tls = address(settings.tls)
-        certificates = tls.map { TLS(certificate: $0.certificate, key: $0.key, clientRoots: $0.clientRoots) }
+        certificates = tls.map(GatewayOptions.TLS.init)
         allowed = settings.allow
         longest = settings.messageBytesMax
         connections = settings.connectionsMax

@@ -45,8 +45,8 @@ struct HeartbeatCommand: AsyncParsableCommand {
         var outcome: Int32 = 0
         var beat = Tocsin_V1_Heartbeat.with {
             $0.name = name
-            $0.intervalMs = every?.value.longMilliseconds ?? 0
-            $0.graceMs = grace?.value.longMilliseconds ?? 0
+            $0.intervalMs = UInt64(every?.value.wholeMilliseconds ?? 0)
+            $0.graceMs = UInt64(grace?.value.wholeMilliseconds ?? 0)
             $0.service = service ?? ""
             $0.severityHint = severity?.value.name ?? ""
             $0.note = String((note ?? "").prefix(1024))

@@ -1,3 +1,5 @@
+import TocsinDomain
+
 /// A question about the index, in a part of Riemann's query language:
 ///
 ///     expression = "true" | "false" | "not" expression | expression ("and" | "or") expression | "(" expression ")"
@@ -26,7 +28,7 @@ public struct RiemannQuery: Sendable {
         case all([Expression])
         case any([Expression])
         case equals(Field, String?)
-        case like(Field, [UInt8])
+        case like(Field, Glob)
         case compares(Quantity, Comparison, Double)
         case tagged(String)
     }
@@ -73,7 +75,7 @@ public struct RiemannQuery: Sendable {
             return false
         case .equals(let field, let value): return event.value(field) == value
         case .like(let field, let pattern):
-            return event.value(field).map { isLike(Array($0.utf8), pattern, &work) } ?? false
+            return event.value(field).map { pattern.matches($0, work: &work) } ?? false
         case .compares(let quantity, let comparison, let number):
             return event.value(quantity).map { compare($0, comparison, number) } ?? (comparison == .unequal)
         case .tagged(let tag): return event.tags.contains(tag)
@@ -89,30 +91,6 @@ public struct RiemannQuery: Sendable {
         case .greater: a > b
         case .least: a >= b
         }
-    }
-
-    /// Takes time in proportion to the product of both lengths, at worst; gives up, as no match, when no work is left.
-    private static func isLike(_ text: [UInt8], _ pattern: [UInt8], _ work: inout Int) -> Bool {
-        let percent = UInt8(ascii: "%")
-        var (t, p) = (0, 0)
-        // Where the last % stands, and up to where it reaches.
-        var (star, reach) = (-1, 0)
-        while t < text.count, work > 0 {
-            work -= 1
-            if p < pattern.count, pattern[p] == percent {
-                (star, reach) = (p, t)
-                p += 1
-            } else if p < pattern.count, pattern[p] == text[t] {
-                p += 1
-                t += 1
-            } else if star >= 0 {
-                reach += 1
-                (p, t) = (star + 1, reach)
-            } else {
-                return false
-            }
-        }
-        return t == text.count && pattern[p...].allSatisfy { $0 == percent }
     }
 }
 

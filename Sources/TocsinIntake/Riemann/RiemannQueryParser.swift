@@ -1,3 +1,5 @@
+import TocsinDomain
+
 /// Reads a question from left to right.
 struct RiemannQueryParser {
     typealias Problem = RiemannQuery.Problem
@@ -114,7 +116,7 @@ struct RiemannQueryParser {
     }
 
     private mutating func condition(on field: RiemannQuery.Field) throws(Problem) -> RiemannQuery.Expression {
-        if take(.symbol("=~")) { return .like(field, Array(try string().utf8)) }
+        if take(.symbol("=~")) { return .like(field, Glob(try string(), any: "%", one: nil)) }
         let isEqual = take(.symbol("="))
         guard isEqual || take(.symbol("!=")) else { throw unexpected() }
         let value = take(.word("nil")) ? nil : try string()

@@ -1,3 +1,5 @@
+import TocsinDomain
+
 /// Reads one syslog message from left to right.
 struct SyslogScanner {
     private let bytes: [UInt8]
@@ -389,7 +391,7 @@ struct SyslogScanner {
             offset = (hours * 60 + minutes) * (isEast ? 60 : -60)
         }
         guard index == range.upperBound else { return nil }
-        let seconds = Self.dayNumber(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset
+        let seconds = CivilDate.days(year: year, month: month, day: day) * 86400 + hour * 3600 + minute * 60 + second - offset
         return seconds < 0 ? 0 : UInt64(seconds) * 1000 + UInt64(fraction)
     }
 
@@ -399,14 +401,5 @@ struct SyslogScanner {
         case 4, 6, 9, 11: 30
         default: 31
         }
-    }
-
-    /// Since 1970-01-01, in the Gregorian calendar: years are counted from March, so that the leap day is their last.
-    private static func dayNumber(_ year: Int, _ month: Int, _ day: Int) -> Int {
-        let shifted = month <= 2 ? year - 1 : year
-        let sinceMarch = (month + 9) % 12
-        let dayOfYear = (153 * sinceMarch + 2) / 5 + day - 1
-        let leaps = shifted / 4 - shifted / 100 + shifted / 400
-        return shifted * 365 + leaps + dayOfYear - 719_468
     }
 }
