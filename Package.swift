@@ -143,11 +143,13 @@ let package = Package(
                 "TocsinWire",
                 "CLinux", crypto, logging,
             ]),
-        ours("TocsinTriage", ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinWire", crypto, logging]),
+        // How what is reported is judged: rules, services, routes; pure.
+        ours("TocsinPolicy", ["TocsinDomain", "TocsinProto", "TocsinWire", crypto]),
+        ours("TocsinTriage", ["TocsinKit", "TocsinPolicy", "TocsinPosix", "TocsinProto", "TocsinWire", logging]),
         ours(
             "TocsinArchive",
             [
-                "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinPosix", "TocsinProto",
+                "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinPolicy", "TocsinPosix", "TocsinProto",
                 "TocsinSystem", "TocsinWire", crypto, grpc, sqlite, sqliteLibrary, logging, deque,
             ]),
         ours(
@@ -158,7 +160,7 @@ let package = Package(
             "TocsinConfiguration",
             [
                 "TocsinAccess", "TocsinKeys", "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinPosix",
-                "TocsinArchive", "TocsinDetection", "TocsinTriage",
+                "TocsinArchive", "TocsinDetection", "TocsinPolicy", "TocsinTriage",
                 "TocsinResponse", "TocsinDomain", "TocsinIntake", "TocsinSystem", "TocsinWire", yaml,
             ]),
         ours("TocsinSupervision", ["TocsinSystem", "TocsinPosix", "CLinux"]),
@@ -172,7 +174,7 @@ let package = Package(
             dependencies: [
                 "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
                 "TocsinJournal", "TocsinPosix",
-                "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinTriage", "TocsinArchive", "TocsinResponse",
+                "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinPolicy", "TocsinTriage", "TocsinArchive", "TocsinResponse",
                 "TocsinDomain",
                 "TocsinProto", "TocsinTransport", "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc,
                 arguments, logging, protobuf,
@@ -248,11 +250,12 @@ let package = Package(
         tests(
             "TocsinDetectionTests",
             ["TocsinDetection", "TocsinKit", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
-        tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinDomain", "TocsinProto", "TocsinWire"]),
+        tests("TocsinPolicyTests", ["TocsinPolicy", "TocsinDomain", "TocsinProto"]),
+        tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinPolicy", "TocsinProto", "TocsinWire"]),
         tests(
             "TocsinArchiveTests",
             [
-                "TocsinArchive", "TocsinHub", "TocsinKit", "TocsinPosix", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain",
+                "TocsinArchive", "TocsinHub", "TocsinKit", "TocsinPolicy", "TocsinPosix", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain",
                 "TocsinProto",
                 "TocsinWire", grpc, protobuf, sqlite, logging,
             ]),
@@ -266,7 +269,7 @@ let package = Package(
         tests(
             "TocsinConfigurationTests",
             [
-                "TocsinAccess", "TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinIntake", "TocsinTriage",
+                "TocsinAccess", "TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinIntake", "TocsinPolicy", "TocsinTriage",
                 "TocsinResponse", "TocsinDomain",
             ]),
         tests("TocsinSupervisionTests", ["TocsinSupervision"]),

@@ -1,24 +1,28 @@
 import TocsinDomain
+import TocsinPolicy
 import TocsinTriage
 
 extension Schema {
     static func readTriage(_ section: Section) -> (TriageConfiguration, workers: Int) {
         let workers = section.read("workers", .integer(0...64), default: 2, "Triage processes that `tocsin up` runs.")
-        let configuration = TriageConfiguration(
+        let policy = Policy(
             rules: section.sections("rules", "The first that matches an event decides.", rule) ?? [],
             services: section.named("services", "The service catalogue, by name.", service),
             matrix: section.section("matrix", matrix),
             defaultSeverity: section.read(
-                "default_severity", .severity, default: .minor, "Of events that say none, or one that is not known."),
+                "default_severity", .severity, default: .minor, "Of events that say none, or one that is not known."))
+        let configuration = TriageConfiguration(
+            policy: policy,
+            limits: UpdateLimits(
+                events: section.read(
+                    "update_events", .integer(1...10_000), default: 500, "Events merged into one alert update, at most."),
+                bytes: section.read(
+                    "update_size", .size(atLeast: 1024), default: 512 << 10,
+                    "Size of the events merged into one alert update, at most.")),
             credit: section.read(
-                "credit", .integer(1...65_536), default: 1024, "Events one worker holds at the same time."),
-            updateEventsMax: section.read(
-                "update_events", .integer(1...10_000), default: 500, "Events merged into one alert update, at most."),
-            updateBytesMax: section.read(
-                "update_size", .size(atLeast: 1024), default: 512 << 10,
-                "Size of the events merged into one alert update, at most."))
+                "credit", .integer(1...65_536), default: 1024, "Events one worker holds at the same time."))
         // What is wrong with one rule was reported at that rule.
-        let reported = Set(configuration.rules.flatMap { TriageConfiguration(rules: [$0]).problems })
+        let reported = Set(policy.rules.flatMap { Policy(rules: [$0]).problems })
         for problem in configuration.problems where !reported.contains(problem) { section.report(problem) }
         return (configuration, workers)
     }
@@ -44,7 +48,7 @@ extension Schema {
             runbook: section.read("runbook", .text, default: "", "The runbook to run."),
             kind: kind.flatMap { TriageRule.Kind(rawValue: $0) })
         // A name that is missing has been reported already.
-        if !name.isEmpty { TriageConfiguration(rules: [rule]).problems.forEach(section.report) }
+        if !name.isEmpty { Policy(rules: [rule]).problems.forEach(section.report) }
         return rule
     }
 

@@ -27,7 +27,7 @@ enum Schema {
         let detectors = readDetectors(root, data: data)
         let (triage, triageWorkers) = root.section("triage", readTriage)
         let archiver = root.section("archiver") {
-            readArchiver($0, data: data, matrix: triage.matrix, hubRetention: hub.retainAge)
+            readArchiver($0, data: data, matrix: triage.policy.matrix, hubRetention: hub.retainAge)
         }
         let gateway = root.section("gateway", readGateway)
         root.finish()

@@ -1,4 +1,5 @@
 import TocsinKit
+import TocsinPolicy
 import TocsinProto
 import TocsinWire
 
@@ -110,7 +111,7 @@ struct TriageBatch: Sendable {
             message = try encode(bare)
         }
         guard message.payload.count + envelopeBytes <= Limits.messageBytes else {
-            throw TriageProblem(
+            throw PolicyProblem(
                 "the event is too large: with its alert it needs \(message.payload.count + envelopeBytes) bytes, a message has at most \(Limits.messageBytes); send less detail"
             )
         }

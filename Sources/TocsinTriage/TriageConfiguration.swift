@@ -1,151 +1,29 @@
-import TocsinDomain
+public import TocsinPolicy
 
-/// How events become alerts. Plain values: whoever reads the configuration file fills them in.
+/// What a triage worker works by. Plain values: whoever reads the configuration file fills them in.
 public struct TriageConfiguration: Sendable {
-    /// Tried in order; the first that matches an event decides. What none matches is decided by its severity hint and its
-    /// service's tier.
-    public var rules: [TriageRule]
-    /// The service catalogue, by name.
-    public var services: [String: ServiceEntry]
-    public var matrix: PriorityMatrix
-    /// For events whose severity hint is absent or not understood.
-    public var defaultSeverity: Severity
+    public var policy: Policy
+    /// How much is merged into one alert update.
+    public var limits: UpdateLimits
     /// Events one worker holds at the same time, 1 to 65,536.
     public var credit: Int
-    /// The most events merged into one alert update.
-    public var updateEventsMax: Int
-    /// The most bytes of events merged into one alert update. A single event that is larger makes an update of its own.
-    public var updateBytesMax: Int
 
-    public init(
-        rules: [TriageRule] = [], services: [String: ServiceEntry] = [:], matrix: PriorityMatrix = .standard,
-        defaultSeverity: Severity = .minor, credit: Int = 1024, updateEventsMax: Int = 500,
-        updateBytesMax: Int = 512 << 10
-    ) {
-        self.rules = rules
-        self.services = services
-        self.matrix = matrix
-        self.defaultSeverity = defaultSeverity
+    public init(policy: Policy = Policy(), limits: UpdateLimits = UpdateLimits(), credit: Int = 1024) {
+        self.policy = policy
+        self.limits = limits
         self.credit = credit
-        self.updateEventsMax = updateEventsMax
-        self.updateBytesMax = updateBytesMax
-    }
-}
-
-/// One service of the catalogue.
-public struct ServiceEntry: Sendable, Equatable {
-    /// 1 (the business stops) to 3 (few notice).
-    public var tier: Int
-    /// The impact of an outage; nil: by tier, 1 high, 2 medium, 3 low.
-    public var impact: Level?
-    /// The team that owns it. Added to the alert's labels as `owner`, unless the event says one.
-    public var owner: String
-
-    public init(tier: Int = 2, impact: Level? = nil, owner: String = "") {
-        self.tier = tier
-        self.impact = impact
-        self.owner = owner
-    }
-}
-
-/// What a rule looks at, and what it decides. What it leaves nil is derived as if there were no rule.
-public struct TriageRule: Sendable {
-    /// Unique; shown in every alert the rule decides.
-    public var name: String
-    public var match: RuleMatch
-    public var severity: Severity?
-    public var impact: Level?
-    public var urgency: Level?
-    /// The alert's service, in place of the event's.
-    public var service: String?
-    /// What tells alerts apart, for events that carry no dedup key (a dedup key, with the service, always decides). Nil:
-    /// service, source, summary and all labels. Not together with `match.minimumSeverity`, because a resolve need not
-    /// repeat the severity of its trigger and would then not be recognised.
-    public var by: [FingerprintField]?
-    /// Rules with the same group share alerts: one that triggers and one that resolves. Nil: the rule's name. Only with
-    /// `by`.
-    public var group: String?
-    /// The reason to suppress: the event is recorded and troubles nobody. Nil: it is not suppressed.
-    public var suppress: String?
-    /// The runbook to suggest.
-    public var runbook: String
-    /// What the event is taken for, in place of what it says it is.
-    public var kind: Kind?
-
-    public enum Kind: String, Sendable, CaseIterable {
-        case trigger, resolve
     }
 
-    public init(
-        name: String, match: RuleMatch = RuleMatch(), severity: Severity? = nil, impact: Level? = nil,
-        urgency: Level? = nil,
-        service: String? = nil, by: [FingerprintField]? = nil, group: String? = nil, suppress: String? = nil,
-        runbook: String = "", kind: Kind? = nil
-    ) {
-        self.name = name
-        self.match = match
-        self.severity = severity
-        self.impact = impact
-        self.urgency = urgency
-        self.service = service
-        self.by = by
-        self.group = group
-        self.suppress = suppress
-        self.runbook = runbook
-        self.kind = kind
-    }
-}
-
-/// All conditions that are set must hold. With none set, every event matches.
-public struct RuleMatch: Sendable {
-    /// Subject filters (`event.http.>`); one must match.
-    public var subjects: [String]
-    /// Globs (`*` any text, `?` one character); one must match.
-    public var sources: [String]
-    /// Globs; one must match.
-    public var services: [String]
-    /// Label name to glob; each must match, and an absent label never does.
-    public var labels: [String: String]
-    /// Texts, case-sensitive; the summary must contain one of them.
-    public var summaryContains: [String]
-    /// The summary must match this somewhere; see `TextPattern` for the syntax.
-    public var summaryMatches: String?
-    /// The event's severity hint, or the default severity without one, must be at least this.
-    public var minimumSeverity: Severity?
-
-    public init(
-        subjects: [String] = [], sources: [String] = [], services: [String] = [], labels: [String: String] = [:],
-        summaryContains: [String] = [], summaryMatches: String? = nil, minimumSeverity: Severity? = nil
-    ) {
-        self.subjects = subjects
-        self.sources = sources
-        self.services = services
-        self.labels = labels
-        self.summaryContains = summaryContains
-        self.summaryMatches = summaryMatches
-        self.minimumSeverity = minimumSeverity
-    }
-}
-
-/// What a fingerprint is made of.
-public enum FingerprintField: Sendable, Hashable {
-    case service
-    case source
-    /// The summary with numbers, addresses and identifiers masked.
-    case summary
-    /// All labels.
-    case labels
-    /// One label; absent and empty are the same.
-    case label(String)
-
-    /// `service`, `source`, `summary`, `labels`; any other word, and what follows `label:`, is the name of a label.
-    public init(parsing text: String) {
-        switch text {
-        case "service": self = .service
-        case "source": self = .source
-        case "summary": self = .summary
-        case "labels": self = .labels
-        default: self = .label(text.hasPrefix("label:") ? String(text.dropFirst(6)) : text)
+    /// Everything that is wrong with it; empty if nothing is.
+    public var problems: [String] {
+        var problems = policy.problems
+        if !(1...65_536).contains(credit) { problems.append("triage credit \(credit) is not in 1 to 65536") }
+        if !(1...100_000).contains(limits.events) {
+            problems.append("triage update_events \(limits.events) is not in 1 to 100000")
         }
+        if !(1...900_000).contains(limits.bytes) {
+            problems.append("triage update_size \(limits.bytes) is not in 1 to 900000, which a message can carry")
+        }
+        return problems
     }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import Logging
 import TocsinKit
+import TocsinPolicy
 import TocsinPosix
 
 /// Takes events from the pool `triage` and publishes alerts. Stateless: any number of workers may come, go and crash; an
@@ -14,11 +15,11 @@ public enum TriageWorker {
 
     /// Works until its task is cancelled or the client is closed, then finishes what it has begun and returns.
     ///
-    /// - Throws: `TriageProblem` for a wrong configuration, `ClientError` if the pool cannot be joined.
+    /// - Throws: `PolicyProblem` for a wrong configuration, `ClientError` if the pool cannot be joined.
     public static func run(client: Client, configuration: TriageConfiguration, logger: Logger) async throws {
-        var triage = try Triage(configuration)
+        var triage = try Triage(configuration.policy, limits: configuration.limits)
         let subscription = try await client.subscribe(pool: pool, credit: configuration.credit)
-        logger.info("triage has started", metadata: ["rules": "\(configuration.rules.count)"])
+        logger.info("triage has started", metadata: ["rules": "\(configuration.policy.rules.count)"])
         try await withTaskCancellationHandler {
             // Tasks of their own, so that a cancelled worker still finishes its batches.
             var inFlight: [Task<Void, Never>] = []

@@ -3,6 +3,7 @@ import TocsinAccess
 import TocsinDetection
 import TocsinDomain
 import TocsinIntake
+import TocsinPolicy
 import TocsinTriage
 
 @testable import TocsinConfiguration
@@ -117,15 +118,15 @@ struct LoaderTests {
                 - {name: noise, match: {summary_contains: [chatter]}, suppress: it is only chatter}
             """)
         #expect(configuration.triageWorkers == 3)
-        #expect(configuration.triage.defaultSeverity == .minor)
-        #expect(configuration.triage.services == ["shop": ServiceEntry(tier: 1, impact: .high, owner: "shop-team")])
-        #expect(configuration.triage.matrix[impact: .low, urgency: .low] == .p5)
-        #expect(configuration.triage.matrix[impact: .high, urgency: .high] == .p1)
-        let rule = try #require(configuration.triage.rules.first)
+        #expect(configuration.triage.policy.defaultSeverity == .minor)
+        #expect(configuration.triage.policy.services == ["shop": ServiceEntry(tier: 1, impact: .high, owner: "shop-team")])
+        #expect(configuration.triage.policy.matrix[impact: .low, urgency: .low] == .p5)
+        #expect(configuration.triage.policy.matrix[impact: .high, urgency: .high] == .p1)
+        let rule = try #require(configuration.triage.policy.rules.first)
         #expect(rule.severity == .critical)
         #expect(rule.by == [.service, .label("zone")])
         #expect(rule.match.labels == ["zone": "a?"])
-        #expect(configuration.triage.rules.last?.suppress == "it is only chatter")
+        #expect(configuration.triage.policy.rules.last?.suppress == "it is only chatter")
     }
 
     @Test("runbooks and notifications are read, and each responder has its own folder")

@@ -1,7 +1,7 @@
 import Synchronization
 import Testing
-import TocsinDomain
 import TocsinKit
+import TocsinPolicy
 import TocsinProto
 import TocsinWire
 
@@ -29,14 +29,28 @@ struct TriageBatchTests {
         }
     }
 
+    private static func event(
+        _ id: String, service: String = "checkout", hint: String = "", key: String = ""
+    ) -> Tocsin_V1_Event {
+        var event = Tocsin_V1_Event()
+        event.id = id
+        event.kind = .trigger
+        event.source = "http:checkout"
+        event.service = service
+        event.summary = "HTTP 503"
+        event.severityHint = hint
+        event.dedupKey = key
+        return event
+    }
+
     private static func delivery(_ event: Tocsin_V1_Event, attempt: Int = 1) throws -> (Message, Int) {
         (try Message(event, id: Array(event.id.utf8), subject: "event.http.checkout"), attempt)
     }
 
     private static func batch(
-        _ deliveries: [(Message, Int)], _ configuration: TriageConfiguration = TriageConfiguration()
+        _ deliveries: [(Message, Int)], _ policy: Policy = Policy()
     ) throws -> TriageBatch {
-        var triage = try Triage(configuration)
+        var triage = try Triage(policy)
         return TriageBatch(deliveries.map { (message: $0.0, attempt: $0.1) }, triage: &triage, now: 1)
     }
 
@@ -44,8 +58,8 @@ struct TriageBatchTests {
     func good() async throws {
         let hub = Hub()
         let events = [
-            TriageTests.event("a", hint: "critical", key: "k"), TriageTests.event("b", key: "k"),
-            TriageTests.event("c", service: "Über shop", hint: "major", key: "k"),
+            Self.event("a", hint: "critical", key: "k"), Self.event("b", key: "k"),
+            Self.event("c", service: "Über shop", hint: "major", key: "k"),
         ]
         let outcomes = try await Self.batch(events.map { try Self.delivery($0) }).settle(publish: hub.publish)
         #expect(outcomes == [.ack, .ack, .ack])
@@ -61,7 +75,7 @@ struct TriageBatchTests {
     func malformed() async throws {
         let hub = Hub()
         let bad = Message(id: [1], subject: "event.x", payload: [0xFF, 0xFF, 0xFF])
-        let outcomes = try await Self.batch([(bad, 1), Self.delivery(TriageTests.event("a"))]).settle(
+        let outcomes = try await Self.batch([(bad, 1), Self.delivery(Self.event("a"))]).settle(
             publish: hub.publish)
         guard case .reject(let reason) = outcomes[0] else {
             Issue.record("\(outcomes)")
@@ -74,8 +88,8 @@ struct TriageBatchTests {
     @Test("an event without id takes its message's")
     func idFromEnvelope() async throws {
         let hub = Hub()
-        let text = try Message(TriageTests.event(""), id: Array("abc".utf8), subject: "event.x")
-        let binary = try Message(TriageTests.event(""), id: [0, 255], subject: "event.x")
+        let text = try Message(Self.event(""), id: Array("abc".utf8), subject: "event.x")
+        let binary = try Message(Self.event(""), id: [0, 255], subject: "event.x")
         _ = try await Self.batch([(text, 1), (binary, 1)]).settle(publish: hub.publish)
         let update = try hub.stored.withLock { try $0[0].decode(Tocsin_V1_AlertUpdate.self) }
         #expect(update.events.map(\.id) == ["abc", "00ff"])
@@ -85,7 +99,7 @@ struct TriageBatchTests {
     func hubAway() async throws {
         let hub = Hub { _, _ in throw ClientError.timedOut("no answer") }
         let deliveries = try [(1, "a"), (2, "b"), (9, "c")].map {
-            try Self.delivery(TriageTests.event($1, key: $1), attempt: $0)
+            try Self.delivery(Self.event($1, key: $1), attempt: $0)
         }
         let outcomes = try await Self.batch(deliveries).settle(publish: hub.publish)
         var delays: [Duration] = []
@@ -102,8 +116,8 @@ struct TriageBatchTests {
             }
         }
         let events = [
-            TriageTests.event("a", key: "1"), TriageTests.event("b", service: "bad", key: "2"),
-            TriageTests.event("c", service: "bad", key: "3"), TriageTests.event("d", key: "4"),
+            Self.event("a", key: "1"), Self.event("b", service: "bad", key: "2"),
+            Self.event("c", service: "bad", key: "3"), Self.event("d", key: "4"),
         ]
         let outcomes = try await Self.batch(events.map { try Self.delivery($0) }).settle(publish: hub.publish)
         #expect(outcomes[0] == .ack && outcomes[3] == .ack)
@@ -120,7 +134,7 @@ struct TriageBatchTests {
     @Test("a refusal with a senseless index ends in retries, not in a loop")
     func senselessIndex() async throws {
         let hub = Hub { _, _ in throw ClientError.refused(.badEnvelope, "?", index: 99) }
-        let outcomes = try await Self.batch([Self.delivery(TriageTests.event("a"))]).settle(publish: hub.publish)
+        let outcomes = try await Self.batch([Self.delivery(Self.event("a"))]).settle(publish: hub.publish)
         guard case .retry = outcomes[0] else {
             Issue.record("\(outcomes)")
             return
@@ -134,13 +148,13 @@ struct TriageBatchTests {
             #expect(messages.allSatisfy { $0.payload.count <= Limits.messageBytes - 512 })
             #expect(messages.reduce(0) { $0 + $1.payload.count } <= 5 << 20)
         }
-        var deliveries = try (0..<2500).map { try Self.delivery(TriageTests.event("e\($0)", key: "k\($0)")) }
+        var deliveries = try (0..<2500).map { try Self.delivery(Self.event("e\($0)", key: "k\($0)")) }
         for index in 0..<8 {
-            var event = TriageTests.event("large\(index)", key: "k")
+            var event = Self.event("large\(index)", key: "k")
             event.details = ["output": String(repeating: "x", count: 900_000)]
             deliveries.append(try Self.delivery(event))
         }
-        var tooLarge = TriageTests.event("too-large", key: "k")
+        var tooLarge = Self.event("too-large", key: "k")
         tooLarge.details = ["output": String(repeating: "x", count: Limits.messageBytes - 600)]
         deliveries.append(try Self.delivery(tooLarge))
         let outcomes = try await Self.batch(deliveries).settle(publish: hub.publish)
@@ -157,9 +171,16 @@ struct TriageBatchTests {
     func suppressed() async throws {
         let hub = Hub()
         let rules = [TriageRule(name: "quiet", severity: .critical, suppress: "drowned")]
-        _ = try await Self.batch([Self.delivery(TriageTests.event("a"))], TriageConfiguration(rules: rules))
+        _ = try await Self.batch([Self.delivery(Self.event("a"))], Policy(rules: rules))
             .settle(publish: hub.publish)
         let stored = hub.stored.withLock { $0 }
         #expect(stored.map(\.subject) == ["alert.critical.checkout"] && stored.map(\.severity) == [.info])
+    }
+
+    @Test("what cannot work is refused")
+    func bounds() {
+        #expect(TriageConfiguration().problems.isEmpty)
+        #expect(TriageConfiguration(credit: 0).problems.first?.contains("credit") == true)
+        #expect(TriageConfiguration(limits: UpdateLimits(bytes: 1 << 30)).problems.first?.contains("update_size") == true)
     }
 }

@@ -2,7 +2,7 @@ import Testing
 import TocsinDomain
 import TocsinProto
 
-@testable import TocsinTriage
+@testable import TocsinPolicy
 
 /// Goal: the right rule decides, says why, and a resolve is recognised as its trigger's.
 @Suite("Triage decisions")
@@ -31,7 +31,7 @@ struct TriageTests {
         let services = [
             "checkout": ServiceEntry(tier: 1), "blog": ServiceEntry(tier: 3), "shop": ServiceEntry(impact: .high),
         ]
-        var triage = try Triage(TriageConfiguration(services: services))
+        var triage = try Triage(Policy(services: services))
         let table: [(String, String, Severity, Level, Level, Priority)] = [
             ("checkout", "SEV1", .critical, .high, .high, .p1),
             ("checkout", "warning", .minor, .high, .low, .p3),
@@ -61,7 +61,7 @@ struct TriageTests {
     @Test("the first rule that matches decides, and says why")
     func precedence() throws {
         var triage = try Triage(
-            TriageConfiguration(rules: [
+            Policy(rules: [
                 TriageRule(
                     name: "noise", match: RuleMatch(summaryContains: ["test", "canary"]), suppress: "known noise"),
                 TriageRule(
@@ -88,7 +88,7 @@ struct TriageTests {
         let match = RuleMatch(
             subjects: ["event.http.>", "event.log.*"], sources: ["http:*"], services: ["web", "check*"],
             labels: ["host": "web-*"], summaryContains: ["503"], summaryMatches: "^HTTP", minimumSeverity: .major)
-        var triage = try Triage(TriageConfiguration(rules: [TriageRule(name: "all", match: match)]))
+        var triage = try Triage(Policy(rules: [TriageRule(name: "all", match: match)]))
         let good = Self.event(hint: "major", labels: ["host": "web-1"])
         func rule(_ subject: String = Self.subject, _ change: (inout Tocsin_V1_Event) -> Void) -> String {
             var event = good
@@ -120,7 +120,7 @@ struct TriageTests {
             TriageRule(
                 name: "back", match: RuleMatch(summaryContains: ["back"]), by: [.service], group: "db", kind: .resolve),
         ]
-        var triage = try Triage(TriageConfiguration(rules: rules))
+        var triage = try Triage(Policy(rules: rules))
         func fingerprint(_ event: Tocsin_V1_Event) -> String { triage.decide(event, subject: Self.subject).fingerprint }
 
         // With a dedup key nothing else counts but the service it is for.
@@ -155,7 +155,7 @@ struct TriageTests {
     /// Computed apart, from the description in `FingerprintMaker`.
     @Test("fingerprints do not change between versions")
     func golden() throws {
-        var triage = try Triage(TriageConfiguration())
+        var triage = try Triage(Policy())
         func fingerprint(_ event: Tocsin_V1_Event) -> String { triage.decide(event, subject: Self.subject).fingerprint }
         #expect(fingerprint(Self.event(key: "probe")) == "aec86e7ab937b9ffe2abefb21369080b")
         #expect(fingerprint(Self.event(labels: ["host": "w1", "empty": ""])) == "43dc6b1648e15bd752e50889514f7680")
@@ -182,36 +182,34 @@ struct TriageTests {
     @Test("a wrong configuration is refused, each fault in a sentence")
     func problems() {
         let by: [FingerprintField] = [.service]
-        let cases: [(TriageConfiguration, String)] = [
-            (TriageConfiguration(rules: [TriageRule(name: "a", match: RuleMatch(summaryMatches: "a("))]), "at byte 1"),
+        let cases: [(Policy, String)] = [
+            (Policy(rules: [TriageRule(name: "a", match: RuleMatch(summaryMatches: "a("))]), "at byte 1"),
             (
-                TriageConfiguration(rules: [TriageRule(name: "a", match: RuleMatch(subjects: ["a..b"]))]),
+                Policy(rules: [TriageRule(name: "a", match: RuleMatch(subjects: ["a..b"]))]),
                 "subject filter"
             ),
-            (TriageConfiguration(rules: [TriageRule(name: "a"), TriageRule(name: "a")]), "two rules"),
-            (TriageConfiguration(rules: [TriageRule(name: "default")]), "taken"),
-            (TriageConfiguration(rules: [TriageRule(name: "")]), "no name"),
+            (Policy(rules: [TriageRule(name: "a"), TriageRule(name: "a")]), "two rules"),
+            (Policy(rules: [TriageRule(name: "default")]), "taken"),
+            (Policy(rules: [TriageRule(name: "")]), "no name"),
             (
-                TriageConfiguration(rules: [TriageRule(name: "a", match: RuleMatch(minimumSeverity: .major), by: by)]),
+                Policy(rules: [TriageRule(name: "a", match: RuleMatch(minimumSeverity: .major), by: by)]),
                 "minimum severity"
             ),
-            (TriageConfiguration(rules: [TriageRule(name: "a", by: [])]), "names nothing"),
-            (TriageConfiguration(rules: [TriageRule(name: "a", group: "g")]), "\"group\""),
-            (TriageConfiguration(rules: [TriageRule(name: "a", suppress: " ")]), "\"suppress\""),
+            (Policy(rules: [TriageRule(name: "a", by: [])]), "names nothing"),
+            (Policy(rules: [TriageRule(name: "a", group: "g")]), "\"group\""),
+            (Policy(rules: [TriageRule(name: "a", suppress: " ")]), "\"suppress\""),
             (
-                TriageConfiguration(rules: [TriageRule(name: "a", match: RuleMatch(summaryContains: [""]))]),
+                Policy(rules: [TriageRule(name: "a", match: RuleMatch(summaryContains: [""]))]),
                 "empty text"
             ),
-            (TriageConfiguration(services: ["x": ServiceEntry(tier: 9)]), "tier 9"),
-            (TriageConfiguration(credit: 0), "credit"),
-            (TriageConfiguration(updateBytesMax: 1 << 30), "update_bytes_max"),
+            (Policy(services: ["x": ServiceEntry(tier: 9)]), "tier 9"),
         ]
         for (configuration, words) in cases {
             #expect(configuration.problems.count == 1, "\(configuration.problems)")
             #expect(configuration.problems.first?.contains(words) == true, "\(configuration.problems)")
-            #expect(throws: TriageProblem.self) { _ = try Triage(configuration) }
+            #expect(throws: PolicyProblem.self) { _ = try Triage(configuration) }
         }
-        #expect(TriageConfiguration(rules: [TriageRule(name: "a", by: by, group: "g")]).problems.isEmpty)
+        #expect(Policy(rules: [TriageRule(name: "a", by: by, group: "g")]).problems.isEmpty)
     }
 
     @Test("fields of fingerprints are read from words")

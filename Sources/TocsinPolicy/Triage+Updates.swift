@@ -21,6 +21,19 @@ public struct PlannedUpdate: Sendable {
     public var inputs: [Int]
 }
 
+/// How much is merged into one alert update.
+public struct UpdateLimits: Sendable, Equatable {
+    /// The most events.
+    public var events: Int
+    /// The most bytes of events. A single event that is larger makes an update of its own.
+    public var bytes: Int
+
+    public init(events: Int = 500, bytes: Int = 512 << 10) {
+        self.events = events
+        self.bytes = bytes
+    }
+}
+
 extension Triage {
     /// Labels copied to an update are bounded; the events carry all of them.
     private static let labelBytesMax = 8 << 10
@@ -73,8 +86,8 @@ extension Triage {
         _ planned: PlannedUpdate, _ size: Int, _ decision: TriageDecision, _ input: TriageInput
     ) -> Bool {
         planned.update.kind == decision.kind && planned.update.disposition == decision.disposition
-            && planned.update.service == decision.service && planned.update.events.count < updateEventsMax
-            && size + input.size <= updateBytesMax
+            && planned.update.service == decision.service && planned.update.events.count < limits.events
+            && size + input.size <= limits.bytes
     }
 
     private func fill(_ update: inout Tocsin_V1_AlertUpdate, from decision: TriageDecision, _ event: Tocsin_V1_Event) {

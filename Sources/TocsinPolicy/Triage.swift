@@ -23,22 +23,24 @@ public struct TriageDecision: Sendable, Equatable {
 /// The judgement itself: pure, without clock, socket or randomness. Mutating only because patterns learn as they are used;
 /// the same events give the same decisions, whatever came before. One per thread of work.
 public struct Triage: Sendable {
-    private let configuration: TriageConfiguration
+    private let policy: Policy
+    let limits: UpdateLimits
     private var rules: [CompiledRule]
     private var fingerprints = FingerprintMaker()
 
-    /// Throws the first of `configuration.problems`.
-    public init(_ configuration: TriageConfiguration) throws(TriageProblem) {
-        if let problem = configuration.problems.first { throw TriageProblem(problem) }
-        self.configuration = configuration
+    /// Throws the first of `policy.problems`.
+    public init(_ policy: Policy, limits: UpdateLimits = UpdateLimits()) throws(PolicyProblem) {
+        if let problem = policy.problems.first { throw PolicyProblem(problem) }
+        self.policy = policy
+        self.limits = limits
         rules = []
-        for rule in configuration.rules { rules.append(try CompiledRule(rule)) }
+        for rule in policy.rules { rules.append(try CompiledRule(rule)) }
     }
 
     /// Judges one event that came on `subject`.
     public mutating func decide(_ event: Tocsin_V1_Event, subject: String) -> TriageDecision {
         let hint = Severity(parsing: event.severityHint)
-        let hinted = hint ?? configuration.defaultSeverity
+        let hinted = hint ?? policy.defaultSeverity
         var decider: Int?
         // A rule with a severity condition never decides what makes an alert: a resolve need not repeat the severity.
         var grouper: Int?
@@ -52,10 +54,10 @@ public struct Triage: Sendable {
         let rule = decider.map { rules[$0].rule }
         let service = rule?.service ?? (event.service.isEmpty ? "unknown" : event.service)
         let severity = rule?.severity ?? hinted
-        let entry = configuration.services[service]
+        let entry = policy.services[service]
         let impact = rule?.impact ?? Self.impact(severity, entry)
         let urgency = rule?.urgency ?? severity.urgency
-        let priority = configuration.matrix[impact: impact, urgency: urgency]
+        let priority = policy.matrix[impact: impact, urgency: urgency]
 
         var why: String
         if let decider {
@@ -80,15 +82,12 @@ public struct Triage: Sendable {
     }
 
     /// The team that owns a service, empty if it is not in the catalogue.
-    func owner(of service: String) -> String { configuration.services[service]?.owner ?? "" }
+    func owner(of service: String) -> String { policy.services[service]?.owner ?? "" }
 
     mutating func updateID(_ update: Tocsin_V1_AlertUpdate) -> String {
         fingerprints.updateID(
             fingerprint: update.fingerprint, isResolve: update.kind == .resolve, eventIDs: update.events.map(\.id))
     }
-
-    var updateEventsMax: Int { configuration.updateEventsMax }
-    var updateBytesMax: Int { configuration.updateBytesMax }
 
     /// A kind that is not set or not known is a trigger: better one alert too many than one too few.
     private static func kind(of event: Tocsin_V1_Event, _ rule: TriageRule?) -> Tocsin_V1_EventKind {

@@ -3,7 +3,7 @@ import Testing
 import TocsinDomain
 import TocsinProto
 
-@testable import TocsinTriage
+@testable import TocsinPolicy
 
 /// Goal: every event of a batch is in exactly one update, the same events make the same update ids, and the last word of a
 /// fingerprint stays the last.
@@ -16,7 +16,7 @@ struct UpdateTests {
     @Test("events of one fingerprint become one update, led by the most severe")
     func merges() throws {
         var triage = try Triage(
-            TriageConfiguration(services: ["checkout": ServiceEntry(tier: 1, owner: "payments")]))
+            Policy(services: ["checkout": ServiceEntry(tier: 1, owner: "payments")]))
         let events = [
             TriageTests.event("a", "first", hint: "minor", key: "k"), TriageTests.event("b", "other", key: "l"),
             TriageTests.event("c", "worst", hint: "critical", key: "k", labels: ["host": "w1"]),
@@ -35,7 +35,7 @@ struct UpdateTests {
 
     @Test("a resolve between two triggers keeps them apart")
     func order() throws {
-        var triage = try Triage(TriageConfiguration())
+        var triage = try Triage(Policy())
         let events = [
             TriageTests.event("a", key: "k"), TriageTests.event("b", key: "k", kind: .resolve),
             TriageTests.event("c", key: "k"), TriageTests.event("d", key: "k"),
@@ -47,7 +47,7 @@ struct UpdateTests {
 
     @Test("an event id that comes twice counts once, and both deliveries wait for the same update")
     func duplicates() throws {
-        var triage = try Triage(TriageConfiguration())
+        var triage = try Triage(Policy())
         let a = TriageTests.event("a", key: "k")
         let plan = triage.updates(for: Self.inputs([a, TriageTests.event("b", key: "l"), a]), now: 0)
         #expect(plan.map(\.inputs) == [[0, 2], [1]])
@@ -56,7 +56,7 @@ struct UpdateTests {
 
     @Test("ids depend on fingerprint, kind and events, not on order or time")
     func ids() throws {
-        var triage = try Triage(TriageConfiguration())
+        var triage = try Triage(Policy())
         func id(_ events: [Tocsin_V1_Event], now: UInt64 = 1) -> String {
             triage.updates(for: Self.inputs(events), now: now)[0].update.id
         }
@@ -70,7 +70,7 @@ struct UpdateTests {
 
     @Test("updates are split at the limits of events and of bytes")
     func splits() throws {
-        var triage = try Triage(TriageConfiguration(updateEventsMax: 10, updateBytesMax: 1000))
+        var triage = try Triage(Policy(), limits: UpdateLimits(events: 10, bytes: 1000))
         let events = (0..<25).map { TriageTests.event("e\($0)", key: "k") }
         let byCount = triage.updates(for: Self.inputs(events, size: 1), now: 0)
         #expect(byCount.map(\.update.events.count) == [10, 10, 5])
@@ -84,7 +84,7 @@ struct UpdateTests {
     @Test("suppressed and alerting events of one fingerprint stay apart")
     func suppressed() throws {
         let rule = TriageRule(name: "quiet", match: RuleMatch(labels: ["env": "test"]), suppress: "test systems")
-        var triage = try Triage(TriageConfiguration(rules: [rule]))
+        var triage = try Triage(Policy(rules: [rule]))
         let events = [
             TriageTests.event("a", key: "k"), TriageTests.event("b", key: "k", labels: ["env": "test"]),
         ]
@@ -95,7 +95,7 @@ struct UpdateTests {
 
     @Test("summary and labels of an update are bounded; the event keeps its own")
     func bounds() throws {
-        var triage = try Triage(TriageConfiguration())
+        var triage = try Triage(Policy())
         var event = TriageTests.event("a", String(repeating: "é", count: 5000))
         for index in 0..<100 { event.labels["label\(index)"] = String(repeating: "x", count: 1000) }
         let update = triage.updates(for: Self.inputs([event]), now: 0)[0].update
@@ -108,7 +108,7 @@ struct UpdateTests {
     func property() throws {
         var random = SplitMix64.seeded()
         for _ in 0..<50 {
-            var triage = try Triage(TriageConfiguration(updateEventsMax: Int.random(in: 1...20, using: &random)))
+            var triage = try Triage(Policy(), limits: UpdateLimits(events: Int.random(in: 1...20, using: &random)))
             let events = (0..<Int.random(in: 1...200, using: &random)).map { _ in
                 let id = Int.random(in: 0..<150, using: &random)
                 // The same id is always the same event.

@@ -15,8 +15,8 @@ struct CompiledRule: Sendable {
     private var pattern: TextPattern?
 
     /// Throws what is wrong with the rule, in one sentence.
-    init(_ rule: TriageRule) throws(TriageProblem) {
-        if rule.name.isEmpty { throw TriageProblem("a triage rule has no name; give it one, alerts will show it") }
+    init(_ rule: TriageRule) throws(PolicyProblem) {
+        if rule.name.isEmpty { throw PolicyProblem("a triage rule has no name; give it one, alerts will show it") }
         let here = "triage rule \"\(rule.name)\": "
         self.rule = rule
         subjects = try Self.filters(rule.match.subjects, here)
@@ -26,19 +26,19 @@ struct CompiledRule: Sendable {
         contains = try Self.literals(rule.match.summaryContains, here)
         pattern = try Self.pattern(rule.match.summaryMatches, here)
         if rule.by != nil, rule.match.minimumSeverity != nil {
-            throw TriageProblem(
+            throw PolicyProblem(
                 here
                     + "\"by\" cannot go with a minimum severity, because a resolve need not repeat the severity of its trigger; move \"by\" to a rule without one"
             )
         }
         if rule.by?.isEmpty == true {
-            throw TriageProblem(here + "\"by\" names nothing, so every event would be the same alert; name a field")
+            throw PolicyProblem(here + "\"by\" names nothing, so every event would be the same alert; name a field")
         }
         if rule.group != nil, rule.by == nil {
-            throw TriageProblem(here + "\"group\" has an effect only together with \"by\"; add \"by\" or leave it out")
+            throw PolicyProblem(here + "\"group\" has an effect only together with \"by\"; add \"by\" or leave it out")
         }
         if rule.suppress?.allSatisfy(\.isWhitespace) == true {
-            throw TriageProblem(here + "\"suppress\" is the reason to suppress; say it in a few words")
+            throw PolicyProblem(here + "\"suppress\" is the reason to suppress; say it in a few words")
         }
         condition = Self.words(for: rule.match)
     }
@@ -56,34 +56,34 @@ struct CompiledRule: Sendable {
         return pattern?.matches(event.summary) != false
     }
 
-    private static func filters(_ texts: [String], _ here: String) throws(TriageProblem) -> [SubjectFilter] {
+    private static func filters(_ texts: [String], _ here: String) throws(PolicyProblem) -> [SubjectFilter] {
         var filters: [SubjectFilter] = []
         for text in texts {
             do throws(WireError) {
                 filters.append(try SubjectFilter(text))
             } catch {
-                throw TriageProblem(here + error.message)
+                throw PolicyProblem(here + error.message)
             }
         }
         return filters
     }
 
-    private static func literals(_ texts: [String], _ here: String) throws(TriageProblem) -> TextPattern? {
+    private static func literals(_ texts: [String], _ here: String) throws(PolicyProblem) -> TextPattern? {
         if texts.isEmpty { return nil }
-        if texts.contains("") { throw TriageProblem(here + "every summary contains the empty text; leave it out") }
+        if texts.contains("") { throw PolicyProblem(here + "every summary contains the empty text; leave it out") }
         do throws(TextPattern.Problem) {
             return try TextPattern(anyOf: texts)
         } catch {
-            throw TriageProblem(here + "the texts that the summary may contain are too many; \(error.message)")
+            throw PolicyProblem(here + "the texts that the summary may contain are too many; \(error.message)")
         }
     }
 
-    private static func pattern(_ text: String?, _ here: String) throws(TriageProblem) -> TextPattern? {
+    private static func pattern(_ text: String?, _ here: String) throws(PolicyProblem) -> TextPattern? {
         guard let text else { return nil }
         do throws(TextPattern.Problem) {
             return try TextPattern(text)
         } catch {
-            throw TriageProblem(here + "the expression \(quoted(text)) is wrong \(error)")
+            throw PolicyProblem(here + "the expression \(quoted(text)) is wrong \(error)")
         }
     }
 
@@ -103,11 +103,11 @@ struct CompiledRule: Sendable {
     }
 }
 
-/// What is wrong with a triage configuration: one sentence saying what, where and what to do.
-public struct TriageProblem: Error, Sendable, Equatable, CustomStringConvertible {
+/// What is wrong with a policy: one sentence saying what, where and what to do.
+public struct PolicyProblem: Error, Sendable, Equatable, CustomStringConvertible {
     public var message: String
 
-    init(_ message: String) { self.message = message }
+    package init(_ message: String) { self.message = message }
 
     public var description: String { message }
 }
@@ -115,13 +115,13 @@ public struct TriageProblem: Error, Sendable, Equatable, CustomStringConvertible
 /// In quotes and at most 64 characters: texts from outside appear in sentences.
 func quoted(_ text: String) -> String { "\"\(text.prefix(64))\(text.count > 64 ? "…" : "")\"" }
 
-extension TriageConfiguration {
+extension Policy {
     /// Everything that is wrong with it; empty if nothing is.
     public var problems: [String] {
         var problems: [String] = []
         var names: Set<String> = ["default"]
         for rule in rules {
-            do throws(TriageProblem) {
+            do throws(PolicyProblem) {
                 _ = try CompiledRule(rule)
             } catch {
                 problems.append(error.message)
@@ -135,14 +135,6 @@ extension TriageConfiguration {
         }
         for (name, service) in services.sorted(by: { $0.key < $1.key }) where !(1...3).contains(service.tier) {
             problems.append("service \"\(name)\": tier \(service.tier) is not one of 1, 2 and 3")
-        }
-        if !(1...65_536).contains(credit) { problems.append("triage credit \(credit) is not in 1 to 65536") }
-        if !(1...100_000).contains(updateEventsMax) {
-            problems.append("triage update_events_max \(updateEventsMax) is not in 1 to 100000")
-        }
-        if !(1...900_000).contains(updateBytesMax) {
-            problems.append(
-                "triage update_bytes_max \(updateBytesMax) is not in 1 to 900000, which a message can carry")
         }
         return problems
     }

@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 import TocsinDomain
 
-@testable import TocsinTriage
+@testable import TocsinPolicy
 
 /// Goal: patterns find what Swift's own regular expressions find, in linear time, and wrong ones are refused with their
 /// place. Method: a table; random patterns compared with `Regex`; a pattern that ruins backtracking matchers.
