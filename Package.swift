@@ -134,6 +134,8 @@ let package = Package(
         ours("TocsinIntake", ["TocsinProto", "TocsinDomain", "TocsinWire", crypto, deque, protobuf]),
         // What is constant in log lines and what varies.
         ours("TocsinTemplates", []),
+        // What is learnt from texts: a classifier, and an index of similar ones.
+        ours("TocsinText", []),
         ours("TocsinAnomaly", []),
         ours(
             "TocsinDetection",
@@ -247,6 +249,7 @@ let package = Package(
             ]),
         tests("TocsinAnomalyTests", ["TocsinAnomaly", "tocsin-evaluate"]),
         tests("TocsinTemplatesTests", ["TocsinTemplates"]),
+        tests("TocsinTextTests", ["TocsinText"]),
         tests(
             "TocsinDetectionTests",
             ["TocsinDetection", "TocsinKit", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
