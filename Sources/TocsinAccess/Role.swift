@@ -36,7 +36,7 @@ public enum Role: String, Sendable, CaseIterable {
     }
 
     private static let looking =
-        ["GetIncident", "ListIncidents", "WatchIncidents", "GetAccounting", "TraceEvent"].map {
+        ["GetIncident", "ListIncidents", "WatchIncidents", "GetAccounting", "TraceEvent", "ExplainDecisions", "ListAlerts", "ListSilences"].map {
             "tocsin.v1.IncidentService/\($0)"
         }
         + ["tocsin.v1.BrokerAdmin/GetStatus"]

@@ -43,6 +43,24 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
         try await answering { try await store.trace(request, for: viewer) }
     }
 
+    func explainDecisions(
+        request: Tocsin_V1_ExplainDecisionsRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_ExplainDecisionsResponse {
+        throw RPCError(code: .unimplemented, message: "not yet")
+    }
+
+    func listAlerts(
+        request: Tocsin_V1_ListAlertsRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_ListAlertsResponse {
+        throw RPCError(code: .unimplemented, message: "not yet")
+    }
+
+    func listSilences(
+        request: Tocsin_V1_ListSilencesRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_ListSilencesResponse {
+        throw RPCError(code: .unimplemented, message: "not yet")
+    }
+
     func reportEvent(
         request: Tocsin_V1_ReportEventRequest, context: ServerContext
     ) async throws -> Tocsin_V1_ReportEventResponse {

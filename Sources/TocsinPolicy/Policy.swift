@@ -11,15 +11,41 @@ public struct Policy: Sendable {
     public var matrix: PriorityMatrix
     /// For events whose severity hint is absent or not understood.
     public var defaultSeverity: Severity
+    public var correlation: Correlation
+
+    /// Tells policies apart: the same policy has the same one.
+    public var version: String { "1" }
 
     public init(
         rules: [TriageRule] = [], services: [String: ServiceEntry] = [:], matrix: PriorityMatrix = .standard,
-        defaultSeverity: Severity = .minor
+        defaultSeverity: Severity = .minor, correlation: Correlation = Correlation()
     ) {
         self.rules = rules
         self.services = services
         self.matrix = matrix
         self.defaultSeverity = defaultSeverity
+        self.correlation = correlation
+    }
+}
+
+/// Which alerts are one incident.
+public struct Correlation: Sendable, Equatable {
+    /// How long after the last alert of an incident began another may join it.
+    public var window: Duration
+    /// Alerts of one service of the catalogue are one incident.
+    public var services: Bool
+    /// Alerts of a service and of what it depends on, directly or not, are one incident: the dependency explains them.
+    public var topology: Bool
+    /// How similar, 0 to 1, what two tools say must be to be one incident; nil: it is not looked at.
+    public var similarity: Double?
+
+    public init(
+        window: Duration = .seconds(300), services: Bool = true, topology: Bool = true, similarity: Double? = 0.6
+    ) {
+        self.window = window
+        self.services = services
+        self.topology = topology
+        self.similarity = similarity
     }
 }
 
@@ -31,11 +57,14 @@ public struct ServiceEntry: Sendable, Equatable {
     public var impact: Level?
     /// The team that owns it. Added to the alert's labels as `owner`, unless the event says one.
     public var owner: String
+    /// Services of the catalogue without which it does not work.
+    public var dependsOn: [String]
 
-    public init(tier: Int = 2, impact: Level? = nil, owner: String = "") {
+    public init(tier: Int = 2, impact: Level? = nil, owner: String = "", dependsOn: [String] = []) {
         self.tier = tier
         self.impact = impact
         self.owner = owner
+        self.dependsOn = dependsOn
     }
 }
 
@@ -56,6 +85,8 @@ public struct TriageRule: Sendable {
     /// Rules with the same group share alerts: one that triggers and one that resolves. Nil: the rule's name. Only with
     /// `by`.
     public var group: String?
+    /// Labels: alerts of this rule (and of its group) that have the same values of all of them are one incident's.
+    public var correlate: [String]
     /// The reason to suppress: the event is recorded and troubles nobody. Nil: it is not suppressed.
     public var suppress: String?
     /// The runbook to suggest.
@@ -70,7 +101,8 @@ public struct TriageRule: Sendable {
     public init(
         name: String, match: RuleMatch = RuleMatch(), severity: Severity? = nil, impact: Level? = nil,
         urgency: Level? = nil,
-        service: String? = nil, by: [FingerprintField]? = nil, group: String? = nil, suppress: String? = nil,
+        service: String? = nil, by: [FingerprintField]? = nil, group: String? = nil,
+        correlate: [String] = [], suppress: String? = nil,
         runbook: String = "", kind: Kind? = nil
     ) {
         self.name = name
@@ -81,6 +113,7 @@ public struct TriageRule: Sendable {
         self.service = service
         self.by = by
         self.group = group
+        self.correlate = correlate
         self.suppress = suppress
         self.runbook = runbook
         self.kind = kind
@@ -137,6 +170,17 @@ public enum FingerprintField: Sendable, Hashable {
         case "summary": self = .summary
         case "labels": self = .labels
         default: self = .label(text.hasPrefix("label:") ? String(text.dropFirst(6)) : text)
+        }
+    }
+
+    /// As `init(parsing:)` reads it.
+    var name: String {
+        switch self {
+        case .service: "service"
+        case .source: "source"
+        case .summary: "summary"
+        case .labels: "labels"
+        case .label(let name): "label \(name)"
         }
     }
 }

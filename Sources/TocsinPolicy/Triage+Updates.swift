@@ -39,16 +39,17 @@ extension Triage {
     private static let labelBytesMax = 8 << 10
     private static let summaryBytesMax = 1024
 
-    /// Judges a batch. Events that follow each other within one fingerprint with the same kind, disposition and drill flag
-    /// become one update; a resolve between two triggers keeps them apart, so that the last word stays the last. An event
-    /// id that comes twice in the batch counts once. Updates are in the order of their first events.
+    /// Judges a batch. Events of one fingerprint that are judged alike in every step become one update; a resolve between two
+    /// triggers keeps them apart, so that the last word stays the last. An event id that comes twice in the batch counts once.
+    /// Updates are in the order of their first events.
     ///
     /// `now`: milliseconds since 1970.
     public mutating func updates(for inputs: [TriageInput], now: UInt64) -> [PlannedUpdate] {
         var plan: [PlannedUpdate] = []
         var sizes: [Int] = []
-        /// The update that still takes events, for each fingerprint.
-        var open: [String: Int] = [:]
+        var judgements: [[Decision]] = []
+        /// The updates that still take events, for each fingerprint: all of one kind.
+        var open: [String: [Int]] = [:]
         var seen: [String: Int] = [:]
         for (index, input) in inputs.enumerated() {
             if let place = seen[input.event.id] {
@@ -56,26 +57,30 @@ extension Triage {
                 continue
             }
             let decision = decide(input.event, subject: input.subject)
-            var place = plan.count
-            if let candidate = open[decision.fingerprint], accepts(plan[candidate], sizes[candidate], decision, input) {
-                place = candidate
+            let place: Int
+            if let known = open[decision.fingerprint]?.first(where: {
+                judgements[$0] == decision.decisions && accepts(plan[$0], sizes[$0], decision, input)
+            }) {
+                place = known
                 plan[place].inputs.append(index)
                 plan[place].update.events.append(input.event)
                 sizes[place] += input.size
             } else {
+                place = plan.count
                 plan.append(PlannedUpdate(update: Tocsin_V1_AlertUpdate(), inputs: [index]))
                 plan[place].update.events = [input.event]
+                fill(&plan[place].update, from: decision)
                 sizes.append(input.size)
-                open[decision.fingerprint] = place
-            }
-            // The most severe speaks for all, of equals the latest.
-            let isFirst = plan[place].inputs.count == 1
-            if isFirst || plan[place].update.severity.rawValue <= Int(decision.severity.rawValue) {
-                fill(&plan[place].update, from: decision, input.event)
+                judgements.append(decision.decisions)
+                open[decision.fingerprint, default: []].removeAll {
+                    plan[$0].update.kind != decision.kind || judgements[$0] == decision.decisions
+                }
+                open[decision.fingerprint, default: []].append(place)
             }
             seen[input.event.id] = place
         }
         for index in plan.indices {
+            if let latest = plan[index].update.events.last { describe(&plan[index].update, by: latest) }
             plan[index].update.id = updateID(plan[index].update)
             plan[index].update.triagedAt = now
         }
@@ -86,24 +91,32 @@ extension Triage {
         _ planned: PlannedUpdate, _ size: Int, _ decision: TriageDecision, _ input: TriageInput
     ) -> Bool {
         planned.update.kind == decision.kind && planned.update.disposition == decision.disposition
-            && planned.update.service == decision.service && planned.update.events.count < limits.events
-            && size + input.size <= limits.bytes
+            && planned.update.events.count < limits.events && size + input.size <= limits.bytes
     }
 
-    private func fill(_ update: inout Tocsin_V1_AlertUpdate, from decision: TriageDecision, _ event: Tocsin_V1_Event) {
+    /// What is the same of all its events.
+    private func fill(_ update: inout Tocsin_V1_AlertUpdate, from decision: TriageDecision) {
         update.fingerprint = decision.fingerprint
         update.kind = decision.kind
         update.disposition = decision.disposition
         update.service = decision.service
-        update.summary = Self.shortened(event.summary)
         update.severity = Tocsin_V1_Severity(rawValue: Int(decision.severity.rawValue)) ?? .info
         update.impact = Tocsin_V1_Level(rawValue: Int(decision.impact.rawValue)) ?? .low
         update.urgency = Tocsin_V1_Level(rawValue: Int(decision.urgency.rawValue)) ?? .low
         update.priority = Tocsin_V1_Priority(rawValue: Int(decision.priority.rawValue)) ?? .unspecified
         update.rule = decision.why
         update.runbook = decision.runbook
+        update.policy = version
+        update.decisions = decision.decisions.map(\.proto)
+        update.correlationKey = Self.shortened(decision.correlationKey)
+    }
+
+    /// What the latest event says for all.
+    private func describe(_ update: inout Tocsin_V1_AlertUpdate, by event: Tocsin_V1_Event) {
+        update.summary = Self.shortened(event.summary)
+        update.source = Self.shortened(event.source)
         update.drill = event.drill
-        update.labels = labels(of: event, service: decision.service)
+        update.labels = labels(of: event, service: update.service)
     }
 
     private func labels(of event: Tocsin_V1_Event, service: String) -> [String: String] {

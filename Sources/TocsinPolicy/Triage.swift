@@ -18,12 +18,18 @@ public struct TriageDecision: Sendable, Equatable {
     /// The rule and its reasons, in words.
     public var why: String
     public var runbook: String
+    /// How it came to that, in order.
+    public var decisions: [Decision]
+    /// Alerts with the same one, that is not empty, are one incident's.
+    public var correlationKey: String
 }
 
 /// The judgement itself: pure, without clock, socket or randomness. Mutating only because patterns learn as they are used;
 /// the same events give the same decisions, whatever came before. One per thread of work.
 public struct Triage: Sendable {
     private let policy: Policy
+    /// Of the policy.
+    let version: String
     let limits: UpdateLimits
     private var rules: [CompiledRule]
     private var fingerprints = FingerprintMaker()
@@ -32,6 +38,7 @@ public struct Triage: Sendable {
     public init(_ policy: Policy, limits: UpdateLimits = UpdateLimits()) throws(PolicyProblem) {
         if let problem = policy.problems.first { throw PolicyProblem(problem) }
         self.policy = policy
+        version = policy.version
         self.limits = limits
         rules = []
         for rule in policy.rules { rules.append(try CompiledRule(rule)) }
@@ -59,26 +66,53 @@ public struct Triage: Sendable {
         let urgency = rule?.urgency ?? severity.urgency
         let priority = policy.matrix[impact: impact, urgency: urgency]
 
-        var why: String
-        if let decider {
-            why = "\(rules[decider].rule.name): \(rules[decider].condition)"
-        } else {
-            why = "default: " + Self.words(forHint: event.severityHint, hint, hinted)
-            if rule?.impact == nil, let entry { why += ", service \(service) is tier \(entry.tier)" }
-        }
+        let hintWords = Self.words(forHint: event.severityHint, hint, hinted)
+        let condition = decider.map { rules[$0].condition } ?? "no rule matches"
+        var why = decider.map { "\(rules[$0].rule.name): \(rules[$0].condition)" } ?? "default: \(hintWords)"
+        if decider == nil, let entry { why += ", service \(service) is tier \(entry.tier)" }
         if let reason = rule?.suppress { why += "; suppressed: \(reason)" }
-        why += "; impact \(impact) × urgency \(urgency) = \(priority)"
+        let priorityWords = "impact \(impact) × urgency \(urgency) = \(priority)"
+        why += "; \(priorityWords)"
 
         let by = grouper.flatMap { rules[$0].rule.by }
         let group = by == nil ? "" : grouper.map { rules[$0].rule.group ?? rules[$0].rule.name } ?? ""
+        let name = rule?.name ?? ""
+        var decisions = [
+            Decision(.rule, rule: name, condition, rule?.suppress.map { "suppressed: \($0)" } ?? "it is an alert"),
+            Decision(
+                .service, rule: rule?.service == nil ? "" : name,
+                event.service.isEmpty ? "the event names none" : "the event says \(quoted(event.service))",
+                entry.map { "\(service), tier \($0.tier)" } ?? "\(service), not in the catalogue"),
+            Decision(.severity, rule: rule?.severity == nil ? "" : name, hintWords, severity.name),
+            Decision(
+                .priority, rule: rule?.impact == nil && rule?.urgency == nil ? "" : name,
+                "impact \(impact), urgency \(urgency)", priority.name),
+        ]
+        decisions.append(
+            Decision(
+                .fingerprint, rule: by == nil ? "" : grouper.map { rules[$0].rule.name } ?? "",
+                event.dedupKey.isEmpty
+                    ? (by ?? FingerprintMaker.defaultFields).map(\.name).joined(separator: ", ") : "service, dedup key",
+                event.drill ? "a drill's" : "a real one's"))
         return TriageDecision(
             fingerprint: fingerprints.fingerprint(
                 of: event, fields: by ?? FingerprintMaker.defaultFields, group: group),
             kind: Self.kind(of: event, rule), disposition: rule?.suppress == nil ? .alert : .suppressed,
             service: service,
             severity: severity, impact: impact, urgency: urgency, priority: priority, rule: rule?.name ?? "default",
-            why: why,
-            runbook: rule?.runbook ?? "")
+            why: why, runbook: rule?.runbook ?? "", decisions: decisions,
+            correlationKey: Self.correlationKey(of: event, rule))
+    }
+
+    /// Of the rule's labels, all of which have to be there.
+    private static func correlationKey(of event: Tocsin_V1_Event, _ rule: TriageRule?) -> String {
+        guard let rule, !rule.correlate.isEmpty else { return "" }
+        var parts = [event.drill ? "drill" : "", rule.group ?? rule.name]
+        for label in rule.correlate {
+            guard let value = event.labels[label], !value.isEmpty else { return "" }
+            parts.append("\(label)=\(value)")
+        }
+        return parts.joined(separator: "\u{1f}")
     }
 
     /// The team that owns a service, empty if it is not in the catalogue.

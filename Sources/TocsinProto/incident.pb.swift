@@ -606,64 +606,206 @@ public nonisolated struct Tocsin_V1_LabelMatcher: Sendable {
   public init() {}
 }
 
+/// One step of how it was decided what to do with an event, an alert or an incident.
+public nonisolated struct Tocsin_V1_Decision: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// rule, service, severity, indicator, fingerprint, priority (of triage); silence, inhibition, maintenance, flapping,
+  /// correlation, route, page (of the archiver) ...
+  public var stage: String = String()
+
+  /// What decided: the name of the rule, the silence, the window ...; empty: what holds without any.
+  public var rule: String = String()
+
+  /// What it was decided from, in words.
+  public var inputs: String = String()
+
+  /// What was decided, in words.
+  public var outcome: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A threat indicator that something in an event is an instance of.
+public nonisolated struct Tocsin_V1_IndicatorMatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Of the indicator, where it was published.
+  public var indicator: String = String()
+
+  /// ipv4, ipv6, domain, url, hash, email.
+  public var type: String = String()
+
+  /// What matched, as the event has it.
+  public var value: String = String()
+
+  /// Where: "summary", "label client_ip", "detail line".
+  public var place: String = String()
+
+  /// The file it is from.
+  public var source: String = String()
+
+  /// 0 to 100; 0: not said.
+  public var confidence: UInt32 = 0
+
+  /// What it is said to be: malicious-activity, botnet ...
+  public var labels: [String] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 /// What triage made of events that share a fingerprint, on subject alert.<severity>.<service>. It carries every event it
 /// stands for, so that each accepted event can be accounted for in the archive.
-public nonisolated struct Tocsin_V1_AlertUpdate: Sendable {
+public nonisolated struct Tocsin_V1_AlertUpdate: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Deterministic: from fingerprint, action and the event ids.
-  public var id: String = String()
+  public var id: String {
+    get {_storage._id}
+    set {_uniqueStorage()._id = newValue}
+  }
 
   /// What the events have in common.
-  public var fingerprint: String = String()
+  public var fingerprint: String {
+    get {_storage._fingerprint}
+    set {_uniqueStorage()._fingerprint = newValue}
+  }
 
   /// Whether the condition holds or is over.
-  public var kind: Tocsin_V1_EventKind = .unspecified
+  public var kind: Tocsin_V1_EventKind {
+    get {_storage._kind}
+    set {_uniqueStorage()._kind = newValue}
+  }
 
   /// Whether it is to trouble anybody.
-  public var disposition: Tocsin_V1_Disposition = .unspecified
+  public var disposition: Tocsin_V1_Disposition {
+    get {_storage._disposition}
+    set {_uniqueStorage()._disposition = newValue}
+  }
 
   /// What it is about.
-  public var service: String = String()
+  public var service: String {
+    get {_storage._service}
+    set {_uniqueStorage()._service = newValue}
+  }
 
   /// One line for a person, of the latest event.
-  public var summary: String = String()
+  public var summary: String {
+    get {_storage._summary}
+    set {_uniqueStorage()._summary = newValue}
+  }
 
   /// As triage judged it.
-  public var severity: Tocsin_V1_Severity = .unspecified
+  public var severity: Tocsin_V1_Severity {
+    get {_storage._severity}
+    set {_uniqueStorage()._severity = newValue}
+  }
 
   /// Scope and harm.
-  public var impact: Tocsin_V1_Level = .unspecified
+  public var impact: Tocsin_V1_Level {
+    get {_storage._impact}
+    set {_uniqueStorage()._impact = newValue}
+  }
 
   /// How soon it harms.
-  public var urgency: Tocsin_V1_Level = .unspecified
+  public var urgency: Tocsin_V1_Level {
+    get {_storage._urgency}
+    set {_uniqueStorage()._urgency = newValue}
+  }
 
   /// Of impact and urgency.
-  public var priority: Tocsin_V1_Priority = .unspecified
+  public var priority: Tocsin_V1_Priority {
+    get {_storage._priority}
+    set {_uniqueStorage()._priority = newValue}
+  }
 
   /// The triage rule that decided, and why, in words.
-  public var rule: String = String()
+  public var rule: String {
+    get {_storage._rule}
+    set {_uniqueStorage()._rule = newValue}
+  }
 
   /// All the events it stands for.
-  public var events: [Tocsin_V1_Event] = []
+  public var events: [Tocsin_V1_Event] {
+    get {_storage._events}
+    set {_uniqueStorage()._events = newValue}
+  }
 
   /// Identity, as the events have it.
-  public var labels: Dictionary<String,String> = [:]
+  public var labels: Dictionary<String,String> {
+    get {_storage._labels}
+    set {_uniqueStorage()._labels = newValue}
+  }
 
   /// Suggested by the rule.
-  public var runbook: String = String()
+  public var runbook: String {
+    get {_storage._runbook}
+    set {_uniqueStorage()._runbook = newValue}
+  }
 
   /// When triage judged it.
-  public var triagedAt: UInt64 = 0
+  public var triagedAt: UInt64 {
+    get {_storage._triagedAt}
+    set {_uniqueStorage()._triagedAt = newValue}
+  }
 
   /// All its events are drills.
-  public var drill: Bool = false
+  public var drill: Bool {
+    get {_storage._drill}
+    set {_uniqueStorage()._drill = newValue}
+  }
+
+  /// Who saw it, of the latest event.
+  public var source: String {
+    get {_storage._source}
+    set {_uniqueStorage()._source = newValue}
+  }
+
+  /// Version of the policy it was judged by.
+  public var policy: String {
+    get {_storage._policy}
+    set {_uniqueStorage()._policy = newValue}
+  }
+
+  /// How it was judged, in order. The same of all its events.
+  public var decisions: [Tocsin_V1_Decision] {
+    get {_storage._decisions}
+    set {_uniqueStorage()._decisions = newValue}
+  }
+
+  /// Alerts with the same one, that is not empty, are one incident's while that is open.
+  public var correlationKey: String {
+    get {_storage._correlationKey}
+    set {_uniqueStorage()._correlationKey = newValue}
+  }
+
+  /// Threat indicators that its events match; at most 64.
+  public var indicators: [Tocsin_V1_IndicatorMatch] {
+    get {_storage._indicators}
+    set {_uniqueStorage()._indicators = newValue}
+  }
+
+  /// What kind of trouble it is; empty: not known.
+  public var category: String {
+    get {_storage._category}
+    set {_uniqueStorage()._category = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// One disruption under response: one or more alerts that are handled together.
@@ -828,6 +970,18 @@ public nonisolated struct Tocsin_V1_Incident: @unchecked Sendable {
     set {_uniqueStorage()._needToKnow = newValue}
   }
 
+  /// The routes of the policy that match it; none given: there are no routes, and each target decides for itself.
+  public var routes: [String] {
+    get {_storage._routes}
+    set {_uniqueStorage()._routes = newValue}
+  }
+
+  /// The notification targets that the routes name.
+  public var pages: [String] {
+    get {_storage._pages}
+    set {_uniqueStorage()._pages = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -844,7 +998,7 @@ public nonisolated struct Tocsin_V1_Alert: Sendable {
   /// What its events have in common.
   public var fingerprint: String = String()
 
-  /// "firing" or "resolved".
+  /// firing, resolved, or suppressed: it fires, or did a moment ago, and is kept from telling anybody.
   public var state: String = String()
 
   /// What it is about.
@@ -876,6 +1030,15 @@ public nonisolated struct Tocsin_V1_Alert: Sendable {
 
   /// The incident it belongs to: always one, its latest; 0: it never had one.
   public var incident: UInt64 = 0
+
+  /// Who saw it.
+  public var source: String = String()
+
+  /// What keeps it from telling anybody: "silence 5f…", "maintenance weekly", "inhibition db-explains", "flapping".
+  public var heldBy: String = String()
+
+  /// When that is looked at again; 0: when what inhibits it ends.
+  public var heldUntil: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2215,6 +2378,200 @@ public nonisolated struct Tocsin_V1_TraceEventResponse: Sendable {
   fileprivate var _incident: Tocsin_V1_Incident? = nil
 }
 
+/// What is to be explained.
+public nonisolated struct Tocsin_V1_ExplainDecisionsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var subject: Tocsin_V1_ExplainDecisionsRequest.OneOf_Subject? = nil
+
+  /// An incident, by its number.
+  public var incident: UInt64 {
+    get {
+      if case .incident(let v)? = subject {return v}
+      return 0
+    }
+    set {subject = .incident(newValue)}
+  }
+
+  /// An alert, by its fingerprint, or by the first eight or more digits of it.
+  public var fingerprint: String {
+    get {
+      if case .fingerprint(let v)? = subject {return v}
+      return String()
+    }
+    set {subject = .fingerprint(newValue)}
+  }
+
+  /// An event, by its id.
+  public var eventID: String {
+    get {
+      if case .eventID(let v)? = subject {return v}
+      return String()
+    }
+    set {subject = .eventID(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Subject: Equatable, Sendable {
+    /// An incident, by its number.
+    case incident(UInt64)
+    /// An alert, by its fingerprint, or by the first eight or more digits of it.
+    case fingerprint(String)
+    /// An event, by its id.
+    case eventID(String)
+
+  }
+
+  public init() {}
+}
+
+/// Every decision, in order.
+public nonisolated struct Tocsin_V1_ExplainDecisionsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The alerts, by when they began; at most 200, of each the first and the latest records.
+  public var alerts: [Tocsin_V1_AlertExplanation] = []
+
+  /// The incident it is about, or the latest of the alert; absent: it has none.
+  public var incident: Tocsin_V1_Incident {
+    get {_incident ?? Tocsin_V1_Incident()}
+    set {_incident = newValue}
+  }
+  /// Returns true if `incident` has been explicitly set.
+  public var hasIncident: Bool {self._incident != nil}
+  /// Clears the value of `incident`. Subsequent reads from it will return its default value.
+  public mutating func clearIncident() {self._incident = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _incident: Tocsin_V1_Incident? = nil
+}
+
+/// What was decided about one alert.
+public nonisolated struct Tocsin_V1_AlertExplanation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// As it is.
+  public var alert: Tocsin_V1_Alert {
+    get {_alert ?? Tocsin_V1_Alert()}
+    set {_alert = newValue}
+  }
+  /// Returns true if `alert` has been explicitly set.
+  public var hasAlert: Bool {self._alert != nil}
+  /// Clears the value of `alert`. Subsequent reads from it will return its default value.
+  public mutating func clearAlert() {self._alert = nil}
+
+  /// In the order in which they were made; at most 64.
+  public var records: [Tocsin_V1_DecisionRecord] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _alert: Tocsin_V1_Alert? = nil
+}
+
+/// Decisions that were made together.
+public nonisolated struct Tocsin_V1_DecisionRecord: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// When, by the clock of what was observed.
+  public var time: UInt64 = 0
+
+  /// "triage" or "archiver".
+  public var actor: String = String()
+
+  /// Version of the policy.
+  public var policy: String = String()
+
+  /// The event that it was decided at; empty: time passed.
+  public var eventID: String = String()
+
+  /// The incident the alert belonged to then; 0: none.
+  public var incident: UInt64 = 0
+
+  /// In order.
+  public var decisions: [Tocsin_V1_Decision] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Which alerts.
+public nonisolated struct Tocsin_V1_ListAlertsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// All of them have to match; none: every alert. Beside its labels an alert has service, severity, source, alertname (its
+  /// summary, unless it has that label) and fingerprint.
+  public var matchers: [Tocsin_V1_LabelMatcher] = []
+
+  /// At most so many; 0: 1,000, and no more than that.
+  public var limit: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// The alerts that match.
+public nonisolated struct Tocsin_V1_ListAlertsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The worst first, of those the latest.
+  public var alerts: [Tocsin_V1_Alert] = []
+
+  /// How many match, also beyond the limit.
+  public var total: UInt32 = 0
+
+  /// Of how many services they are.
+  public var services: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// All of them.
+public nonisolated struct Tocsin_V1_ListSilencesRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// The silences that are not over.
+public nonisolated struct Tocsin_V1_ListSilencesResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The one that ends first at the front.
+  public var silences: [Tocsin_V1_Silence] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "tocsin.v1"
@@ -2511,9 +2868,9 @@ nonisolated extension Tocsin_V1_LabelMatcher: SwiftProtobuf.Message, SwiftProtob
   }
 }
 
-nonisolated extension Tocsin_V1_AlertUpdate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".AlertUpdate"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}fingerprint\0\u{1}kind\0\u{1}disposition\0\u{1}service\0\u{1}summary\0\u{1}severity\0\u{1}impact\0\u{1}urgency\0\u{1}priority\0\u{1}rule\0\u{1}events\0\u{1}labels\0\u{1}runbook\0\u{3}triaged_at\0\u{1}drill\0")
+nonisolated extension Tocsin_V1_Decision: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Decision"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stage\0\u{1}rule\0\u{1}inputs\0\u{1}outcome\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2521,96 +2878,309 @@ nonisolated extension Tocsin_V1_AlertUpdate: SwiftProtobuf.Message, SwiftProtobu
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.fingerprint) }()
-      case 3: try { try decoder.decodeSingularEnumField(value: &self.kind) }()
-      case 4: try { try decoder.decodeSingularEnumField(value: &self.disposition) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.service) }()
-      case 6: try { try decoder.decodeSingularStringField(value: &self.summary) }()
-      case 7: try { try decoder.decodeSingularEnumField(value: &self.severity) }()
-      case 8: try { try decoder.decodeSingularEnumField(value: &self.impact) }()
-      case 9: try { try decoder.decodeSingularEnumField(value: &self.urgency) }()
-      case 10: try { try decoder.decodeSingularEnumField(value: &self.priority) }()
-      case 11: try { try decoder.decodeSingularStringField(value: &self.rule) }()
-      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.events) }()
-      case 13: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
-      case 14: try { try decoder.decodeSingularStringField(value: &self.runbook) }()
-      case 15: try { try decoder.decodeSingularUInt64Field(value: &self.triagedAt) }()
-      case 16: try { try decoder.decodeSingularBoolField(value: &self.drill) }()
+      case 1: try { try decoder.decodeSingularStringField(value: &self.stage) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.rule) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.inputs) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.outcome) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.id.isEmpty {
-      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
-    }
-    if !self.fingerprint.isEmpty {
-      try visitor.visitSingularStringField(value: self.fingerprint, fieldNumber: 2)
-    }
-    if self.kind != .unspecified {
-      try visitor.visitSingularEnumField(value: self.kind, fieldNumber: 3)
-    }
-    if self.disposition != .unspecified {
-      try visitor.visitSingularEnumField(value: self.disposition, fieldNumber: 4)
-    }
-    if !self.service.isEmpty {
-      try visitor.visitSingularStringField(value: self.service, fieldNumber: 5)
-    }
-    if !self.summary.isEmpty {
-      try visitor.visitSingularStringField(value: self.summary, fieldNumber: 6)
-    }
-    if self.severity != .unspecified {
-      try visitor.visitSingularEnumField(value: self.severity, fieldNumber: 7)
-    }
-    if self.impact != .unspecified {
-      try visitor.visitSingularEnumField(value: self.impact, fieldNumber: 8)
-    }
-    if self.urgency != .unspecified {
-      try visitor.visitSingularEnumField(value: self.urgency, fieldNumber: 9)
-    }
-    if self.priority != .unspecified {
-      try visitor.visitSingularEnumField(value: self.priority, fieldNumber: 10)
+    if !self.stage.isEmpty {
+      try visitor.visitSingularStringField(value: self.stage, fieldNumber: 1)
     }
     if !self.rule.isEmpty {
-      try visitor.visitSingularStringField(value: self.rule, fieldNumber: 11)
+      try visitor.visitSingularStringField(value: self.rule, fieldNumber: 2)
     }
-    if !self.events.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.events, fieldNumber: 12)
+    if !self.inputs.isEmpty {
+      try visitor.visitSingularStringField(value: self.inputs, fieldNumber: 3)
+    }
+    if !self.outcome.isEmpty {
+      try visitor.visitSingularStringField(value: self.outcome, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_Decision, rhs: Tocsin_V1_Decision) -> Bool {
+    if lhs.stage != rhs.stage {return false}
+    if lhs.rule != rhs.rule {return false}
+    if lhs.inputs != rhs.inputs {return false}
+    if lhs.outcome != rhs.outcome {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_IndicatorMatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".IndicatorMatch"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}indicator\0\u{1}type\0\u{1}value\0\u{1}place\0\u{1}source\0\u{1}confidence\0\u{1}labels\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.indicator) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.type) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.value) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.place) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.source) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.confidence) }()
+      case 7: try { try decoder.decodeRepeatedStringField(value: &self.labels) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.indicator.isEmpty {
+      try visitor.visitSingularStringField(value: self.indicator, fieldNumber: 1)
+    }
+    if !self.type.isEmpty {
+      try visitor.visitSingularStringField(value: self.type, fieldNumber: 2)
+    }
+    if !self.value.isEmpty {
+      try visitor.visitSingularStringField(value: self.value, fieldNumber: 3)
+    }
+    if !self.place.isEmpty {
+      try visitor.visitSingularStringField(value: self.place, fieldNumber: 4)
+    }
+    if !self.source.isEmpty {
+      try visitor.visitSingularStringField(value: self.source, fieldNumber: 5)
+    }
+    if self.confidence != 0 {
+      try visitor.visitSingularUInt32Field(value: self.confidence, fieldNumber: 6)
     }
     if !self.labels.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 13)
+      try visitor.visitRepeatedStringField(value: self.labels, fieldNumber: 7)
     }
-    if !self.runbook.isEmpty {
-      try visitor.visitSingularStringField(value: self.runbook, fieldNumber: 14)
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_IndicatorMatch, rhs: Tocsin_V1_IndicatorMatch) -> Bool {
+    if lhs.indicator != rhs.indicator {return false}
+    if lhs.type != rhs.type {return false}
+    if lhs.value != rhs.value {return false}
+    if lhs.place != rhs.place {return false}
+    if lhs.source != rhs.source {return false}
+    if lhs.confidence != rhs.confidence {return false}
+    if lhs.labels != rhs.labels {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_AlertUpdate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AlertUpdate"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}fingerprint\0\u{1}kind\0\u{1}disposition\0\u{1}service\0\u{1}summary\0\u{1}severity\0\u{1}impact\0\u{1}urgency\0\u{1}priority\0\u{1}rule\0\u{1}events\0\u{1}labels\0\u{1}runbook\0\u{3}triaged_at\0\u{1}drill\0\u{1}source\0\u{1}policy\0\u{1}decisions\0\u{3}correlation_key\0\u{1}indicators\0\u{1}category\0")
+
+  fileprivate class _StorageClass {
+    var _id: String = String()
+    var _fingerprint: String = String()
+    var _kind: Tocsin_V1_EventKind = .unspecified
+    var _disposition: Tocsin_V1_Disposition = .unspecified
+    var _service: String = String()
+    var _summary: String = String()
+    var _severity: Tocsin_V1_Severity = .unspecified
+    var _impact: Tocsin_V1_Level = .unspecified
+    var _urgency: Tocsin_V1_Level = .unspecified
+    var _priority: Tocsin_V1_Priority = .unspecified
+    var _rule: String = String()
+    var _events: [Tocsin_V1_Event] = []
+    var _labels: Dictionary<String,String> = [:]
+    var _runbook: String = String()
+    var _triagedAt: UInt64 = 0
+    var _drill: Bool = false
+    var _source: String = String()
+    var _policy: String = String()
+    var _decisions: [Tocsin_V1_Decision] = []
+    var _correlationKey: String = String()
+    var _indicators: [Tocsin_V1_IndicatorMatch] = []
+    var _category: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _id = source._id
+      _fingerprint = source._fingerprint
+      _kind = source._kind
+      _disposition = source._disposition
+      _service = source._service
+      _summary = source._summary
+      _severity = source._severity
+      _impact = source._impact
+      _urgency = source._urgency
+      _priority = source._priority
+      _rule = source._rule
+      _events = source._events
+      _labels = source._labels
+      _runbook = source._runbook
+      _triagedAt = source._triagedAt
+      _drill = source._drill
+      _source = source._source
+      _policy = source._policy
+      _decisions = source._decisions
+      _correlationKey = source._correlationKey
+      _indicators = source._indicators
+      _category = source._category
     }
-    if self.triagedAt != 0 {
-      try visitor.visitSingularUInt64Field(value: self.triagedAt, fieldNumber: 15)
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
     }
-    if self.drill != false {
-      try visitor.visitSingularBoolField(value: self.drill, fieldNumber: 16)
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._id) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._fingerprint) }()
+        case 3: try { try decoder.decodeSingularEnumField(value: &_storage._kind) }()
+        case 4: try { try decoder.decodeSingularEnumField(value: &_storage._disposition) }()
+        case 5: try { try decoder.decodeSingularStringField(value: &_storage._service) }()
+        case 6: try { try decoder.decodeSingularStringField(value: &_storage._summary) }()
+        case 7: try { try decoder.decodeSingularEnumField(value: &_storage._severity) }()
+        case 8: try { try decoder.decodeSingularEnumField(value: &_storage._impact) }()
+        case 9: try { try decoder.decodeSingularEnumField(value: &_storage._urgency) }()
+        case 10: try { try decoder.decodeSingularEnumField(value: &_storage._priority) }()
+        case 11: try { try decoder.decodeSingularStringField(value: &_storage._rule) }()
+        case 12: try { try decoder.decodeRepeatedMessageField(value: &_storage._events) }()
+        case 13: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._labels) }()
+        case 14: try { try decoder.decodeSingularStringField(value: &_storage._runbook) }()
+        case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._triagedAt) }()
+        case 16: try { try decoder.decodeSingularBoolField(value: &_storage._drill) }()
+        case 17: try { try decoder.decodeSingularStringField(value: &_storage._source) }()
+        case 18: try { try decoder.decodeSingularStringField(value: &_storage._policy) }()
+        case 19: try { try decoder.decodeRepeatedMessageField(value: &_storage._decisions) }()
+        case 20: try { try decoder.decodeSingularStringField(value: &_storage._correlationKey) }()
+        case 21: try { try decoder.decodeRepeatedMessageField(value: &_storage._indicators) }()
+        case 22: try { try decoder.decodeSingularStringField(value: &_storage._category) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if !_storage._id.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._id, fieldNumber: 1)
+      }
+      if !_storage._fingerprint.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._fingerprint, fieldNumber: 2)
+      }
+      if _storage._kind != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._kind, fieldNumber: 3)
+      }
+      if _storage._disposition != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._disposition, fieldNumber: 4)
+      }
+      if !_storage._service.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._service, fieldNumber: 5)
+      }
+      if !_storage._summary.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._summary, fieldNumber: 6)
+      }
+      if _storage._severity != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._severity, fieldNumber: 7)
+      }
+      if _storage._impact != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._impact, fieldNumber: 8)
+      }
+      if _storage._urgency != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._urgency, fieldNumber: 9)
+      }
+      if _storage._priority != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._priority, fieldNumber: 10)
+      }
+      if !_storage._rule.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._rule, fieldNumber: 11)
+      }
+      if !_storage._events.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._events, fieldNumber: 12)
+      }
+      if !_storage._labels.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._labels, fieldNumber: 13)
+      }
+      if !_storage._runbook.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._runbook, fieldNumber: 14)
+      }
+      if _storage._triagedAt != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._triagedAt, fieldNumber: 15)
+      }
+      if _storage._drill != false {
+        try visitor.visitSingularBoolField(value: _storage._drill, fieldNumber: 16)
+      }
+      if !_storage._source.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._source, fieldNumber: 17)
+      }
+      if !_storage._policy.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._policy, fieldNumber: 18)
+      }
+      if !_storage._decisions.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._decisions, fieldNumber: 19)
+      }
+      if !_storage._correlationKey.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._correlationKey, fieldNumber: 20)
+      }
+      if !_storage._indicators.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._indicators, fieldNumber: 21)
+      }
+      if !_storage._category.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._category, fieldNumber: 22)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Tocsin_V1_AlertUpdate, rhs: Tocsin_V1_AlertUpdate) -> Bool {
-    if lhs.id != rhs.id {return false}
-    if lhs.fingerprint != rhs.fingerprint {return false}
-    if lhs.kind != rhs.kind {return false}
-    if lhs.disposition != rhs.disposition {return false}
-    if lhs.service != rhs.service {return false}
-    if lhs.summary != rhs.summary {return false}
-    if lhs.severity != rhs.severity {return false}
-    if lhs.impact != rhs.impact {return false}
-    if lhs.urgency != rhs.urgency {return false}
-    if lhs.priority != rhs.priority {return false}
-    if lhs.rule != rhs.rule {return false}
-    if lhs.events != rhs.events {return false}
-    if lhs.labels != rhs.labels {return false}
-    if lhs.runbook != rhs.runbook {return false}
-    if lhs.triagedAt != rhs.triagedAt {return false}
-    if lhs.drill != rhs.drill {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._id != rhs_storage._id {return false}
+        if _storage._fingerprint != rhs_storage._fingerprint {return false}
+        if _storage._kind != rhs_storage._kind {return false}
+        if _storage._disposition != rhs_storage._disposition {return false}
+        if _storage._service != rhs_storage._service {return false}
+        if _storage._summary != rhs_storage._summary {return false}
+        if _storage._severity != rhs_storage._severity {return false}
+        if _storage._impact != rhs_storage._impact {return false}
+        if _storage._urgency != rhs_storage._urgency {return false}
+        if _storage._priority != rhs_storage._priority {return false}
+        if _storage._rule != rhs_storage._rule {return false}
+        if _storage._events != rhs_storage._events {return false}
+        if _storage._labels != rhs_storage._labels {return false}
+        if _storage._runbook != rhs_storage._runbook {return false}
+        if _storage._triagedAt != rhs_storage._triagedAt {return false}
+        if _storage._drill != rhs_storage._drill {return false}
+        if _storage._source != rhs_storage._source {return false}
+        if _storage._policy != rhs_storage._policy {return false}
+        if _storage._decisions != rhs_storage._decisions {return false}
+        if _storage._correlationKey != rhs_storage._correlationKey {return false}
+        if _storage._indicators != rhs_storage._indicators {return false}
+        if _storage._category != rhs_storage._category {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2618,7 +3188,7 @@ nonisolated extension Tocsin_V1_AlertUpdate: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Incident"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}state\0\u{1}title\0\u{1}services\0\u{1}severity\0\u{1}priority\0\u{1}assignee\0\u{3}detected_at\0\u{3}triaged_at\0\u{3}acknowledged_at\0\u{3}mitigated_at\0\u{3}resolved_at\0\u{3}closed_at\0\u{3}alerts_firing\0\u{3}alerts_total\0\u{1}events\0\u{1}cause\0\u{1}runbook\0\u{1}reopened\0\u{1}drill\0\u{3}updated_at\0\u{1}version\0\u{3}merged_into\0\u{3}split_from\0\u{3}traffic_light\0\u{3}need_to_know\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}state\0\u{1}title\0\u{1}services\0\u{1}severity\0\u{1}priority\0\u{1}assignee\0\u{3}detected_at\0\u{3}triaged_at\0\u{3}acknowledged_at\0\u{3}mitigated_at\0\u{3}resolved_at\0\u{3}closed_at\0\u{3}alerts_firing\0\u{3}alerts_total\0\u{1}events\0\u{1}cause\0\u{1}runbook\0\u{1}reopened\0\u{1}drill\0\u{3}updated_at\0\u{1}version\0\u{3}merged_into\0\u{3}split_from\0\u{3}traffic_light\0\u{3}need_to_know\0\u{1}routes\0\u{1}pages\0")
 
   fileprivate class _StorageClass {
     var _number: UInt64 = 0
@@ -2647,6 +3217,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
     var _splitFrom: UInt64 = 0
     var _trafficLight: Tocsin_V1_TrafficLight = .unspecified
     var _needToKnow: [String] = []
+    var _routes: [String] = []
+    var _pages: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2683,6 +3255,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
       _splitFrom = source._splitFrom
       _trafficLight = source._trafficLight
       _needToKnow = source._needToKnow
+      _routes = source._routes
+      _pages = source._pages
     }
   }
 
@@ -2727,6 +3301,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
         case 24: try { try decoder.decodeSingularUInt64Field(value: &_storage._splitFrom) }()
         case 25: try { try decoder.decodeSingularEnumField(value: &_storage._trafficLight) }()
         case 26: try { try decoder.decodeRepeatedStringField(value: &_storage._needToKnow) }()
+        case 27: try { try decoder.decodeRepeatedStringField(value: &_storage._routes) }()
+        case 28: try { try decoder.decodeRepeatedStringField(value: &_storage._pages) }()
         default: break
         }
       }
@@ -2813,6 +3389,12 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
       if !_storage._needToKnow.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._needToKnow, fieldNumber: 26)
       }
+      if !_storage._routes.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._routes, fieldNumber: 27)
+      }
+      if !_storage._pages.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._pages, fieldNumber: 28)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2848,6 +3430,8 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._splitFrom != rhs_storage._splitFrom {return false}
         if _storage._trafficLight != rhs_storage._trafficLight {return false}
         if _storage._needToKnow != rhs_storage._needToKnow {return false}
+        if _storage._routes != rhs_storage._routes {return false}
+        if _storage._pages != rhs_storage._pages {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2859,7 +3443,7 @@ nonisolated extension Tocsin_V1_Incident: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Tocsin_V1_Alert: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Alert"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fingerprint\0\u{1}state\0\u{1}service\0\u{1}summary\0\u{1}severity\0\u{3}first_at\0\u{3}last_at\0\u{1}events\0\u{1}episode\0\u{1}rule\0\u{1}labels\0\u{1}incident\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fingerprint\0\u{1}state\0\u{1}service\0\u{1}summary\0\u{1}severity\0\u{3}first_at\0\u{3}last_at\0\u{1}events\0\u{1}episode\0\u{1}rule\0\u{1}labels\0\u{1}incident\0\u{1}source\0\u{3}held_by\0\u{3}held_until\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2879,6 +3463,9 @@ nonisolated extension Tocsin_V1_Alert: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 10: try { try decoder.decodeSingularStringField(value: &self.rule) }()
       case 11: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
       case 12: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
+      case 13: try { try decoder.decodeSingularStringField(value: &self.source) }()
+      case 14: try { try decoder.decodeSingularStringField(value: &self.heldBy) }()
+      case 15: try { try decoder.decodeSingularUInt64Field(value: &self.heldUntil) }()
       default: break
       }
     }
@@ -2921,6 +3508,15 @@ nonisolated extension Tocsin_V1_Alert: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.incident != 0 {
       try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 12)
     }
+    if !self.source.isEmpty {
+      try visitor.visitSingularStringField(value: self.source, fieldNumber: 13)
+    }
+    if !self.heldBy.isEmpty {
+      try visitor.visitSingularStringField(value: self.heldBy, fieldNumber: 14)
+    }
+    if self.heldUntil != 0 {
+      try visitor.visitSingularUInt64Field(value: self.heldUntil, fieldNumber: 15)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2937,6 +3533,9 @@ nonisolated extension Tocsin_V1_Alert: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.rule != rhs.rule {return false}
     if lhs.labels != rhs.labels {return false}
     if lhs.incident != rhs.incident {return false}
+    if lhs.source != rhs.source {return false}
+    if lhs.heldBy != rhs.heldBy {return false}
+    if lhs.heldUntil != rhs.heldUntil {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4969,6 +5568,332 @@ nonisolated extension Tocsin_V1_TraceEventResponse: SwiftProtobuf.Message, Swift
   public static func ==(lhs: Tocsin_V1_TraceEventResponse, rhs: Tocsin_V1_TraceEventResponse) -> Bool {
     if lhs.fate != rhs.fate {return false}
     if lhs._incident != rhs._incident {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ExplainDecisionsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ExplainDecisionsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}fingerprint\0\u{3}event_id\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: UInt64?
+        try decoder.decodeSingularUInt64Field(value: &v)
+        if let v = v {
+          if self.subject != nil {try decoder.handleConflictingOneOf()}
+          self.subject = .incident(v)
+        }
+      }()
+      case 2: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.subject != nil {try decoder.handleConflictingOneOf()}
+          self.subject = .fingerprint(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.subject != nil {try decoder.handleConflictingOneOf()}
+          self.subject = .eventID(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.subject {
+    case .incident?: try {
+      guard case .incident(let v)? = self.subject else { preconditionFailure() }
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 1)
+    }()
+    case .fingerprint?: try {
+      guard case .fingerprint(let v)? = self.subject else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    }()
+    case .eventID?: try {
+      guard case .eventID(let v)? = self.subject else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ExplainDecisionsRequest, rhs: Tocsin_V1_ExplainDecisionsRequest) -> Bool {
+    if lhs.subject != rhs.subject {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ExplainDecisionsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ExplainDecisionsResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}alerts\0\u{1}incident\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.alerts) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.alerts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.alerts, fieldNumber: 1)
+    }
+    try { if let v = self._incident {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ExplainDecisionsResponse, rhs: Tocsin_V1_ExplainDecisionsResponse) -> Bool {
+    if lhs.alerts != rhs.alerts {return false}
+    if lhs._incident != rhs._incident {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_AlertExplanation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AlertExplanation"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}alert\0\u{1}records\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._alert) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.records) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._alert {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.records.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.records, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_AlertExplanation, rhs: Tocsin_V1_AlertExplanation) -> Bool {
+    if lhs._alert != rhs._alert {return false}
+    if lhs.records != rhs.records {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_DecisionRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DecisionRecord"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}time\0\u{1}actor\0\u{1}policy\0\u{3}event_id\0\u{1}incident\0\u{1}decisions\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.time) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.actor) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.policy) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.eventID) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.decisions) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.time != 0 {
+      try visitor.visitSingularUInt64Field(value: self.time, fieldNumber: 1)
+    }
+    if !self.actor.isEmpty {
+      try visitor.visitSingularStringField(value: self.actor, fieldNumber: 2)
+    }
+    if !self.policy.isEmpty {
+      try visitor.visitSingularStringField(value: self.policy, fieldNumber: 3)
+    }
+    if !self.eventID.isEmpty {
+      try visitor.visitSingularStringField(value: self.eventID, fieldNumber: 4)
+    }
+    if self.incident != 0 {
+      try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 5)
+    }
+    if !self.decisions.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.decisions, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_DecisionRecord, rhs: Tocsin_V1_DecisionRecord) -> Bool {
+    if lhs.time != rhs.time {return false}
+    if lhs.actor != rhs.actor {return false}
+    if lhs.policy != rhs.policy {return false}
+    if lhs.eventID != rhs.eventID {return false}
+    if lhs.incident != rhs.incident {return false}
+    if lhs.decisions != rhs.decisions {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ListAlertsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListAlertsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}matchers\0\u{1}limit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.matchers) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.matchers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.matchers, fieldNumber: 1)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ListAlertsRequest, rhs: Tocsin_V1_ListAlertsRequest) -> Bool {
+    if lhs.matchers != rhs.matchers {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ListAlertsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListAlertsResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}alerts\0\u{1}total\0\u{1}services\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.alerts) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.total) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.services) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.alerts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.alerts, fieldNumber: 1)
+    }
+    if self.total != 0 {
+      try visitor.visitSingularUInt32Field(value: self.total, fieldNumber: 2)
+    }
+    if self.services != 0 {
+      try visitor.visitSingularUInt32Field(value: self.services, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ListAlertsResponse, rhs: Tocsin_V1_ListAlertsResponse) -> Bool {
+    if lhs.alerts != rhs.alerts {return false}
+    if lhs.total != rhs.total {return false}
+    if lhs.services != rhs.services {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ListSilencesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListSilencesRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ListSilencesRequest, rhs: Tocsin_V1_ListSilencesRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ListSilencesResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListSilencesResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}silences\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.silences) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.silences.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.silences, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ListSilencesResponse, rhs: Tocsin_V1_ListSilencesResponse) -> Bool {
+    if lhs.silences != rhs.silences {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -294,6 +294,45 @@ public enum Tocsin_V1_IncidentService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "ExplainDecisions" metadata.
+        public enum ExplainDecisions: Sendable {
+            /// Request type for "ExplainDecisions".
+            public typealias Input = Tocsin_V1_ExplainDecisionsRequest
+            /// Response type for "ExplainDecisions".
+            public typealias Output = Tocsin_V1_ExplainDecisionsResponse
+            /// Descriptor for "ExplainDecisions".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "ExplainDecisions",
+                type: .unary
+            )
+        }
+        /// Namespace for "ListAlerts" metadata.
+        public enum ListAlerts: Sendable {
+            /// Request type for "ListAlerts".
+            public typealias Input = Tocsin_V1_ListAlertsRequest
+            /// Response type for "ListAlerts".
+            public typealias Output = Tocsin_V1_ListAlertsResponse
+            /// Descriptor for "ListAlerts".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "ListAlerts",
+                type: .unary
+            )
+        }
+        /// Namespace for "ListSilences" metadata.
+        public enum ListSilences: Sendable {
+            /// Request type for "ListSilences".
+            public typealias Input = Tocsin_V1_ListSilencesRequest
+            /// Response type for "ListSilences".
+            public typealias Output = Tocsin_V1_ListSilencesResponse
+            /// Descriptor for "ListSilences".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "ListSilences",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "tocsin.v1.IncidentService" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             ReportEvent.descriptor,
@@ -316,7 +355,10 @@ public enum Tocsin_V1_IncidentService: Sendable {
             MarkIncident.descriptor,
             RestrictIncident.descriptor,
             GetAccounting.descriptor,
-            TraceEvent.descriptor
+            TraceEvent.descriptor,
+            ExplainDecisions.descriptor,
+            ListAlerts.descriptor,
+            ListSilences.descriptor
         ]
     }
 }
@@ -733,6 +775,61 @@ extension Tocsin_V1_IncidentService {
             request: GRPCCore.StreamingServerRequest<Tocsin_V1_TraceEventRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_TraceEventResponse>
+
+        /// Handle the "ExplainDecisions" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Why somebody was called or was not: every decision about an incident, an alert or an event, in order. NOT_FOUND where
+        /// > there is no such thing.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_ExplainDecisionsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_ExplainDecisionsResponse` messages.
+        func explainDecisions(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ExplainDecisionsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ExplainDecisionsResponse>
+
+        /// Handle the "ListAlerts" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Alerts that have not ended, the worst first.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_ListAlertsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_ListAlertsResponse` messages.
+        func listAlerts(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListAlertsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListAlertsResponse>
+
+        /// Handle the "ListSilences" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Silences that are not over, the one that ends first at the front.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_ListSilencesRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_ListSilencesResponse` messages.
+        func listSilences(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListSilencesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListSilencesResponse>
     }
 
     /// Service protocol for the "tocsin.v1.IncidentService" service.
@@ -1133,6 +1230,61 @@ extension Tocsin_V1_IncidentService {
             request: GRPCCore.ServerRequest<Tocsin_V1_TraceEventRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_TraceEventResponse>
+
+        /// Handle the "ExplainDecisions" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Why somebody was called or was not: every decision about an incident, an alert or an event, in order. NOT_FOUND where
+        /// > there is no such thing.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ExplainDecisionsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_ExplainDecisionsResponse` message.
+        func explainDecisions(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ExplainDecisionsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ExplainDecisionsResponse>
+
+        /// Handle the "ListAlerts" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Alerts that have not ended, the worst first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ListAlertsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_ListAlertsResponse` message.
+        func listAlerts(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ListAlertsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListAlertsResponse>
+
+        /// Handle the "ListSilences" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Silences that are not over, the one that ends first at the front.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ListSilencesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_ListSilencesResponse` message.
+        func listSilences(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ListSilencesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListSilencesResponse>
     }
 
     /// Simple service protocol for the "tocsin.v1.IncidentService" service.
@@ -1532,6 +1684,61 @@ extension Tocsin_V1_IncidentService {
             request: Tocsin_V1_TraceEventRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Tocsin_V1_TraceEventResponse
+
+        /// Handle the "ExplainDecisions" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Why somebody was called or was not: every decision about an incident, an alert or an event, in order. NOT_FOUND where
+        /// > there is no such thing.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_ExplainDecisionsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_ExplainDecisionsResponse` to respond with.
+        func explainDecisions(
+            request: Tocsin_V1_ExplainDecisionsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_ExplainDecisionsResponse
+
+        /// Handle the "ListAlerts" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Alerts that have not ended, the worst first.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_ListAlertsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_ListAlertsResponse` to respond with.
+        func listAlerts(
+            request: Tocsin_V1_ListAlertsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_ListAlertsResponse
+
+        /// Handle the "ListSilences" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Silences that are not over, the one that ends first at the front.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_ListSilencesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_ListSilencesResponse` to respond with.
+        func listSilences(
+            request: Tocsin_V1_ListSilencesRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_ListSilencesResponse
     }
 }
 
@@ -1770,6 +1977,39 @@ extension Tocsin_V1_IncidentService.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.ExplainDecisions.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ExplainDecisionsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ExplainDecisionsResponse>(),
+            handler: { request, context in
+                try await self.explainDecisions(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.ListAlerts.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ListAlertsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListAlertsResponse>(),
+            handler: { request, context in
+                try await self.listAlerts(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.ListSilences.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ListSilencesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListSilencesResponse>(),
+            handler: { request, context in
+                try await self.listSilences(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -2001,6 +2241,39 @@ extension Tocsin_V1_IncidentService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_TraceEventResponse> {
         let response = try await self.traceEvent(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func explainDecisions(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ExplainDecisionsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ExplainDecisionsResponse> {
+        let response = try await self.explainDecisions(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func listAlerts(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListAlertsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListAlertsResponse> {
+        let response = try await self.listAlerts(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func listSilences(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListSilencesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListSilencesResponse> {
+        let response = try await self.listSilences(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -2281,6 +2554,45 @@ extension Tocsin_V1_IncidentService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_TraceEventResponse> {
         return GRPCCore.ServerResponse<Tocsin_V1_TraceEventResponse>(
             message: try await self.traceEvent(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func explainDecisions(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ExplainDecisionsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ExplainDecisionsResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ExplainDecisionsResponse>(
+            message: try await self.explainDecisions(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listAlerts(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ListAlertsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListAlertsResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ListAlertsResponse>(
+            message: try await self.listAlerts(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listSilences(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ListSilencesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListSilencesResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ListSilencesResponse>(
+            message: try await self.listSilences(
                 request: request.message,
                 context: context
             ),
@@ -2792,6 +3104,76 @@ extension Tocsin_V1_IncidentService {
             deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_TraceEventResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_TraceEventResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ExplainDecisions" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Why somebody was called or was not: every decision about an incident, an alert or an event, in order. NOT_FOUND where
+        /// > there is no such thing.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ExplainDecisionsRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ExplainDecisionsRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ExplainDecisionsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func explainDecisions<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ExplainDecisionsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ExplainDecisionsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ExplainDecisionsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ExplainDecisionsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListAlerts" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Alerts that have not ended, the worst first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ListAlertsRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ListAlertsRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ListAlertsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listAlerts<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ListAlertsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListAlertsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListAlertsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListAlertsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListSilences" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Silences that are not over, the one that ends first at the front.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ListSilencesRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ListSilencesRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ListSilencesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listSilences<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ListSilencesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListSilencesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListSilencesResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListSilencesResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -3535,6 +3917,109 @@ extension Tocsin_V1_IncidentService {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "ExplainDecisions" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Why somebody was called or was not: every decision about an incident, an alert or an event, in order. NOT_FOUND where
+        /// > there is no such thing.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ExplainDecisionsRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ExplainDecisionsRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ExplainDecisionsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func explainDecisions<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ExplainDecisionsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ExplainDecisionsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ExplainDecisionsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ExplainDecisionsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.ExplainDecisions.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListAlerts" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Alerts that have not ended, the worst first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ListAlertsRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ListAlertsRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ListAlertsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listAlerts<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ListAlertsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListAlertsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListAlertsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListAlertsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.ListAlerts.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListSilences" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Silences that are not over, the one that ends first at the front.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ListSilencesRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ListSilencesRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ListSilencesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listSilences<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ListSilencesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListSilencesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListSilencesResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListSilencesResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.ListSilences.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -4149,6 +4634,94 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_TraceEventRequest>(),
             deserializer: FieldNamingDeserializer<Tocsin_V1_TraceEventResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ExplainDecisions" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Why somebody was called or was not: every decision about an incident, an alert or an event, in order. NOT_FOUND where
+    /// > there is no such thing.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_ExplainDecisionsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func explainDecisions<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ExplainDecisionsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ExplainDecisionsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.explainDecisions(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ExplainDecisionsRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ExplainDecisionsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListAlerts" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Alerts that have not ended, the worst first.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_ListAlertsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listAlerts<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ListAlertsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListAlertsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listAlerts(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListAlertsRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ListAlertsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListSilences" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Silences that are not over, the one that ends first at the front.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_ListSilencesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listSilences<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ListSilencesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListSilencesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listSilences(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListSilencesRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ListSilencesResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -4849,6 +5422,106 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             metadata: metadata
         )
         return try await self.traceEvent(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ExplainDecisions" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Why somebody was called or was not: every decision about an incident, an alert or an event, in order. NOT_FOUND where
+    /// > there is no such thing.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func explainDecisions<Result>(
+        _ message: Tocsin_V1_ExplainDecisionsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ExplainDecisionsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ExplainDecisionsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.explainDecisions(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListAlerts" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Alerts that have not ended, the worst first.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listAlerts<Result>(
+        _ message: Tocsin_V1_ListAlertsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListAlertsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ListAlertsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listAlerts(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListSilences" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Silences that are not over, the one that ends first at the front.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listSilences<Result>(
+        _ message: Tocsin_V1_ListSilencesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListSilencesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ListSilencesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listSilences(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -13,7 +13,7 @@ struct UpdateTests {
         events.map { TriageInput(event: $0, subject: TriageTests.subject, size: size) }
     }
 
-    @Test("events of one fingerprint become one update, led by the most severe")
+    @Test("events of one fingerprint that are judged alike become one update, told in the words of the latest")
     func merges() throws {
         var triage = try Triage(
             Policy(services: ["checkout": ServiceEntry(tier: 1, owner: "payments")]))
@@ -21,16 +21,19 @@ struct UpdateTests {
             TriageTests.event("a", "first", hint: "minor", key: "k"), TriageTests.event("b", "other", key: "l"),
             TriageTests.event("c", "worst", hint: "critical", key: "k", labels: ["host": "w1"]),
             TriageTests.event("d", "later", hint: "major", key: "k"),
+            TriageTests.event("e", "latest", hint: "critical", key: "k", labels: ["host": "w2"]),
         ]
         let plan = triage.updates(for: Self.inputs(events), now: 5)
-        #expect(plan.map { $0.update.events.map(\.id) } == [["a", "c", "d"], ["b"]])
-        #expect(plan.map(\.inputs) == [[0, 2, 3], [1]])
-        let update = plan[0].update
-        #expect(update.summary == "worst" && update.severity == .critical && update.priority == .p1)
+        #expect(plan.map { $0.update.events.map(\.id) } == [["a"], ["b"], ["c", "e"], ["d"]])
+        #expect(plan.map(\.inputs) == [[0], [1], [2, 4], [3]])
+        let update = plan[2].update
+        #expect(update.summary == "latest" && update.severity == .critical && update.priority == .p1)
         #expect(update.impact == .high && update.urgency == .high && update.triagedAt == 5)
-        #expect(update.labels == ["host": "w1", "owner": "payments"])
+        #expect(update.labels == ["host": "w2", "owner": "payments"])
         #expect(update.rule.hasPrefix("default: ") && update.id.count == 32 && update.service == "checkout")
-        #expect(plan[0].update.events == [events[0], events[2], events[3]], "events are carried as they came")
+        #expect(plan[2].update.events == [events[2], events[4]], "events are carried as they came")
+        #expect(Set(plan.map(\.update.fingerprint)).count == 2)
+        #expect(update.decisions.map(\.stage) == ["rule", "service", "severity", "priority", "fingerprint"])
     }
 
     @Test("a resolve between two triggers keeps them apart")

@@ -64,7 +64,7 @@ class AcknowledgeIncidentResponse(_message.Message):
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
 
 class Alert(_message.Message):
-    __slots__ = ["episode", "events", "fingerprint", "first_at", "incident", "labels", "last_at", "rule", "service", "severity", "state", "summary"]
+    __slots__ = ["episode", "events", "fingerprint", "first_at", "held_by", "held_until", "incident", "labels", "last_at", "rule", "service", "severity", "source", "state", "summary"]
     class LabelsEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -76,30 +76,44 @@ class Alert(_message.Message):
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     FIRST_AT_FIELD_NUMBER: _ClassVar[int]
+    HELD_BY_FIELD_NUMBER: _ClassVar[int]
+    HELD_UNTIL_FIELD_NUMBER: _ClassVar[int]
     INCIDENT_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     LAST_AT_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     episode: int
     events: int
     fingerprint: str
     first_at: int
+    held_by: str
+    held_until: int
     incident: int
     labels: _containers.ScalarMap[str, str]
     last_at: int
     rule: str
     service: str
     severity: _broker_pb2.Severity
+    source: str
     state: str
     summary: str
-    def __init__(self, fingerprint: _Optional[str] = ..., state: _Optional[str] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., first_at: _Optional[int] = ..., last_at: _Optional[int] = ..., events: _Optional[int] = ..., episode: _Optional[int] = ..., rule: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., incident: _Optional[int] = ...) -> None: ...
+    def __init__(self, fingerprint: _Optional[str] = ..., state: _Optional[str] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., first_at: _Optional[int] = ..., last_at: _Optional[int] = ..., events: _Optional[int] = ..., episode: _Optional[int] = ..., rule: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., incident: _Optional[int] = ..., source: _Optional[str] = ..., held_by: _Optional[str] = ..., held_until: _Optional[int] = ...) -> None: ...
+
+class AlertExplanation(_message.Message):
+    __slots__ = ["alert", "records"]
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    alert: Alert
+    records: _containers.RepeatedCompositeFieldContainer[DecisionRecord]
+    def __init__(self, alert: _Optional[_Union[Alert, _Mapping]] = ..., records: _Optional[_Iterable[_Union[DecisionRecord, _Mapping]]] = ...) -> None: ...
 
 class AlertUpdate(_message.Message):
-    __slots__ = ["disposition", "drill", "events", "fingerprint", "id", "impact", "kind", "labels", "priority", "rule", "runbook", "service", "severity", "summary", "triaged_at", "urgency"]
+    __slots__ = ["category", "correlation_key", "decisions", "disposition", "drill", "events", "fingerprint", "id", "impact", "indicators", "kind", "labels", "policy", "priority", "rule", "runbook", "service", "severity", "source", "summary", "triaged_at", "urgency"]
     class LabelsEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -107,39 +121,51 @@ class AlertUpdate(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_KEY_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
     DISPOSITION_FIELD_NUMBER: _ClassVar[int]
     DRILL_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     IMPACT_FIELD_NUMBER: _ClassVar[int]
+    INDICATORS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     RUNBOOK_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     TRIAGED_AT_FIELD_NUMBER: _ClassVar[int]
     URGENCY_FIELD_NUMBER: _ClassVar[int]
+    category: str
+    correlation_key: str
+    decisions: _containers.RepeatedCompositeFieldContainer[Decision]
     disposition: Disposition
     drill: bool
     events: _containers.RepeatedCompositeFieldContainer[Event]
     fingerprint: str
     id: str
     impact: Level
+    indicators: _containers.RepeatedCompositeFieldContainer[IndicatorMatch]
     kind: EventKind
     labels: _containers.ScalarMap[str, str]
+    policy: str
     priority: Priority
     rule: str
     runbook: str
     service: str
     severity: _broker_pb2.Severity
+    source: str
     summary: str
     triaged_at: int
     urgency: Level
-    def __init__(self, id: _Optional[str] = ..., fingerprint: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., disposition: _Optional[_Union[Disposition, str]] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., impact: _Optional[_Union[Level, str]] = ..., urgency: _Optional[_Union[Level, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., rule: _Optional[str] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., runbook: _Optional[str] = ..., triaged_at: _Optional[int] = ..., drill: bool = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., fingerprint: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., disposition: _Optional[_Union[Disposition, str]] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., impact: _Optional[_Union[Level, str]] = ..., urgency: _Optional[_Union[Level, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., rule: _Optional[str] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., runbook: _Optional[str] = ..., triaged_at: _Optional[int] = ..., drill: bool = ..., source: _Optional[str] = ..., policy: _Optional[str] = ..., decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., correlation_key: _Optional[str] = ..., indicators: _Optional[_Iterable[_Union[IndicatorMatch, _Mapping]]] = ..., category: _Optional[str] = ...) -> None: ...
 
 class AnnotateIncidentRequest(_message.Message):
     __slots__ = ["actor", "note", "number", "request_id"]
@@ -227,6 +253,34 @@ class CloseIncidentResponse(_message.Message):
     incident: Incident
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
 
+class Decision(_message.Message):
+    __slots__ = ["inputs", "outcome", "rule", "stage"]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    inputs: str
+    outcome: str
+    rule: str
+    stage: str
+    def __init__(self, stage: _Optional[str] = ..., rule: _Optional[str] = ..., inputs: _Optional[str] = ..., outcome: _Optional[str] = ...) -> None: ...
+
+class DecisionRecord(_message.Message):
+    __slots__ = ["actor", "decisions", "event_id", "incident", "policy", "time"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    decisions: _containers.RepeatedCompositeFieldContainer[Decision]
+    event_id: str
+    incident: int
+    policy: str
+    time: int
+    def __init__(self, time: _Optional[int] = ..., actor: _Optional[str] = ..., policy: _Optional[str] = ..., event_id: _Optional[str] = ..., incident: _Optional[int] = ..., decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ...) -> None: ...
+
 class DismissIncidentRequest(_message.Message):
     __slots__ = ["actor", "number", "reason", "request_id"]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +343,24 @@ class Event(_message.Message):
     summary: str
     def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., source: _Optional[str] = ..., service: _Optional[str] = ..., summary: _Optional[str] = ..., severity_hint: _Optional[str] = ..., dedup_key: _Optional[str] = ..., observed_at: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., details: _Optional[_Mapping[str, str]] = ..., drill: bool = ..., count: _Optional[int] = ...) -> None: ...
 
+class ExplainDecisionsRequest(_message.Message):
+    __slots__ = ["event_id", "fingerprint", "incident"]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    fingerprint: str
+    incident: int
+    def __init__(self, incident: _Optional[int] = ..., fingerprint: _Optional[str] = ..., event_id: _Optional[str] = ...) -> None: ...
+
+class ExplainDecisionsResponse(_message.Message):
+    __slots__ = ["alerts", "incident"]
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    alerts: _containers.RepeatedCompositeFieldContainer[AlertExplanation]
+    incident: Incident
+    def __init__(self, alerts: _Optional[_Iterable[_Union[AlertExplanation, _Mapping]]] = ..., incident: _Optional[_Union[Incident, _Mapping]] = ...) -> None: ...
+
 class GetAccountingRequest(_message.Message):
     __slots__ = []
     def __init__(self) -> None: ...
@@ -348,7 +420,7 @@ class Heartbeat(_message.Message):
     def __init__(self, name: _Optional[str] = ..., interval_ms: _Optional[int] = ..., grace_ms: _Optional[int] = ..., observed_at: _Optional[int] = ..., service: _Optional[str] = ..., severity_hint: _Optional[str] = ..., failed: bool = ..., note: _Optional[str] = ..., ended: bool = ...) -> None: ...
 
 class Incident(_message.Message):
-    __slots__ = ["acknowledged_at", "alerts_firing", "alerts_total", "assignee", "cause", "closed_at", "detected_at", "drill", "events", "merged_into", "mitigated_at", "need_to_know", "number", "priority", "reopened", "resolved_at", "runbook", "services", "severity", "split_from", "state", "title", "traffic_light", "triaged_at", "updated_at", "version"]
+    __slots__ = ["acknowledged_at", "alerts_firing", "alerts_total", "assignee", "cause", "closed_at", "detected_at", "drill", "events", "merged_into", "mitigated_at", "need_to_know", "number", "pages", "priority", "reopened", "resolved_at", "routes", "runbook", "services", "severity", "split_from", "state", "title", "traffic_light", "triaged_at", "updated_at", "version"]
     ACKNOWLEDGED_AT_FIELD_NUMBER: _ClassVar[int]
     ALERTS_FIRING_FIELD_NUMBER: _ClassVar[int]
     ALERTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
@@ -362,9 +434,11 @@ class Incident(_message.Message):
     MITIGATED_AT_FIELD_NUMBER: _ClassVar[int]
     NEED_TO_KNOW_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PAGES_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     REOPENED_FIELD_NUMBER: _ClassVar[int]
     RESOLVED_AT_FIELD_NUMBER: _ClassVar[int]
+    ROUTES_FIELD_NUMBER: _ClassVar[int]
     RUNBOOK_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_FIELD_NUMBER: _ClassVar[int]
@@ -388,9 +462,11 @@ class Incident(_message.Message):
     mitigated_at: int
     need_to_know: _containers.RepeatedScalarFieldContainer[str]
     number: int
+    pages: _containers.RepeatedScalarFieldContainer[str]
     priority: Priority
     reopened: int
     resolved_at: int
+    routes: _containers.RepeatedScalarFieldContainer[str]
     runbook: str
     services: _containers.RepeatedScalarFieldContainer[str]
     severity: _broker_pb2.Severity
@@ -401,7 +477,7 @@ class Incident(_message.Message):
     triaged_at: int
     updated_at: int
     version: int
-    def __init__(self, number: _Optional[int] = ..., state: _Optional[_Union[IncidentState, str]] = ..., title: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., assignee: _Optional[str] = ..., detected_at: _Optional[int] = ..., triaged_at: _Optional[int] = ..., acknowledged_at: _Optional[int] = ..., mitigated_at: _Optional[int] = ..., resolved_at: _Optional[int] = ..., closed_at: _Optional[int] = ..., alerts_firing: _Optional[int] = ..., alerts_total: _Optional[int] = ..., events: _Optional[int] = ..., cause: _Optional[str] = ..., runbook: _Optional[str] = ..., reopened: _Optional[int] = ..., drill: bool = ..., updated_at: _Optional[int] = ..., version: _Optional[int] = ..., merged_into: _Optional[int] = ..., split_from: _Optional[int] = ..., traffic_light: _Optional[_Union[TrafficLight, str]] = ..., need_to_know: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., state: _Optional[_Union[IncidentState, str]] = ..., title: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., severity: _Optional[_Union[_broker_pb2.Severity, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., assignee: _Optional[str] = ..., detected_at: _Optional[int] = ..., triaged_at: _Optional[int] = ..., acknowledged_at: _Optional[int] = ..., mitigated_at: _Optional[int] = ..., resolved_at: _Optional[int] = ..., closed_at: _Optional[int] = ..., alerts_firing: _Optional[int] = ..., alerts_total: _Optional[int] = ..., events: _Optional[int] = ..., cause: _Optional[str] = ..., runbook: _Optional[str] = ..., reopened: _Optional[int] = ..., drill: bool = ..., updated_at: _Optional[int] = ..., version: _Optional[int] = ..., merged_into: _Optional[int] = ..., split_from: _Optional[int] = ..., traffic_light: _Optional[_Union[TrafficLight, str]] = ..., need_to_know: _Optional[_Iterable[str]] = ..., routes: _Optional[_Iterable[str]] = ..., pages: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class IncidentChange(_message.Message):
     __slots__ = ["entry", "id", "incident", "labels", "verb"]
@@ -423,6 +499,24 @@ class IncidentChange(_message.Message):
     labels: _containers.ScalarMap[str, str]
     verb: str
     def __init__(self, id: _Optional[str] = ..., verb: _Optional[str] = ..., incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class IndicatorMatch(_message.Message):
+    __slots__ = ["confidence", "indicator", "labels", "place", "source", "type", "value"]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    INDICATOR_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    confidence: int
+    indicator: str
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    place: str
+    source: str
+    type: str
+    value: str
+    def __init__(self, indicator: _Optional[str] = ..., type: _Optional[str] = ..., value: _Optional[str] = ..., place: _Optional[str] = ..., source: _Optional[str] = ..., confidence: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class InvestigateIncidentRequest(_message.Message):
     __slots__ = ["actor", "number", "request_id"]
@@ -453,6 +547,24 @@ class LabelMatcher(_message.Message):
     regex: bool
     value: str
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., regex: bool = ..., negated: bool = ...) -> None: ...
+
+class ListAlertsRequest(_message.Message):
+    __slots__ = ["limit", "matchers"]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    MATCHERS_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    matchers: _containers.RepeatedCompositeFieldContainer[LabelMatcher]
+    def __init__(self, matchers: _Optional[_Iterable[_Union[LabelMatcher, _Mapping]]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListAlertsResponse(_message.Message):
+    __slots__ = ["alerts", "services", "total"]
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    alerts: _containers.RepeatedCompositeFieldContainer[Alert]
+    services: int
+    total: int
+    def __init__(self, alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., total: _Optional[int] = ..., services: _Optional[int] = ...) -> None: ...
 
 class ListIncidentsRequest(_message.Message):
     __slots__ = ["assignee", "drills", "minimum_severity", "page_size", "page_token", "services", "since", "states", "title_contains", "unassigned", "until"]
@@ -489,6 +601,16 @@ class ListIncidentsResponse(_message.Message):
     next_page_token: str
     total: int
     def __init__(self, incidents: _Optional[_Iterable[_Union[Incident, _Mapping]]] = ..., total: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListSilencesRequest(_message.Message):
+    __slots__ = []
+    def __init__(self) -> None: ...
+
+class ListSilencesResponse(_message.Message):
+    __slots__ = ["silences"]
+    SILENCES_FIELD_NUMBER: _ClassVar[int]
+    silences: _containers.RepeatedCompositeFieldContainer[Silence]
+    def __init__(self, silences: _Optional[_Iterable[_Union[Silence, _Mapping]]] = ...) -> None: ...
 
 class MarkIncidentRequest(_message.Message):
     __slots__ = ["actor", "number", "reason", "request_id", "traffic_light"]
