@@ -128,6 +128,8 @@ let package = Package(
 
         // The incident domain and the roles.
         ours("TocsinDomain", []),
+        // Time zones of the IANA database, and windows that come again by the clocks of one.
+        ours("TocsinCalendar", ["TocsinDomain", "TocsinPosix"]),
         // How an event travels: the same from detectors and from intake.
         ours("TocsinEvents", ["TocsinDomain", "TocsinKit", "TocsinProto", "TocsinWire", crypto]),
         // What foreign tools say, made into events: pure.
@@ -238,6 +240,7 @@ let package = Package(
         tests("TocsinSimulatorTests", ["TocsinSimulator"]),
         tests("TocsinSystemTests", ["TocsinSystem", "TocsinPosix"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),
+        tests("TocsinCalendarTests", ["TocsinCalendar", "TocsinDomain"]),
         tests("TocsinIntakeTests", ["TocsinIntake", "TocsinProto"]),
         tests(
             "TocsinIntakeSocketsTests", ["TocsinIntakeSockets", "TocsinIntake", "TocsinProto", nio, nioPosix, protobuf, logging]),
