@@ -112,7 +112,8 @@ let package = Package(
         ours(
             "TocsinIntakeServer",
             [
-                "TocsinAccess", "TocsinEvents", "TocsinGateway", "TocsinIntake", "TocsinKit", "TocsinProto", "TocsinWire",
+                "TocsinAccess", "TocsinEvents", "TocsinGateway", "TocsinIntake", "TocsinKit", "TocsinPolicy", "TocsinProto",
+                "TocsinWire",
                 "CZlib",
                 hummingbird, hummingbirdCore, hummingbirdTLS, httpTypes, lifecycle, nio, nioTLS, certificates, crypto, logging,
                 protobuf,
@@ -133,7 +134,7 @@ let package = Package(
         // How an event travels: the same from detectors and from intake.
         ours("TocsinEvents", ["TocsinDomain", "TocsinKit", "TocsinProto", "TocsinWire", crypto]),
         // What foreign tools say, made into events: pure.
-        ours("TocsinIntake", ["TocsinProto", "TocsinDomain", "TocsinWire", crypto, deque, protobuf]),
+        ours("TocsinIntake", ["TocsinProto", "TocsinDomain", "TocsinPolicy", "TocsinWire", crypto, deque, protobuf]),
         // What is constant in log lines and what varies.
         ours("TocsinTemplates", []),
         // What is learnt from texts: a classifier, and an index of similar ones.
@@ -148,12 +149,13 @@ let package = Package(
                 "CLinux", crypto, logging,
             ]),
         // How what is reported is judged: rules, services, routes; pure.
-        ours("TocsinPolicy", ["TocsinDomain", "TocsinProto", "TocsinWire", crypto]),
+        ours("TocsinPolicy", ["TocsinCalendar", "TocsinDomain", "TocsinProto", "TocsinWire", crypto]),
         ours("TocsinTriage", ["TocsinKit", "TocsinPolicy", "TocsinPosix", "TocsinProto", "TocsinWire", logging]),
         ours(
             "TocsinArchive",
             [
-                "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinPolicy", "TocsinPosix", "TocsinProto",
+                "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinPolicy", "TocsinPosix",
+                "TocsinProto",
                 "TocsinSystem", "TocsinWire", crypto, grpc, sqlite, sqliteLibrary, logging, deque,
             ]),
         ours(
@@ -178,7 +180,8 @@ let package = Package(
             dependencies: [
                 "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
                 "TocsinJournal", "TocsinPosix",
-                "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinPolicy", "TocsinTriage", "TocsinArchive", "TocsinResponse",
+                "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinPolicy", "TocsinTriage", "TocsinArchive",
+                "TocsinResponse",
                 "TocsinDomain",
                 "TocsinProto", "TocsinTransport", "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc,
                 arguments, logging, protobuf,
@@ -241,7 +244,7 @@ let package = Package(
         tests("TocsinSystemTests", ["TocsinSystem", "TocsinPosix"]),
         tests("TocsinDomainTests", ["TocsinDomain"]),
         tests("TocsinCalendarTests", ["TocsinCalendar", "TocsinDomain"]),
-        tests("TocsinIntakeTests", ["TocsinIntake", "TocsinProto"]),
+        tests("TocsinIntakeTests", ["TocsinIntake", "TocsinPolicy", "TocsinProto"]),
         tests(
             "TocsinIntakeSocketsTests", ["TocsinIntakeSockets", "TocsinIntake", "TocsinProto", nio, nioPosix, protobuf, logging]),
         tests(
@@ -256,12 +259,13 @@ let package = Package(
         tests(
             "TocsinDetectionTests",
             ["TocsinDetection", "TocsinKit", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
-        tests("TocsinPolicyTests", ["TocsinPolicy", "TocsinDomain", "TocsinProto"]),
+        tests("TocsinPolicyTests", ["TocsinCalendar", "TocsinPolicy", "TocsinDomain", "TocsinProto"]),
         tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinPolicy", "TocsinProto", "TocsinWire"]),
         tests(
             "TocsinArchiveTests",
             [
-                "TocsinArchive", "TocsinHub", "TocsinKit", "TocsinPolicy", "TocsinPosix", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain",
+                "TocsinArchive", "TocsinHub", "TocsinKit", "TocsinPolicy", "TocsinPosix", "GRPCZeroMQTransport", "TocsinServices",
+                "TocsinDomain",
                 "TocsinProto",
                 "TocsinWire", grpc, protobuf, sqlite, logging,
             ]),
@@ -275,7 +279,8 @@ let package = Package(
         tests(
             "TocsinConfigurationTests",
             [
-                "TocsinAccess", "TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinIntake", "TocsinPolicy", "TocsinTriage",
+                "TocsinAccess", "TocsinConfiguration", "TocsinArchive", "TocsinDetection", "TocsinIntake", "TocsinPolicy",
+                "TocsinTriage",
                 "TocsinResponse", "TocsinDomain",
             ]),
         tests("TocsinSupervisionTests", ["TocsinSupervision"]),

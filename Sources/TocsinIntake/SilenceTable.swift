@@ -1,3 +1,4 @@
+import TocsinPolicy
 public import TocsinProto
 import TocsinWire
 

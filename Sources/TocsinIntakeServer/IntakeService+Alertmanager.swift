@@ -1,6 +1,7 @@
 import TocsinAccess
 import TocsinIntake
 import TocsinKit
+import TocsinPolicy
 import TocsinProto
 
 extension IntakeService {

@@ -22,6 +22,16 @@ public struct AlertView: Sendable, Equatable {
         self.labels = labels
         self.drill = drill
     }
+
+    /// What matchers are compared with: its labels, and where it has no label of that name `alertname` (its summary), `service`,
+    /// `severity`, `source` and `fingerprint`. So a silence that is made of labels which the gateway shows mutes what it shows them
+    /// of: they are its own.
+    public var matchable: [String: String] {
+        let own = [
+            "alertname": summary, "service": service, "severity": severity.name, "source": source, "fingerprint": fingerprint,
+        ]
+        return labels.merging(own) { label, _ in label }
+    }
 }
 
 /// What keeps an alert that fires from troubling anybody.

@@ -136,6 +136,6 @@ extension Policy {
         for (name, service) in services.sorted(by: { $0.key < $1.key }) where !(1...3).contains(service.tier) {
             problems.append("service \"\(name)\": tier \(service.tier) is not one of 1, 2 and 3")
         }
-        return problems
+        return problems + attentionProblems
     }
 }

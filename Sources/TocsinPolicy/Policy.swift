@@ -1,4 +1,5 @@
-import TocsinDomain
+public import TocsinCalendar
+public import TocsinDomain
 
 /// How what is reported is judged: one value, read from the section `policy` of the configuration by whoever judges.
 /// Plain values: whoever reads the file fills them in.
@@ -12,19 +13,30 @@ public struct Policy: Sendable {
     /// For events whose severity hint is absent or not understood.
     public var defaultSeverity: Severity
     public var correlation: Correlation
-
-    /// Tells policies apart: the same policy has the same one.
-    public var version: String { "1" }
+    /// Windows that routes name.
+    public var times: [String: RecurringWindow]
+    /// Who is told of incidents; empty: each notification target decides for itself.
+    public var routes: [Route]
+    public var inhibitions: [Inhibition]
+    public var maintenance: [Maintenance]
+    /// Nil: it is not looked for.
+    public var flapping: Flapping?
 
     public init(
         rules: [TriageRule] = [], services: [String: ServiceEntry] = [:], matrix: PriorityMatrix = .standard,
-        defaultSeverity: Severity = .minor, correlation: Correlation = Correlation()
+        defaultSeverity: Severity = .minor, correlation: Correlation = Correlation(), times: [String: RecurringWindow] = [:],
+        routes: [Route] = [], inhibitions: [Inhibition] = [], maintenance: [Maintenance] = [], flapping: Flapping? = Flapping()
     ) {
         self.rules = rules
         self.services = services
         self.matrix = matrix
         self.defaultSeverity = defaultSeverity
         self.correlation = correlation
+        self.times = times
+        self.routes = routes
+        self.inhibitions = inhibitions
+        self.maintenance = maintenance
+        self.flapping = flapping
     }
 }
 
@@ -59,12 +71,21 @@ public struct ServiceEntry: Sendable, Equatable {
     public var owner: String
     /// Services of the catalogue without which it does not work.
     public var dependsOn: [String]
+    /// Globs: what else tools call it.
+    public var aliases: [String]
+    /// Globs: what runs on a host of these names is it, unless it is named. Compared with the labels host, instance, node and pod.
+    public var hosts: [String]
 
-    public init(tier: Int = 2, impact: Level? = nil, owner: String = "", dependsOn: [String] = []) {
+    public init(
+        tier: Int = 2, impact: Level? = nil, owner: String = "", dependsOn: [String] = [], aliases: [String] = [],
+        hosts: [String] = []
+    ) {
         self.tier = tier
         self.impact = impact
         self.owner = owner
         self.dependsOn = dependsOn
+        self.aliases = aliases
+        self.hosts = hosts
     }
 }
 

@@ -1,5 +1,6 @@
 import Testing
 import TocsinIntake
+import TocsinPolicy
 import TocsinProto
 
 private let now: UInt64 = 1_795_856_670_000

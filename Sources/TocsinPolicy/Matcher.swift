@@ -9,6 +9,10 @@ public struct Matcher: Sendable {
         case notEqual = "!="
         case matches = "=~"
         case matchesNot = "!~"
+
+        init(_ matcher: Tocsin_V1_LabelMatcher) {
+            self = matcher.regex ? (matcher.negated ? .matchesNot : .matches) : (matcher.negated ? .notEqual : .equal)
+        }
     }
     /// Says what is wrong.
     public struct Problem: Error, Sendable, Equatable, CustomStringConvertible {
@@ -31,22 +35,30 @@ public struct Matcher: Sendable {
             _ = try TextPattern(value)
             pattern = try TextPattern("^(?:\(value))$")
         } catch {
-            throw Problem(description: "bad regular expression \"\(value.cut(to: 128))\": \(error)")
+            throw Problem(description: "bad regular expression \"\(shortened(value, to: 128))\": \(error)")
         }
     }
 
     /// `severity="critical"`, also without quotes, as `amtool` sends it.
     public init(parsing text: String) throws(Problem) {
-        let text = text.trimmed
+        let text = Self.trimmed(text)
         guard let at = text.firstIndex(where: { "=!".contains($0) }) else {
-            throw Problem(description: "bad matcher format: \(text.cut(to: 128))")
+            throw Problem(description: "bad matcher format: \(shortened(String(text), to: 128))")
         }
-        let name = text[..<at].trimmed
+        let name = Self.trimmed(text[..<at])
         let rest = text[at...]
         let found = Operator.allCases.sorted { $0.rawValue.count > $1.rawValue.count }.first { rest.hasPrefix($0.rawValue) }
-        guard let found, !name.isEmpty else { throw Problem(description: "bad matcher format: \(text.cut(to: 128))") }
-        let value = rest.dropFirst(found.rawValue.count).trimmed
+        guard let found, !name.isEmpty else {
+            throw Problem(description: "bad matcher format: \(shortened(String(text), to: 128))")
+        }
+        let value = Self.trimmed(rest.dropFirst(found.rawValue.count))
         try self.init(name: Self.unquoted(name), found, value: Self.unquoted(value))
+    }
+
+    private static func trimmed(_ text: some StringProtocol) -> Substring {
+        var rest = Substring(text).drop(while: \.isWhitespace)
+        while rest.last?.isWhitespace == true { rest.removeLast() }
+        return rest
     }
 
     private static func unquoted(_ text: Substring) -> String {
@@ -67,8 +79,12 @@ public struct Matcher: Sendable {
     }
 
     public init(_ matcher: Tocsin_V1_LabelMatcher) throws(Problem) {
-        let kind: Operator = matcher.regex ? (matcher.negated ? .matchesNot : .matches) : (matcher.negated ? .notEqual : .equal)
-        try self.init(name: matcher.name, kind, value: matcher.value)
+        try self.init(name: matcher.name, Operator(matcher), value: matcher.value)
+    }
+
+    /// `service=~"web.*"`, as `amtool` shows it.
+    public static func words(_ matcher: Tocsin_V1_LabelMatcher) -> String {
+        "\(matcher.name)\(Operator(matcher).rawValue)\"\(matcher.value)\""
     }
 
     public var message: Tocsin_V1_LabelMatcher {
@@ -82,7 +98,8 @@ public struct Matcher: Sendable {
 
     public mutating func matches(_ labels: [String: String]) -> Bool { matches(labels[name] ?? "") }
 
-    mutating func matches(_ text: String) -> Bool {
+    /// Whether a value matches, whatever label it is of.
+    package mutating func matches(_ text: String) -> Bool {
         switch `operator` {
         case .equal: text == value
         case .notEqual: text != value
