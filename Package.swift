@@ -138,7 +138,7 @@ let package = Package(
         // What is constant in log lines and what varies.
         ours("TocsinTemplates", []),
         // What is learnt from texts: a classifier, and an index of similar ones.
-        ours("TocsinText", []),
+        ours("TocsinText", [heap]),
         ours("TocsinAnomaly", []),
         ours(
             "TocsinDetection",
@@ -203,14 +203,15 @@ let package = Package(
             name: "tocsin-conform-worker", dependencies: ["TocsinKit", "GRPCZeroMQTransport", "TocsinProto", grpc, logging],
             swiftSettings: strict),
         .executableTarget(
-            name: "tocsin-evaluate", dependencies: ["TocsinAnomaly", "TocsinDomain", "TocsinTemplates", arguments],
+            name: "tocsin-evaluate",
+            dependencies: ["TocsinAnomaly", "TocsinDomain", "TocsinTemplates", "TocsinText", "CZlib", arguments],
             swiftSettings: strict),
         .executableTarget(name: "tocsin-fuzz", dependencies: ["TocsinSimulator"], swiftSettings: strict),
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [
-                "TocsinKeys", "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinWire", "TocsinSystem", "CLinux", grpc,
-                arguments, logging,
+                "TocsinKeys", "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinText", "TocsinWire", "TocsinSystem",
+                "CLinux", grpc, arguments, logging,
             ],
             swiftSettings: strict),
 

@@ -166,76 +166,10 @@ private func names(in folder: String) throws -> [String] {
     }
 }
 
-private func bytes(of path: String) throws -> [UInt8] {
+func bytes(of path: String) throws -> [UInt8] {
     do {
         return Array(try Data(contentsOf: URL(filePath: path)))
     } catch {
         throw ValidationError("\(path) cannot be read; is it a file that may be read?")
-    }
-}
-
-/// A CSV file with a header, as RFC 4180 has it.
-private struct CSVTable {
-    var path: String
-    var header: [String] = []
-    var rows: [[String]] = []
-
-    init(path: String) throws {
-        self.path = path
-        var row: [String] = []
-        var field: [UInt8] = []
-        var isQuoted = false
-        func take(_ rows: inout [[String]]) {
-            row.append(String(decoding: field, as: UTF8.self))
-            field = []
-            rows.append(row)
-            row = []
-        }
-        let bytes = try bytes(of: path)
-        var index = 0
-        while index < bytes.count {
-            switch bytes[index] {
-            case UInt8(ascii: "\"") where isQuoted && index + 1 < bytes.count && bytes[index + 1] == UInt8(ascii: "\""):
-                field.append(bytes[index])
-                index += 1
-            case UInt8(ascii: "\""): isQuoted.toggle()
-            case UInt8(ascii: ",") where !isQuoted:
-                row.append(String(decoding: field, as: UTF8.self))
-                field = []
-            case 0x0D where !isQuoted: break
-            case 0x0A where !isQuoted: take(&rows)
-            default: field.append(bytes[index])
-            }
-            index += 1
-        }
-        if !field.isEmpty || !row.isEmpty { take(&rows) }
-        guard !rows.isEmpty else { throw ValidationError("\(path) is empty; it must begin with the names of its columns") }
-        header = rows.removeFirst()
-    }
-
-    func column(_ name: String) throws -> [String] {
-        guard let index = header.firstIndex(of: name) else {
-            throw ValidationError("\(path) has no column \(name), only \(header.joined(separator: ", "))")
-        }
-        return try rows.enumerated().map { number, row in
-            guard row.indices.contains(index) else {
-                throw ValidationError("\(path): row \(number + 1) has no \(name)")
-            }
-            return row[index]
-        }
-    }
-}
-
-extension String {
-    fileprivate func padded(_ width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
-    fileprivate func leftPadded(_ width: Int) -> String { String(repeating: " ", count: max(0, width - count)) + self }
-}
-
-extension Double {
-    /// As `0.9876`.
-    fileprivate var fourPlaces: String {
-        let digits = String(Int((self * 10_000).rounded()))
-        let padded = String(repeating: "0", count: max(0, 5 - digits.count)) + digits
-        return "\(padded.dropLast(4)).\(padded.suffix(4))"
     }
 }
