@@ -256,7 +256,7 @@ let package = Package(
             ]),
         tests("TocsinAnomalyTests", ["TocsinAnomaly", "tocsin-evaluate"]),
         tests("TocsinTemplatesTests", ["TocsinTemplates"]),
-        tests("TocsinTextTests", ["TocsinText"]),
+        tests("TocsinTextTests", ["TocsinText", "tocsin-evaluate"]),
         tests(
             "TocsinDetectionTests",
             ["TocsinDetection", "TocsinKit", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),

@@ -18,7 +18,8 @@ struct CSVTable {
             rows.append(row)
             row = []
         }
-        let bytes = try bytes(of: path)
+        let raw = try bytes(of: path)
+        let bytes = path.hasSuffix(".gz") ? try JSONLines.inflated(raw, path) : raw
         var index = 0
         while index < bytes.count {
             switch bytes[index] {

@@ -4,5 +4,8 @@ import ArgumentParser
 @main struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tocsin-evaluate", abstract: "Runs Tocsin's detectors and what it learns over recorded data.",
-        subcommands: [AnomaliesCommand.self, LogsCommand.self, DuplicatesCommand.self, RunbooksCommand.self])
+        subcommands: [
+            AnomaliesCommand.self, LogsCommand.self, DuplicatesCommand.self, RunbooksCommand.self, SeverityCommand.self,
+            AssignmentCommand.self, PriorityCommand.self,
+        ])
 }

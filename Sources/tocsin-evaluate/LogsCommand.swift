@@ -158,7 +158,7 @@ private func splitLines(_ bytes: [UInt8]) -> [ArraySlice<UInt8>] {
     return lines.map { $0.last == 0x0D ? $0.dropLast() : $0 }
 }
 
-private func names(in folder: String) throws -> [String] {
+func names(in folder: String) throws -> [String] {
     do {
         return try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
     } catch {
