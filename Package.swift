@@ -135,6 +135,8 @@ let package = Package(
         ours("TocsinEvents", ["TocsinDomain", "TocsinKit", "TocsinProto", "TocsinWire", crypto]),
         // What foreign tools say, made into events: pure.
         ours("TocsinIntake", ["TocsinProto", "TocsinDomain", "TocsinPolicy", "TocsinWire", crypto, deque, protobuf]),
+        // Threat intelligence: what others know to be bad, looked for in events.
+        ours("TocsinIndicators", ["TocsinDomain", "TocsinIntake", "TocsinPosix", "CLinux", crypto]),
         // What is constant in log lines and what varies.
         ours("TocsinTemplates", []),
         // What is learnt from texts: a classifier, and an index of similar ones.
@@ -210,7 +212,8 @@ let package = Package(
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [
-                "TocsinKeys", "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinText", "TocsinWire", "TocsinSystem",
+                "TocsinIndicators", "TocsinKeys", "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinText", "TocsinWire",
+                "TocsinSystem",
                 "CLinux", grpc, arguments, logging,
             ],
             swiftSettings: strict),
@@ -254,6 +257,7 @@ let package = Package(
                 "TocsinIntakeServer", "TocsinIntake", "TocsinAccess", "TocsinGateway", "TocsinKit", "TocsinProto", "TocsinWire",
                 crypto, logging,
             ]),
+        tests("TocsinIndicatorsTests", ["TocsinIndicators"]),
         tests("TocsinAnomalyTests", ["TocsinAnomaly", "tocsin-evaluate"]),
         tests("TocsinTemplatesTests", ["TocsinTemplates"]),
         tests("TocsinTextTests", ["TocsinText", "tocsin-evaluate"]),

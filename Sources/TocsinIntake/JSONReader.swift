@@ -20,9 +20,34 @@ extension JSON {
     }
 }
 
+extension JSON {
+    /// Reads exactly one value, as `init` does, of a text that may be too large to be kept: the elements of each array that is an
+    /// object's member of one of the `names` are handed out one by one, with the member's name and the byte where they begin, and
+    /// the array is empty in what is returned. Not so arrays within such an element.
+    ///
+    /// - Throws: for what is no JSON, or is nested more than 64 deep; elements before that were handed out.
+    public static func read(
+        _ bytes: [UInt8], elementsOf names: Set<String>, _ element: (_ name: String, _ value: JSON, _ offset: Int) -> Void
+    ) throws(JSONProblem) -> JSON {
+        var result: Result<JSON, JSONProblem> = .success(.null)
+        bytes.withUnsafeBufferPointer { buffer in
+            withoutActuallyEscaping(element) { element in
+                var reader = JSONReader(bytes: buffer)
+                reader.handedOut = names
+                reader.element = element
+                do throws(JSONProblem) { result = .success(try reader.whole()) } catch { result = .failure(error) }
+            }
+        }
+        return try result.get()
+    }
+}
+
 private struct JSONReader {
     let bytes: UnsafeBufferPointer<UInt8>
     var offset = 0
+    /// Members whose arrays are not kept, and who gets their elements.
+    var handedOut: Set<String> = []
+    var element: ((String, JSON, Int) -> Void)?
     private static let depthMax = 64
 
     init(bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
@@ -90,7 +115,12 @@ private struct JSONReader {
             let name = try string()
             skipSpace()
             guard take(UInt8(ascii: ":")) else { throw problem("expected a colon") }
-            members.append((name, try value(depth: depth + 1)))
+            skipSpace()
+            if handedOut.contains(name), offset < bytes.count, bytes[offset] == UInt8(ascii: "[") {
+                members.append((name, try handOut(name, depth: depth + 1)))
+            } else {
+                members.append((name, try value(depth: depth + 1)))
+            }
             skipSpace()
             if take(UInt8(ascii: ",")) { continue }
             guard take(UInt8(ascii: "}")) else { throw problem("expected a comma or the end of the object") }
@@ -110,6 +140,28 @@ private struct JSONReader {
             if take(UInt8(ascii: ",")) { continue }
             guard take(UInt8(ascii: "]")) else { throw problem("expected a comma or the end of the array") }
             return .array(values)
+        }
+    }
+
+    /// An array whose elements are handed out.
+    private mutating func handOut(_ name: String, depth: Int) throws(JSONProblem) -> JSON {
+        guard depth < Self.depthMax else { throw problem("nested more than \(Self.depthMax) deep") }
+        offset += 1
+        skipSpace()
+        if take(UInt8(ascii: "]")) { return .array([]) }
+        // What is within an element stays in it.
+        let names = handedOut
+        handedOut = []
+        defer { handedOut = names }
+        while true {
+            skipSpace()
+            let start = offset
+            let value = try value(depth: depth + 1)
+            element?(name, value, start)
+            skipSpace()
+            if take(UInt8(ascii: ",")) { continue }
+            guard take(UInt8(ascii: "]")) else { throw problem("expected a comma or the end of the array") }
+            return .array([])
         }
     }
 

@@ -10,7 +10,9 @@ import TocsinWire
 @main struct Bench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tocsin-bench", abstract: "Loads a running hub and measures; tools/bench drives it.",
-        subcommands: [Publish.self, Pace.self, Consume.self, Serve.self, Call.self, Alerts.self, Similar.self])
+        subcommands: [
+            Publish.self, Pace.self, Consume.self, Serve.self, Call.self, Alerts.self, Similar.self, Indicators.self,
+        ])
 }
 
 /// Options of every subcommand.
