@@ -168,7 +168,7 @@ let package = Package(
             "TocsinConfiguration",
             [
                 "TocsinAccess", "TocsinKeys", "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinPosix",
-                "TocsinArchive", "TocsinDetection", "TocsinPolicy", "TocsinTriage",
+                "TocsinArchive", "TocsinCalendar", "TocsinDetection", "TocsinPolicy", "TocsinTriage",
                 "TocsinResponse", "TocsinDomain", "TocsinIntake", "TocsinSystem", "TocsinWire", yaml,
             ]),
         ours("TocsinSupervision", ["TocsinSystem", "TocsinPosix", "CLinux"]),

@@ -98,6 +98,14 @@ public struct RecurringWindow: Sendable, Equatable {
         }
     }
 
+    /// All the time.
+    public static let always = RecurringWindow(everyDayFrom: .midnight, to: .endOfDay)
+
+    private init(everyDayFrom from: TimeOfDay, to: TimeOfDay) {
+        pattern = .daily(Days(), from: from, to: to)
+        zone = .utc
+    }
+
     /// From its begin, until before its end. Milliseconds since 1970.
     private typealias Occurrence = Range<Int>
 

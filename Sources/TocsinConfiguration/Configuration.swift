@@ -2,6 +2,7 @@ import TocsinArchive
 import TocsinDetection
 import TocsinEngine
 import TocsinKeys
+import TocsinPolicy
 import TocsinResponse
 import TocsinTriage
 
@@ -19,6 +20,8 @@ public struct Configuration: Sendable {
     public var hub: HubSettings
     /// Each one process.
     public var detectors: [DetectorConfiguration]
+    /// How what is reported is judged and who is told.
+    public var policy: Policy
     public var triage: TriageConfiguration
     /// Triage processes that `tocsin up` runs.
     public var triageWorkers: Int

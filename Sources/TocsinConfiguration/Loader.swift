@@ -35,7 +35,7 @@ public enum ConfigurationLoader {
             overrides: overrides, isExplaining: false)
         let configuration = Schema.read(Section(document, path: "", node: try compose(text, file: file)), file: path)
         guard document.problems.isEmpty else {
-            throw ConfigurationError(document.problems.enumerated().sorted(by: isBefore).map(\.element))
+            throw ConfigurationError(ordered(document.problems, mainFile: file))
         }
         return configuration
     }
@@ -49,13 +49,21 @@ public enum ConfigurationLoader {
 
     public static func currentFolder() -> String { FileManager.default.currentDirectoryPath }
 
-    /// In the order of the file; what is not about a place in it comes first.
-    private static func isBefore(_ a: (offset: Int, element: Problem), _ b: (offset: Int, element: Problem)) -> Bool {
-        func position(_ problem: Problem) -> Position {
-            if case .file(_, let position?) = problem.source { position } else { Position(line: 0, column: 0) }
+    /// In the order of the file, then of those it names; what is not about a place in one comes first.
+    private static func ordered(_ problems: [Problem], mainFile: String?) -> [Problem] {
+        func place(_ problem: Problem) -> (other: Int, Position) {
+            guard case .file(let name, let position?) = problem.source else { return (0, Position(line: 0, column: 0)) }
+            return (name == mainFile ? 0 : 1, position)
         }
-        let (first, second) = (position(a.element), position(b.element))
-        return first == second ? a.offset < b.offset : first < second
+        return problems.enumerated().sorted { a, b in
+            let (first, second) = (place(a.element), place(b.element))
+            return first == second ? a.offset < b.offset : first < second
+        }.map(\.element)
+    }
+
+    /// The content of the YAML file at `path`, called `name` in problems; nil if it is empty.
+    static func node(of path: String, shownAs name: String) throws(ConfigurationError) -> Node? {
+        try compose(try read(path, shownAs: name, isRequired: true) ?? "", file: name)
     }
 
     private static func read(

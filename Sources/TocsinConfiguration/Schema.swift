@@ -25,15 +25,18 @@ enum Schema {
         }
         if !isEndpointSet { endpoint = identity?.hub ?? hub.endpoints.first.map(reachable) ?? endpoint }
         let detectors = readDetectors(root, data: data)
-        let (triage, triageWorkers) = root.section("triage", readTriage)
+        let policy = root.sectionOrFile("policy", policyDoc) {
+            readPolicy($0, targets: responders.notifications.map(\.name))
+        }
+        let (triage, triageWorkers) = root.section("triage") { readTriage($0, policy: policy) }
         let archiver = root.section("archiver") {
-            readArchiver($0, data: data, matrix: triage.policy.matrix, hubRetention: hub.retainAge)
+            readArchiver($0, data: data, matrix: policy.matrix, hubRetention: hub.retainAge)
         }
         let gateway = root.section("gateway", readGateway)
         root.finish()
         return Configuration(
             file: file, endpoint: endpoint, identity: identity, data: data, log: log, hub: hub, detectors: detectors,
-            triage: triage,
+            policy: policy, triage: triage,
             triageWorkers: triageWorkers, responders: responders, archiver: archiver, gateway: gateway,
             settings: root.document.settings)
     }

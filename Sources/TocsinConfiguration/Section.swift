@@ -56,6 +56,12 @@ final class Document {
         if !isExplaining && problems.count < Self.problemsMax { problems.append(Problem(source, message)) }
     }
 
+    /// What another file of the same configuration said, after what this one said.
+    func absorb(_ other: Document) {
+        for problem in other.problems where problems.count < Self.problemsMax { problems.append(problem) }
+        other.settings.forEach(note)
+    }
+
     func note(_ setting: Setting) {
         // YAML aliases can make a small file mean very much.
         if settings.count < Self.settingsMax { settings.append(setting) }
@@ -288,6 +294,39 @@ final class Section {
         let section = Section(document, path: path(of: key), node: take(key)?.value)
         let value = read(section)
         section.finish()
+        return value
+    }
+
+    /// The section `key`, in its place or in a file of its own that `key` names.
+    func sectionOrFile<Value>(_ key: String, _ doc: String, _ read: (Section) -> Value) -> Value {
+        let isNamed: Bool = nodes.contains { node in
+            guard node.key == key, case .scalar = node.value else { return false }
+            return !node.value.isAbsent
+        }
+        guard isNamed || document.overrides[path(of: key)] != nil else {
+            note(key, "path", "the keys below", .default, doc, secret: false)
+            return section(key, read)
+        }
+        let file = path(key, default: "", doc)
+        let shown = Paths.relative(file, to: document.workingFolder)
+        let other = Document(
+            file: shown, folder: Paths.folder(of: file), workingFolder: document.workingFolder, overrides: document.overrides,
+            isExplaining: document.isExplaining)
+        var node: Node?
+        do throws(ConfigurationError) { node = try ConfigurationLoader.node(of: file, shownAs: shown) } catch {
+            for problem in error.problems {
+                // A file that is not there is wrong where it is named.
+                if case .file(_, nil) = problem.source {
+                    report(key, "\(shown) \(problem.message)")
+                } else {
+                    other.report(problem.source, problem.message)
+                }
+            }
+        }
+        let section = Section(other, path: path(of: key), node: node)
+        let value = read(section)
+        section.finish()
+        document.absorb(other)
         return value
     }
 

@@ -33,7 +33,7 @@ public struct Route: Sendable, Equatable {
     /// One of the incident's alerts has to be so; its severity and whether it is a drill are the incident's.
     public var match: AlertMatch
     /// `P2`: of P1 and P2 only. Nil: of any.
-    public var lowestPriority: Priority?
+    public var minimumPriority: Priority?
     /// Names of windows; one must hold the time. Empty: at any time.
     public var within: [String]
     /// Names of windows; none may hold the time.
@@ -46,12 +46,12 @@ public struct Route: Sendable, Equatable {
     public var note: String
 
     public init(
-        name: String, match: AlertMatch = AlertMatch(), lowestPriority: Priority? = nil, within: [String] = [],
+        name: String, match: AlertMatch = AlertMatch(), minimumPriority: Priority? = nil, within: [String] = [],
         outside: [String] = [], page: [String] = [], continues: Bool = false, note: String = ""
     ) {
         self.name = name
         self.match = match
-        self.lowestPriority = lowestPriority
+        self.minimumPriority = minimumPriority
         self.within = within
         self.outside = outside
         self.page = page

@@ -119,7 +119,7 @@ struct CompiledRoute: Sendable {
         within = try Self.windows(route.within, times, route)
         outside = try Self.windows(route.outside, times, route)
         var words = match.words
-        if let priority = route.lowestPriority { words.append("priority at least \(priority)") }
+        if let priority = route.minimumPriority { words.append("priority at least \(priority)") }
         if !route.within.isEmpty { words.append("within " + route.within.joined(separator: " or ")) }
         if !route.outside.isEmpty { words.append("outside " + route.outside.joined(separator: " and ")) }
         condition = words.isEmpty ? "every incident" : words.joined(separator: " and ")
@@ -142,7 +142,7 @@ struct CompiledRoute: Sendable {
 
     func matches(_ incident: IncidentView, at time: UInt64) -> Bool {
         guard match.matches(severity: incident.severity, drill: incident.drill) else { return false }
-        if let lowest = route.lowestPriority, incident.priority > lowest { return false }
+        if let lowest = route.minimumPriority, incident.priority > lowest { return false }
         if !within.isEmpty, !within.contains(where: { $0.contains(time) }) { return false }
         if outside.contains(where: { $0.contains(time) }) { return false }
         return match.isOfIncidents || incident.alerts.contains { match.matchesText($0, $0.matchable) }

@@ -16,7 +16,6 @@ struct CompiledRule: Sendable {
 
     /// Throws what is wrong with the rule, in one sentence.
     init(_ rule: TriageRule) throws(PolicyProblem) {
-        if rule.name.isEmpty { throw PolicyProblem("a triage rule has no name; give it one, alerts will show it") }
         let here = "triage rule \"\(rule.name)\": "
         self.rule = rule
         subjects = try Self.filters(rule.match.subjects, here)
@@ -43,11 +42,11 @@ struct CompiledRule: Sendable {
         condition = Self.words(for: rule.match)
     }
 
-    /// Whether the event matches; `severity` is what its hint is taken for.
-    mutating func matches(_ event: Tocsin_V1_Event, subject: String, severity: Severity) -> Bool {
+    /// Whether the event matches; `service` is what it is called in the catalogue, `severity` what its hint is taken for.
+    mutating func matches(_ event: Tocsin_V1_Event, service: String, subject: String, severity: Severity) -> Bool {
         if let minimum = rule.match.minimumSeverity, severity < minimum { return false }
         if !sources.isEmpty, !sources.contains(where: { $0.matches(event.source) }) { return false }
-        if !services.isEmpty, !services.contains(where: { $0.matches(event.service) }) { return false }
+        if !services.isEmpty, !services.contains(where: { $0.matches(event.service) || $0.matches(service) }) { return false }
         if !subjects.isEmpty, !subjects.contains(where: { $0.matches(subject) }) { return false }
         for (name, glob) in labels {
             guard let value = event.labels[name], glob.matches(value) else { return false }
@@ -119,19 +118,14 @@ extension Policy {
     /// Everything that is wrong with it; empty if nothing is.
     public var problems: [String] {
         var problems: [String] = []
-        var names: Set<String> = ["default"]
+        var names: Set<String> = []
         for rule in rules {
-            do throws(PolicyProblem) {
-                _ = try CompiledRule(rule)
-            } catch {
-                problems.append(error.message)
-            }
-            if !names.insert(rule.name).inserted {
+            problems += Self.problems(of: rule)
+            if rule.name == "default" {
                 problems.append(
-                    rule.name == "default"
-                        ? "triage rule \"default\": the name is taken by the rule for what no other matches; choose another"
-                        : "triage rule \"\(rule.name)\": two rules have this name; rename one")
+                    "triage rule \"default\": the name is taken by the rule for what no other matches; choose another")
             }
+            if let problem = Self.problem(ofName: rule.name, among: &names, "triage rule") { problems.append(problem) }
         }
         for (name, service) in services.sorted(by: { $0.key < $1.key }) where !(1...3).contains(service.tier) {
             problems.append("service \"\(name)\": tier \(service.tier) is not one of 1, 2 and 3")

@@ -147,7 +147,7 @@ public struct RuleMatch: Sendable {
     public var subjects: [String]
     /// Globs (`*` any text, `?` one character); one must match.
     public var sources: [String]
-    /// Globs; one must match.
+    /// Globs; one must match the service as it came, or as the catalogue calls it.
     public var services: [String]
     /// Label name to glob; each must match, and an absent label never does.
     public var labels: [String: String]

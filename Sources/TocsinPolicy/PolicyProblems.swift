@@ -1,23 +1,50 @@
+import TocsinCalendar
+import TocsinDomain
+
 extension Policy {
+    /// What is wrong with the name of the next of a kind; `seen` are those before it.
+    package static func problem(ofName name: String, among seen: inout Set<String>, _ kind: String) -> String? {
+        if name.isEmpty { return "a \(kind) has no name; give it one" }
+        return seen.insert(name).inserted ? nil : "\(kind) \"\(name)\": two have this name; rename one"
+    }
+
+    /// What is wrong with one part alone.
+    package static func problems(of rule: TriageRule) -> [String] {
+        do throws(PolicyProblem) { _ = try CompiledRule(rule) } catch { return [error.message] }
+        return []
+    }
+
+    package static func problems(of route: Route, times: [String: RecurringWindow]) -> [String] {
+        do throws(PolicyProblem) { _ = try CompiledRoute(route, times: times) } catch { return [error.message] }
+        return []
+    }
+
+    package static func problems(of inhibition: Inhibition) -> [String] {
+        do throws(PolicyProblem) { _ = try CompiledInhibition(inhibition) } catch { return [error.message] }
+        return []
+    }
+
     /// What is wrong with routes, inhibitions, maintenance and flapping.
     var attentionProblems: [String] {
         var problems: [String] = []
         func check(_ kind: String, _ names: [String]) {
             var seen: Set<String> = []
-            for name in names where name.isEmpty || !seen.insert(name).inserted {
-                problems.append(
-                    name.isEmpty ? "a \(kind) has no name; give it one" : "\(kind) \"\(name)\": two have this name; rename one")
+            for name in names {
+                if let problem = Self.problem(ofName: name, among: &seen, kind) { problems.append(problem) }
             }
         }
         check("route", routes.map(\.name))
         check("inhibition", inhibitions.map(\.name))
         check("maintenance", maintenance.map(\.name))
-        for route in routes {
-            do throws(PolicyProblem) { _ = try CompiledRoute(route, times: times) } catch { problems.append(error.message) }
+        for (name, service) in services.sorted(by: { $0.key < $1.key }) {
+            for other in service.dependsOn where services[other] == nil {
+                let guess = Suggestion.closest(to: other, in: services.keys.sorted()).map { "did you mean \"\($0)\"?" }
+                problems.append(
+                    "service \"\(name)\" depends on \(quoted(other)), which is not in the catalogue; " + (guess ?? "add it"))
+            }
         }
-        for rule in inhibitions {
-            do throws(PolicyProblem) { _ = try CompiledInhibition(rule) } catch { problems.append(error.message) }
-        }
+        for route in routes { problems += Self.problems(of: route, times: times) }
+        for rule in inhibitions { problems += Self.problems(of: rule) }
         if let flapping {
             if !(2...100).contains(flapping.changes) {
                 problems.append("flapping changes \(flapping.changes) is not in 2 to 100")

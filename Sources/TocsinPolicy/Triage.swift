@@ -28,6 +28,7 @@ public struct TriageDecision: Sendable, Equatable {
 /// the same events give the same decisions, whatever came before. One per thread of work.
 public struct Triage: Sendable {
     private let policy: Policy
+    private let catalogue: ServiceCatalogue
     /// Of the policy.
     let version: String
     let limits: UpdateLimits
@@ -38,6 +39,7 @@ public struct Triage: Sendable {
     public init(_ policy: Policy, limits: UpdateLimits = UpdateLimits()) throws(PolicyProblem) {
         if let problem = policy.problems.first { throw PolicyProblem(problem) }
         self.policy = policy
+        catalogue = ServiceCatalogue(policy.services)
         version = policy.version
         self.limits = limits
         rules = []
@@ -51,7 +53,9 @@ public struct Triage: Sendable {
         var decider: Int?
         // A rule with a severity condition never decides what makes an alert: a resolve need not repeat the severity.
         var grouper: Int?
-        for index in rules.indices where rules[index].matches(event, subject: subject, severity: hinted) {
+        let (found, foundHow) = catalogue.service(of: event)
+        for index in rules.indices
+        where rules[index].matches(event, service: found, subject: subject, severity: hinted) {
             if decider == nil { decider = index }
             if rules[index].rule.match.minimumSeverity == nil {
                 grouper = index
@@ -59,9 +63,9 @@ public struct Triage: Sendable {
             }
         }
         let rule = decider.map { rules[$0].rule }
-        let service = rule?.service ?? (event.service.isEmpty ? "unknown" : event.service)
+        let service = rule?.service ?? found
         let severity = rule?.severity ?? hinted
-        let entry = policy.services[service]
+        let entry = catalogue[service]
         let impact = rule?.impact ?? Self.impact(severity, entry)
         let urgency = rule?.urgency ?? severity.urgency
         let priority = policy.matrix[impact: impact, urgency: urgency]
@@ -81,7 +85,7 @@ public struct Triage: Sendable {
             Decision(.rule, rule: name, condition, rule?.suppress.map { "suppressed: \($0)" } ?? "it is an alert"),
             Decision(
                 .service, rule: rule?.service == nil ? "" : name,
-                event.service.isEmpty ? "the event names none" : "the event says \(quoted(event.service))",
+                foundHow,
                 entry.map { "\(service), tier \($0.tier)" } ?? "\(service), not in the catalogue"),
             Decision(.severity, rule: rule?.severity == nil ? "" : name, hintWords, severity.name),
             Decision(
@@ -116,7 +120,7 @@ public struct Triage: Sendable {
     }
 
     /// The team that owns a service, empty if it is not in the catalogue.
-    func owner(of service: String) -> String { policy.services[service]?.owner ?? "" }
+    func owner(of service: String) -> String { catalogue[service]?.owner ?? "" }
 
     mutating func updateID(_ update: Tocsin_V1_AlertUpdate) -> String {
         fingerprints.updateID(

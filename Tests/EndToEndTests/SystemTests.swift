@@ -161,7 +161,7 @@ struct SystemTests {
         try await Workplace.with { place async throws in
             try place.write(
                 """
-                triage:
+                policy:
                   rules:
                     - {name: test-bench, match: {services: [bench]}, suppress: "nobody works there at night"}
                 """)
@@ -260,9 +260,10 @@ struct SystemTests {
                   - name: ports
                     checks:
                       - {name: database, service: db, severity: major, interval: 50ms, failures_to_trigger: 1, tcp: {port: \(port)}}
+                policy:
+                  services: {db: {tier: 1}}
                 triage:
                   workers: 1
-                  services: {db: {tier: 1}}
                 """)
             _ = try await up(place)
             func incident() async throws -> [String: Any]? {

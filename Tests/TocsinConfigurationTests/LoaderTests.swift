@@ -104,8 +104,8 @@ struct LoaderTests {
     func triage() throws {
         let configuration = try parse(
             """
-            triage:
-              workers: 3
+            triage: {workers: 3}
+            policy:
               default_severity: warning
               services: {shop: {tier: 1, impact: high, owner: shop-team}}
               matrix: {low: [P3, P4, P5]}
@@ -118,15 +118,16 @@ struct LoaderTests {
                 - {name: noise, match: {summary_contains: [chatter]}, suppress: it is only chatter}
             """)
         #expect(configuration.triageWorkers == 3)
-        #expect(configuration.triage.policy.defaultSeverity == .minor)
-        #expect(configuration.triage.policy.services == ["shop": ServiceEntry(tier: 1, impact: .high, owner: "shop-team")])
-        #expect(configuration.triage.policy.matrix[impact: .low, urgency: .low] == .p5)
-        #expect(configuration.triage.policy.matrix[impact: .high, urgency: .high] == .p1)
-        let rule = try #require(configuration.triage.policy.rules.first)
+        #expect(configuration.policy.defaultSeverity == .minor)
+        #expect(configuration.policy.services == ["shop": ServiceEntry(tier: 1, impact: .high, owner: "shop-team")])
+        #expect(configuration.policy.matrix[impact: .low, urgency: .low] == .p5)
+        #expect(configuration.policy.matrix[impact: .high, urgency: .high] == .p1)
+        let rule = try #require(configuration.policy.rules.first)
         #expect(rule.severity == .critical)
         #expect(rule.by == [.service, .label("zone")])
         #expect(rule.match.labels == ["zone": "a?"])
-        #expect(configuration.triage.policy.rules.last?.suppress == "it is only chatter")
+        #expect(configuration.policy.rules.last?.suppress == "it is only chatter")
+        #expect(configuration.triage.policy.version == configuration.policy.version)
     }
 
     @Test("runbooks and notifications are read, and each responder has its own folder")
@@ -197,7 +198,7 @@ struct LoaderTests {
             #expect(keys.contains(setting.key), "\(setting.key) is read and not explained")
         }
         for key in [
-            "detectors[].checks[].http.url", "triage.rules[].match.labels", "responders.runbooks[].verify.command",
+            "detectors[].checks[].http.url", "policy.rules[].match.labels", "responders.runbooks[].verify.command",
         ] {
             #expect(keys.contains(key))
         }

@@ -48,8 +48,8 @@ struct ProblemTests {
                 "t.yaml:1:6: hub: expected keys and values, found \"tcp://127.0.0.1:7117\""
             ])
         #expect(
-            problems("triage:\n  rules:\n    name: r\n") == [
-                "t.yaml:3:5: triage.rules: expected a list, found a mapping; begin each element with \"- \""
+            problems("policy:\n  rules:\n    name: r\n") == [
+                "t.yaml:3:5: policy.rules: expected a list, found a mapping; begin each element with \"- \""
             ])
     }
 
@@ -149,7 +149,7 @@ struct ProblemTests {
               - name: d
                 checks:
                   - {name: c, service: s, http: {url: "ftp://h"}}
-            triage:
+            policy:
               rules:
                 - {name: r, match: {summary_matches: "("}}
             responders:
@@ -160,7 +160,7 @@ struct ProblemTests {
             """)
         #expect(found.count == 3)
         #expect(found.first?.hasPrefix("t.yaml:4:9: detectors[0].checks[0]: check \"c\": \"ftp://h\" is not") == true)
-        #expect(found.dropFirst().first?.hasPrefix("t.yaml:7:7: triage.rules[0]: triage rule \"r\":") == true)
+        #expect(found.dropFirst().first?.hasPrefix("t.yaml:7:7: policy.rules[0]: triage rule \"r\":") == true)
         #expect(found.last?.contains("runbook \"slow\"") == true)
     }
 

@@ -188,7 +188,7 @@ struct TriageTests {
                 Policy(rules: [TriageRule(name: "a", match: RuleMatch(subjects: ["a..b"]))]),
                 "subject filter"
             ),
-            (Policy(rules: [TriageRule(name: "a"), TriageRule(name: "a")]), "two rules"),
+            (Policy(rules: [TriageRule(name: "a"), TriageRule(name: "a")]), "two have"),
             (Policy(rules: [TriageRule(name: "default")]), "taken"),
             (Policy(rules: [TriageRule(name: "")]), "no name"),
             (

@@ -65,7 +65,7 @@ detectors:
             - contains: "calling init"
               severity: minor
             - severity: info
-triage:
+policy:
   services:
     shop: {{tier: 1, owner: shop-team}}
     loader: {{tier: 3, owner: platform}}
