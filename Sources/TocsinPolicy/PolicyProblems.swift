@@ -51,11 +51,11 @@ extension Policy {
             }
             for (name, duration) in [("within", flapping.within), ("hold", flapping.hold)]
             where !(.seconds(1)...Duration.seconds(86_400)).contains(duration) {
-                problems.append("flapping \(name) \(duration) is not in 1 s to 1 day")
+                problems.append("flapping \(name) \(duration.components.seconds) s is not in 1 s to 1 day")
             }
         }
         if !(.zero...Duration.seconds(7 * 86_400)).contains(correlation.window) {
-            problems.append("correlation window \(correlation.window) is not in 0 s to 7 days")
+            problems.append("correlation window \(correlation.window.components.seconds) s is not in 0 s to 7 days")
         }
         if let similarity = correlation.similarity, !(0...1).contains(similarity) {
             problems.append("correlation text \(similarity) is not in 0 to 1")

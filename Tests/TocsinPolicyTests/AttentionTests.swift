@@ -280,11 +280,11 @@ struct AttentionTests {
                 "service \"shop\" depends on \"zzz\", which is not in the catalogue; add it",
                 "route \"a\": there is no time window \"offic\"; add it to \"times\"",
                 "inhibition \"i\": source: bad matcher format: a; write name=\"value\", or with !=, =~ or !~",
-                "inhibition \"j\": source: bad regular expression \"(\": at byte 1: a closing \")\" is missing; write name=\"value\", or with !=, =~ or !~",
+                "inhibition \"j\": source: bad regular expression \"(\": at byte 0: this group is not closed by \")\"; write name=\"value\", or with !=, =~ or !~",
                 "inhibition \"k\": \"target\" has no matchers, so every alert would be one; give one",
-                "flapping changes 1 is not in 2 to 100", "flapping within 0.0 seconds is not in 1 s to 1 day",
-                "flapping hold 100000.0 seconds is not in 1 s to 1 day",
-                "correlation window -1.0 seconds is not in 0 s to 7 days",
+                "flapping changes 1 is not in 2 to 100", "flapping within 0 s is not in 1 s to 1 day",
+                "flapping hold 100000 s is not in 1 s to 1 day",
+                "correlation window -1 s is not in 0 s to 7 days",
                 "correlation text 2.0 is not in 0 to 1",
             ])
     }
@@ -371,6 +371,6 @@ struct PolicyVersionTests {
         }
         #expect(catalogue(names) == catalogue(names.reversed()))
         // Of another process; what tables hold is in another order there.
-        #expect(catalogue(names) == "?")
+        #expect(catalogue(names) == "e3bfabd29bbb")
     }
 }

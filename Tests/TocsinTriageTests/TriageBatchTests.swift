@@ -58,7 +58,7 @@ struct TriageBatchTests {
     func good() async throws {
         let hub = Hub()
         let events = [
-            Self.event("a", hint: "critical", key: "k"), Self.event("b", key: "k"),
+            Self.event("a", hint: "critical", key: "k"), Self.event("b", hint: "critical", key: "k"),
             Self.event("c", service: "Über shop", hint: "major", key: "k"),
         ]
         let outcomes = try await Self.batch(events.map { try Self.delivery($0) }).settle(publish: hub.publish)
