@@ -1,7 +1,7 @@
 /// What the classifier sees of an example: the identities of its features, ascending, each once.
 ///
-/// Of each field: its value as a whole if it is short, its terms, its terms together with the field's name, and two terms that
-/// follow each other. Of each two fields with short values: both values together. There are 2³² identities; two features that
+/// Of each field: its value as a whole if it is short; its terms and their senses, alone and together with the field's name; and two
+/// terms that follow each other. Of each two fields with short values: both values together. There are 2³² identities; two features that
 /// share one by chance are one.
 struct TextFeatures: Sendable {
     /// Of an example; further ones are not looked at.
@@ -70,6 +70,10 @@ struct TextFeatures: Sendable {
             let source = source(index, term.range, value.count)
             add(term.hash, source, source)
             add(TextTerms.mixed(term.hash ^ name), source, source)
+            if let sense = TextSenses.sense(of: term.hash) {
+                add(sense, source, source)
+                add(TextTerms.mixed(sense ^ name), source, source)
+            }
             guard term.kind != .compound else { continue }
             if let before {
                 let both = self.source(index, before.range.lowerBound..<term.range.upperBound, value.count)
