@@ -158,7 +158,7 @@ let package = Package(
             [
                 "TocsinKit", "GRPCZeroMQTransport", "TocsinServices", "TocsinDomain", "TocsinPolicy", "TocsinPosix",
                 "TocsinProto",
-                "TocsinSystem", "TocsinWire", crypto, grpc, sqlite, sqliteLibrary, logging, deque,
+                "TocsinSystem", "TocsinText", "TocsinWire", crypto, grpc, sqlite, sqliteLibrary, logging, deque,
             ]),
         ours(
             "TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),

@@ -1,8 +1,10 @@
 import TocsinDomain
+import TocsinPolicy
 import TocsinProto
+import TocsinWire
 
 /// What an alert update says that has not been said before, with everything from outside brought within bounds.
-struct AlertFacts: Sendable, Equatable {
+struct AlertFacts: Sendable, Equatable, Codable {
     var fingerprint: String
     var isResolve: Bool
     var service: String
@@ -15,6 +17,10 @@ struct AlertFacts: Sendable, Equatable {
     var runbook: String
     var labels: [String: String]
     var drill: Bool
+    /// Who saw it.
+    var source: String
+    /// Alerts with the same one, that is not empty, are one incident's. Says nothing of whom it is about.
+    var correlationKey: String
     /// How many new observations: an event that stands for several counts as them.
     var events: UInt64
     /// When the first and the last of them were observed, and when triage judged them.
@@ -35,6 +41,9 @@ struct AlertFacts: Sendable, Equatable {
         runbook = TextLimit.clip(update.runbook, to: TextLimit.name)
         labels = Self.bounded(update.labels)
         drill = update.drill
+        source = TextLimit.clip(update.source, to: TextLimit.name)
+        correlationKey =
+            update.correlationKey.isEmpty ? "" : [UInt8](CanonicalBytes(update.correlationKey).digest.prefix(16)).hexadecimal
         events = fresh.reduce(0) { $0 + UInt64(max(1, update.events[$1].count)) }
         firstAt = now
         lastAt = 0
@@ -46,6 +55,17 @@ struct AlertFacts: Sendable, Equatable {
         }
         if lastAt == 0 { lastAt = now }
         triagedAt = update.triagedAt == 0 ? now : min(max(update.triagedAt, firstAt), now)
+    }
+
+    /// What was held back is told together with what comes now.
+    mutating func add(earlier: AlertFacts) {
+        events += earlier.events
+        firstAt = min(firstAt, earlier.firstAt)
+        lastAt = max(lastAt, earlier.lastAt)
+        severity = max(severity, earlier.severity)
+        priority = min(priority, earlier.priority)
+        impact = max(impact, earlier.impact)
+        if runbook.isEmpty { runbook = earlier.runbook }
     }
 
     /// Triage bounds labels; this is for what other publishers send, so that a change always fits a message.
@@ -75,5 +95,30 @@ struct AlertFacts: Sendable, Equatable {
         case .minor: return .p3
         case .info: return .p4
         }
+    }
+}
+
+extension AlertView {
+    /// As it was said: what is sealed matches nothing.
+    init(_ update: Tocsin_V1_AlertUpdate) {
+        self.init(
+            fingerprint: update.fingerprint, service: update.service, source: update.source, summary: update.summary,
+            severity: Severity(update.severity), labels: update.labels, drill: update.drill)
+    }
+
+    /// Of an alert that is sealed.
+    init(_ alert: AlertRecord, _ sealer: Sealer) throws {
+        self.init(
+            fingerprint: alert.fingerprint, service: alert.service, source: alert.source,
+            summary: try sealer.open(alert.summary), severity: alert.severity,
+            labels: try alert.labels.mapValues { try sealer.open($0) }, drill: false)
+    }
+
+    /// Of facts that are sealed.
+    init(_ facts: AlertFacts, _ sealer: Sealer) throws {
+        self.init(
+            fingerprint: facts.fingerprint, service: facts.service, source: facts.source,
+            summary: try sealer.open(facts.summary), severity: facts.severity,
+            labels: try facts.labels.mapValues { try sealer.open($0) }, drill: facts.drill)
     }
 }

@@ -1,4 +1,5 @@
 import TocsinDomain
+import TocsinPolicy
 
 /// What one archiver process does. Plain values: whoever reads the configuration file fills them in.
 public struct ArchiveConfiguration: Sendable {
@@ -8,7 +9,7 @@ public struct ArchiveConfiguration: Sendable {
     public var databasePath: String
     /// The file of the key that signs the audit trail. Made when the archive is.
     public var auditKeyPath: String
-    /// The pool that takes `alert.>` and `response.>`: one pool, so that there is one order.
+    /// The pool that takes `alert.>`, `response.>` and `silence.>`: one pool, so that there is one order.
     public var pool: String
     /// How long after it was resolved an incident is taken up again when its alert fires; later it is a new incident. A
     /// dismissal holds as long.
@@ -17,8 +18,9 @@ public struct ArchiveConfiguration: Sendable {
     public var resolvesAutomatically: Bool
     /// An alert that is at least this bad opens an incident; others are recorded only.
     public var incidentSeverity: Severity
-    /// Gives the priority where a person changes the severity, and of an incident that is split off: triage's.
-    public var matrix: PriorityMatrix
+    /// What is judged by: silences, inhibition, correlation, routes. Its matrix gives the priority where a person changes the
+    /// severity, and of an incident that is split off.
+    public var policy: Policy
     /// How long incidents that are over are kept.
     public var retention: RetentionPolicy
     /// Where the key is that people's data is sealed with; nil: the file `<database>.master-key`.
@@ -38,7 +40,7 @@ public struct ArchiveConfiguration: Sendable {
     public init(
         name: String, databasePath: String, auditKeyPath: String? = nil, pool: String = "archive",
         reopenWindow: Duration = .seconds(24 * 3600), resolvesAutomatically: Bool = true,
-        incidentSeverity: Severity = .minor, matrix: PriorityMatrix = .standard, retention: RetentionPolicy = RetentionPolicy(),
+        incidentSeverity: Severity = .minor, policy: Policy = Policy(), retention: RetentionPolicy = RetentionPolicy(),
         masterKey: MasterKeySource? = nil, personalLabels: [String] = Self.standardPersonalLabels,
         seesEverything: [String] = Self.standardSeesEverything, hubRetention: Duration = .seconds(7 * 86_400), credit: Int = 2048,
         batchMax: Int = 1024
@@ -50,7 +52,7 @@ public struct ArchiveConfiguration: Sendable {
         self.reopenWindow = reopenWindow
         self.resolvesAutomatically = resolvesAutomatically
         self.incidentSeverity = incidentSeverity
-        self.matrix = matrix
+        self.policy = policy
         self.retention = retention
         self.masterKey = masterKey
         self.personalLabels = personalLabels
@@ -74,9 +76,11 @@ public struct ArchiveConfiguration: Sendable {
     ]
     public static let standardSeesEverything = ["responder", "archiver"]
 
-    var policy: IncidentPolicy {
-        IncidentPolicy(
-            reopenWindow: reopenWindow, resolvesAutomatically: resolvesAutomatically, minimumSeverity: incidentSeverity,
-            matrix: matrix)
+    /// - Throws: the first of the policy's problems.
+    func judging() throws(PolicyProblem) -> ArchivePolicy {
+        try ArchivePolicy(
+            IncidentPolicy(
+                reopenWindow: reopenWindow, resolvesAutomatically: resolvesAutomatically, minimumSeverity: incidentSeverity,
+                matrix: policy.matrix), policy)
     }
 }

@@ -103,6 +103,10 @@ struct ArchiveConsumer: Sendable {
                 if update.id.isEmpty { update.id = text(ofID: message.id) }
                 return .success(ArchiveItem(sequence: delivery.sequence, content: .alert(update)))
             }
+            if message.subject.hasPrefix("silence.") {
+                return .success(
+                    ArchiveItem(sequence: delivery.sequence, content: .silence(try message.decode(Tocsin_V1_Silence.self))))
+            }
             if message.subject.hasPrefix("response.") {
                 var report = try message.decode(Tocsin_V1_ResponseReport.self)
                 if report.id.isEmpty { report.id = text(ofID: message.id) }
@@ -112,7 +116,7 @@ struct ArchiveConsumer: Sendable {
             return .failure(
                 Unreadable(reason: "the payload on \(message.subject) is not what belongs there: \(error)"))
         }
-        return .failure(Unreadable(reason: "the archive takes alert.> and response.>, not \(message.subject)"))
+        return .failure(Unreadable(reason: "the archive takes alert.>, response.> and silence.>, not \(message.subject)"))
     }
 
     /// Any id as text; those that are text stay as they are.

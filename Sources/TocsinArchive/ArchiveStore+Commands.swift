@@ -37,7 +37,7 @@ extension ArchiveStore {
             {
                 return .failure(CommandRefusal(.notFound, "there is no incident \(into) that could take the alerts"))
             }
-            switch policy.decide(command, subject, now: now) {
+            switch policy.incidents.decide(command, subject, now: now) {
             case .failure(let refusal):
                 try RefusalRecord(
                     time: now, incident: command.number, actor: command.actor, action: command.action, refusal: refusal
@@ -46,7 +46,7 @@ extension ArchiveStore {
                 try Self.remember(command, id, at: now, Result<Request.Answer, CommandRefusal>.failure(answer), in: db)
                 return .failure(try sealer.open(answer))
             case .success(let effect):
-                let (incident, other) = try Self.write(effect, in: db)
+                let (incident, other) = try Self.write(effect, policy, sealer)
                 var response = Request.Answer()
                 response.incident = incident.proto
                 if let entry = effect.draft.entries.last { response.entry = entry.proto }
@@ -60,7 +60,7 @@ extension ArchiveStore {
 
     // MARK: - What there is
 
-    private static func subject(
+    static func subject(
         of command: Command, _ incident: IncidentRecord, in db: Database
     ) throws -> CommandSubject {
         var subject = CommandSubject(incident: incident)
@@ -107,7 +107,7 @@ extension ArchiveStore {
                 """, arguments: [stored(number), stored(number)])
         var held: [HeldAlert] = []
         while let row = try rows.next() {
-            held.append(HeldAlert(alert: try AlertRecord(row), events: UInt64(clamping: row[14] as Int64)))
+            held.append(HeldAlert(alert: try AlertRecord(row), events: UInt64(clamping: row[16] as Int64)))
         }
         return held
     }
@@ -115,9 +115,11 @@ extension ArchiveStore {
     // MARK: - What is written
 
     /// Returns the incidents as they are then.
-    private static func write(
-        _ effect: CommandEffect, in db: Database
+    @discardableResult
+    static func write(
+        _ effect: CommandEffect, _ policy: ArchivePolicy, _ sealer: Sealer
     ) throws -> (incident: IncidentRecord, other: IncidentRecord?) {
+        let db = sealer.db
         var drafts = [effect.draft] + (effect.other.map { [$0] } ?? [])
         // Before what refers to them.
         for draft in drafts { try draft.incident.save(in: db) }
@@ -125,7 +127,12 @@ extension ArchiveStore {
             try move(effect, in: db)
             for index in drafts.indices { try recount(&drafts[index], in: db) }
         }
-        for draft in drafts { try write(draft, in: db) }
+        for index in drafts.indices {
+            if policy.routes(drafts[index]) {
+                _ = policy.route(&drafts[index], try ArchivePolicy.alerts(of: drafts[index].incident.number, sealer))
+            }
+            try write(drafts[index], in: db)
+        }
         return (drafts[0].incident, drafts.count > 1 ? drafts[1].incident : nil)
     }
 
@@ -167,6 +174,13 @@ extension ArchiveStore {
                 arguments: [stored(draft.incident.number)])
         }
         if draft.resolvesAlerts {
+            let firing = try String.fetchAll(
+                db, sql: "SELECT fingerprint FROM alerts WHERE state = ? AND incident = ?",
+                arguments: [AlertState.firing.rawValue, stored(draft.incident.number)])
+            for fingerprint in firing {
+                try Inhibitors.remove(fingerprint, at: draft.incident.updatedAt, in: db)
+                try HoldRecord.remove(fingerprint, in: db)
+            }
             try db.execute(
                 sql: "UPDATE alerts SET state = ? WHERE state = ? AND incident = ? AND fingerprint IN "
                     + "(SELECT fingerprint FROM incident_alerts WHERE incident = ?)",

@@ -79,7 +79,7 @@ extension ArchiveStore {
                 FROM incident_alerts AS link JOIN alerts USING (fingerprint)
                 WHERE link.incident IN \(list) AND alerts.incident = link.incident
                 """)
-        for table in ["merged_alerts", "incident_alerts", "timeline", "reports", "commands", "refused"] {
+        for table in ["merged_alerts", "incident_alerts", "timeline", "reports", "commands", "refused", "correlations"] {
             try db.execute(sql: "DELETE FROM \(table) WHERE incident IN \(list)")
         }
         var events: UInt64 = 0
@@ -89,7 +89,9 @@ extension ArchiveStore {
                 try db.execute(
                     sql: "UPDATE alerts SET incident = ? WHERE fingerprint = ?", arguments: [other, fingerprint])
             } else {
-                try db.execute(sql: "DELETE FROM alerts WHERE fingerprint = ?", arguments: [fingerprint])
+                for table in ["holds", "inhibitors", "judgements", "decisions", "alerts"] {
+                    try db.execute(sql: "DELETE FROM \(table) WHERE fingerprint = ?", arguments: [fingerprint])
+                }
                 events += UInt64(clamping: count)
             }
         }

@@ -2,6 +2,8 @@ import FoundationEssentials
 import GRDB
 import Glibc
 import Synchronization
+import TocsinDomain
+import TocsinPolicy
 import TocsinPosix
 import TocsinSystem
 
@@ -14,10 +16,10 @@ import TocsinSystem
 /// **If not followed**, an acknowledged event could be lost by a power failure.
 final class ArchiveStore: Sendable {
     let path: String
-    let policy: IncidentPolicy
     let vault: Vault
     /// The proof of all that is written.
     let audit: AuditTrail
+    private let judging: Mutex<ArchivePolicy>
     private let database: DatabasePool
     private let lock: ArchiveLock
     private let isClosed = Atomic<Bool>(false)
@@ -28,10 +30,10 @@ final class ArchiveStore: Sendable {
     ///
     /// - Throws: `ArchiveError`.
     init(
-        path: String, policy: IncidentPolicy, vault: Vault, lock: ArchiveLock, auditKey: String? = nil
+        path: String, policy: ArchivePolicy, vault: Vault, lock: ArchiveLock, auditKey: String? = nil
     ) throws(ArchiveError) {
         self.path = path
-        self.policy = policy
+        judging = Mutex(policy)
         self.vault = vault
         self.lock = lock
         do {
@@ -41,8 +43,46 @@ final class ArchiveStore: Sendable {
             let audit = try database.writeWithoutTransaction { try AuditTrail($0, keyPath: keyPath, archive: path) }
             self.audit = audit
             try Self.sealOnce(database, vault, audit)
+            try database.write { db in
+                try audit.begin(db)
+                try Self.judgeAnew(policy, Sealer(vault, db))
+                try audit.finish(db)
+            }
         } catch {
             throw Self.archiveError(error, path: path)
+        }
+    }
+
+    /// What is judged by at present.
+    var policy: ArchivePolicy { judging.withLock { $0 } }
+
+    /// Judges by another policy from here on; what is held back is looked at again.
+    ///
+    /// - Throws: `ArchiveError` or `CancellationError`; then the policy is as it was.
+    func use(_ policy: Policy) async throws {
+        let next: ArchivePolicy
+        do throws(PolicyProblem) {
+            next = try ArchivePolicy(self.policy.incidents, policy)
+        } catch {
+            throw ArchiveError(.other, "the policy cannot be used: \(error)")
+        }
+        try await writeSealed { try Self.judgeAnew(next, $0) }
+        judging.withLock { $0 = next }
+    }
+
+    /// What fires may explain other alerts than by the policy before, and what is held may be so no more.
+    private static func judgeAnew(_ policy: ArchivePolicy, _ sealer: Sealer) throws {
+        let db = sealer.db
+        try db.execute(sql: "UPDATE holds SET due = 1 WHERE kind != 'flapping' AND due != 1")
+        try db.execute(sql: "DELETE FROM inhibitors")
+        if policy.policy.inhibitions.isEmpty { return }
+        var judge = policy.judge
+        let rows = try Row.fetchCursor(
+            db, sql: "SELECT \(AlertRecord.columns) FROM alerts WHERE state = ? AND incident > 0",
+            arguments: [AlertState.firing.rawValue])
+        while let row = try rows.next() {
+            let view = try AlertView(try AlertRecord(row), sealer)
+            try Inhibitors.put(judge.inhibitors(view), by: view.fingerprint, in: db)
         }
     }
 

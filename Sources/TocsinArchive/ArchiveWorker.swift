@@ -24,9 +24,10 @@ public enum ArchiveWorker {
             let master = try await MasterKey.load(
                 configuration.masterKey ?? .file(MasterKeySource.beside(path)), database: path, pool: blocking)
             let vault = Vault(master, personalLabels: configuration.personalLabels)
+            let policy = try configuration.judging()
             let store = try await blocking.run { _ in
                 try ArchiveStore(
-                    path: path, policy: configuration.policy, vault: vault, lock: lock,
+                    path: path, policy: policy, vault: vault, lock: lock,
                     auditKey: configuration.auditKeyPath)
             }
             logger.info("the archiver has started", metadata: ["archive": "\(configuration.databasePath)"])
@@ -94,6 +95,7 @@ private struct ActiveArchiver: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             defer { group.cancelAll() }
             group.addTask { await publisher.run(signal) }
+            group.addTask { await HoldKeeper(store: store, logger: logger) { hint.yield() }.run() }
             group.addTask { await CheckpointKeeper(store: store, logger: logger).run() }
             group.addTask {
                 await RetentionKeeper(store: store, policy: configuration.retention, logger: logger).run()

@@ -37,6 +37,12 @@ struct AuditedTable: Sendable {
             name: "refused", key: ["id"], incident: "incident", actor: "actor", verb: "action", after: "code"),
         AuditedTable(name: "audit_checkpoints", key: ["sequence"]),
         AuditedTable(name: "subjects", key: ["id", "generation"]),
+        AuditedTable(name: "judgements", key: ["id"]),
+        AuditedTable(name: "decisions", key: ["id"], incident: "incident"),
+        AuditedTable(name: "silences", key: ["id"]),
+        AuditedTable(name: "holds", key: ["fingerprint"], after: "kind"),
+        AuditedTable(name: "inhibitors", key: ["rule", "equal", "fingerprint"]),
+        AuditedTable(name: "correlations", key: ["key", "incident", "fingerprint"], incident: "incident"),
     ]
 
     /// The key of a row as text, in SQL: the columns with `/` between them, blobs in hexadecimal digits. `row`: `NEW.`, `OLD.`, or

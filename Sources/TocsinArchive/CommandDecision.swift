@@ -78,6 +78,16 @@ struct Command: Sendable, Equatable {
         }
     }
 
+    /// What the archive does of itself, as a person would.
+    init(id: String, number: UInt64, kind: Kind, text: String) {
+        self.id = id
+        self.number = number
+        actor = Lifecycle.automaticActor
+        self.kind = kind
+        self.text = text
+        waivePostmortem = false
+    }
+
     /// As it stands in the tables: `acknowledge`, `assign`, ...
     var action: String {
         switch kind {

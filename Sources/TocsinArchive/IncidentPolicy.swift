@@ -28,10 +28,18 @@ struct IncidentPolicy: Sendable, Equatable {
         var refusals: [RefusalRecord] = []
     }
 
-    /// What new events do to their alert and its latest incident. `newNumber` is for the incident that may be opened.
+    /// An open incident that a new alert is part of, and why.
+    struct Joining: Sendable, Equatable {
+        var incident: IncidentRecord
+        var why: String
+    }
+
+    /// What new events do to their alert and its latest incident. `newNumber` is for the incident that may be opened, unless
+    /// `join`, which is asked then, knows one that is open. `isQuiet`: severity and priority of the incident stay.
     func decide(
-        _ facts: AlertFacts, alert known: AlertRecord?, incident: IncidentRecord?, newNumber: UInt64
-    ) -> Outcome {
+        _ facts: AlertFacts, alert known: AlertRecord?, incident: IncidentRecord?, newNumber: UInt64, isQuiet: Bool = false,
+        join: () throws -> Joining? = { nil }
+    ) rethrows -> Outcome {
         var alert =
             known
             ?? AlertRecord(
@@ -42,7 +50,8 @@ struct IncidentPolicy: Sendable, Equatable {
         alert.firstAt = min(alert.firstAt, facts.firstAt)
         alert.lastAt = max(alert.lastAt, facts.lastAt)
         var outcome =
-            facts.isResolve ? resolve(alert, incident, facts) : trigger(alert, incident, facts, newNumber)
+            facts.isResolve
+            ? resolve(alert, incident, facts) : try trigger(alert, incident, facts, newNumber, isQuiet, join)
         outcome.draft?.finish(at: facts.lastAt)
         return outcome
     }
@@ -50,18 +59,20 @@ struct IncidentPolicy: Sendable, Equatable {
     // MARK: - Triggers
 
     private func trigger(
-        _ before: AlertRecord, _ incident: IncidentRecord?, _ facts: AlertFacts, _ newNumber: UInt64
-    ) -> Outcome {
+        _ before: AlertRecord, _ incident: IncidentRecord?, _ facts: AlertFacts, _ newNumber: UInt64, _ isQuiet: Bool,
+        _ join: () throws -> Joining?
+    ) rethrows -> Outcome {
         var alert = before
         if !facts.summary.isEmpty { alert.summary = facts.summary }
         alert.service = facts.service
         alert.rule = facts.rule
+        alert.source = facts.source
         if let incident, alert.state.isOpen {
             if incident.state.isOpen || holds(incident, against: facts, since: alert) {
                 alert.worsen(facts)
                 var draft = IncidentDraft(incident)
                 draft.edit { add(facts, to: &$0) }
-                if incident.state.isOpen {
+                if incident.state.isOpen, !isQuiet {
                     draft.raise(
                         facts.severity, facts.priority, drill: facts.drill, why: facts.rule, at: facts.lastAt)
                 }
@@ -84,8 +95,14 @@ struct IncidentPolicy: Sendable, Equatable {
             alert.fire(facts)
         }
         if let incident, let draft = rejoin(incident, facts) { return Outcome(alert: alert, draft: draft) }
-        var outcome = Outcome(alert: alert, draft: open(facts, recurs: incident?.number ?? 0, number: newNumber))
-        outcome.alert.incident = newNumber
+        var outcome = Outcome(alert: alert)
+        if let joining = try join() {
+            outcome.draft = self.join(joining, facts)
+            outcome.alert.incident = joining.incident.number
+        } else {
+            outcome.draft = open(facts, recurs: incident?.number ?? 0, number: newNumber)
+            outcome.alert.incident = newNumber
+        }
         if var left = incident, before.state.isOpen, left.alertsFiring > 0 {
             left.alertsFiring -= 1
             outcome.left = left
@@ -122,6 +139,20 @@ struct IncidentPolicy: Sendable, Equatable {
         guard draft.restart(text, at: time, reopenWindow: reopenWindow) else { return nil }
         draft.edit {
             $0.alertsFiring += 1
+            add(facts, to: &$0)
+        }
+        draft.raise(facts.severity, facts.priority, drill: facts.drill, why: facts.rule, at: facts.lastAt)
+        return draft
+    }
+
+    /// A new alert is part of what is known already.
+    private func join(_ joining: Joining, _ facts: AlertFacts) -> IncidentDraft {
+        var draft = IncidentDraft(joining.incident)
+        draft.record("alert-joined", by: Self.actor, "\(facts.summary): \(joining.why)", at: facts.lastAt)
+        draft.tell("updated")
+        draft.edit {
+            $0.alertsFiring += 1
+            $0.alertsTotal += 1
             add(facts, to: &$0)
         }
         draft.raise(facts.severity, facts.priority, drill: facts.drill, why: facts.rule, at: facts.lastAt)

@@ -46,19 +46,19 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
     func explainDecisions(
         request: Tocsin_V1_ExplainDecisionsRequest, context: ServerContext
     ) async throws -> Tocsin_V1_ExplainDecisionsResponse {
-        throw RPCError(code: .unimplemented, message: "not yet")
+        try await answering { try await store.explain(request, for: viewer) }
     }
 
     func listAlerts(
         request: Tocsin_V1_ListAlertsRequest, context: ServerContext
     ) async throws -> Tocsin_V1_ListAlertsResponse {
-        throw RPCError(code: .unimplemented, message: "not yet")
+        try await answering { try await store.alerts(request, for: viewer) }
     }
 
     func listSilences(
         request: Tocsin_V1_ListSilencesRequest, context: ServerContext
     ) async throws -> Tocsin_V1_ListSilencesResponse {
-        throw RPCError(code: .unimplemented, message: "not yet")
+        try await answering { try await store.silences(now: now()) }
     }
 
     func reportEvent(

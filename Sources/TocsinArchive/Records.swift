@@ -46,6 +46,9 @@ struct IncidentRecord: Sendable, Equatable {
     var trafficLight: TrafficLight?
     /// Those who may see it; empty: whoever may see incidents.
     var needToKnow: [String] = []
+    /// The routes that match it, and whom they name.
+    var routes: [String] = []
+    var pages: [String] = []
     /// Of the alert that opened it.
     var labels: [String: String] = [:]
 
@@ -77,6 +80,8 @@ struct IncidentRecord: Sendable, Equatable {
         incident.splitFrom = splitFrom
         incident.trafficLight = trafficLight.flatMap { Tocsin_V1_TrafficLight(rawValue: Int($0.rawValue)) } ?? .unspecified
         incident.needToKnow = needToKnow
+        incident.routes = routes
+        incident.pages = pages
         return incident
     }
 }
@@ -93,7 +98,7 @@ struct AlertRecord: Sendable, Equatable {
     var lastAt: UInt64
     /// Of all episodes.
     var events: UInt64 = 0
-    /// How often it began to fire.
+    /// How often it began to fire and was told.
     var episode: UInt32 = 0
     var rule: String
     /// Its latest incident; 0: it never fired.
@@ -102,6 +107,12 @@ struct AlertRecord: Sendable, Equatable {
     /// The widest, and the most urgent, of this episode; nil: not known.
     var impact: Level?
     var priority: Priority?
+    /// Who saw it.
+    var source = ""
+    /// When it began and ended of late, milliseconds since 1970, in order.
+    var changes: [UInt64] = []
+
+    static let changesMax = 64
 
     var proto: Tocsin_V1_Alert {
         var alert = Tocsin_V1_Alert()
@@ -117,6 +128,7 @@ struct AlertRecord: Sendable, Equatable {
         alert.rule = rule
         alert.labels = labels
         alert.incident = incident
+        alert.source = source
         return alert
     }
 }

@@ -33,8 +33,87 @@ enum Schema {
         migrator.registerMigration("4: sealed personal data, traffic light, need to know") {
             try $0.execute(sql: personalData)
         }
+        migrator.registerMigration("5: why, silences, holding back, correlation") { try $0.execute(sql: attention) }
         return migrator
     }
+
+    // `judgements`: how triage judged; one row for all events of an alert that were judged alike, and `events.judgement` names it.
+    // `decisions`: what the archive decided about an alert, at which event (empty: time passed). Both have `decisions` as JSON.
+    // `holds`: alerts that fire and are kept from telling, and why; `facts` is what they will tell. `due`: when it is looked at
+    // again; 0: when the alert `inhibitor` ends. `inhibitors`: alerts that fire and explain others. `correlations`: by what an
+    // incident is found again. `alerts.changes`: when it last began and ended, JSON.
+    private static let attention = """
+        ALTER TABLE events ADD COLUMN judgement INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE alerts ADD COLUMN source TEXT NOT NULL DEFAULT '';
+        ALTER TABLE alerts ADD COLUMN changes TEXT NOT NULL DEFAULT '';
+        ALTER TABLE incidents ADD COLUMN routes TEXT NOT NULL DEFAULT '';
+        ALTER TABLE incidents ADD COLUMN pages TEXT NOT NULL DEFAULT '';
+
+        CREATE TABLE judgements (
+            id INTEGER PRIMARY KEY,
+            fingerprint TEXT NOT NULL,
+            digest BLOB NOT NULL,
+            time INTEGER NOT NULL,
+            policy TEXT NOT NULL,
+            decisions TEXT NOT NULL,
+            UNIQUE (fingerprint, digest)
+        ) STRICT;
+
+        CREATE TABLE decisions (
+            id INTEGER PRIMARY KEY,
+            fingerprint TEXT NOT NULL,
+            time INTEGER NOT NULL,
+            event TEXT NOT NULL,
+            incident INTEGER NOT NULL,
+            policy TEXT NOT NULL,
+            decisions TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX decisions_by_alert ON decisions (fingerprint, id);
+
+        CREATE TABLE silences (
+            id TEXT NOT NULL PRIMARY KEY,
+            matchers TEXT NOT NULL,
+            starts_at INTEGER NOT NULL,
+            ends_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL,
+            created_by TEXT NOT NULL,
+            comment TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX silences_by_end ON silences (ends_at);
+
+        CREATE TABLE holds (
+            fingerprint TEXT NOT NULL PRIMARY KEY,
+            kind TEXT NOT NULL,
+            rule TEXT NOT NULL,
+            inhibitor TEXT NOT NULL,
+            due INTEGER NOT NULL,
+            fires INTEGER NOT NULL,
+            facts TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX holds_by_due ON holds (due);
+        CREATE INDEX holds_by_inhibitor ON holds (inhibitor);
+
+        CREATE TABLE inhibitors (
+            rule TEXT NOT NULL,
+            equal TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            is_target INTEGER NOT NULL,
+            PRIMARY KEY (rule, equal, fingerprint)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX inhibitors_by_alert ON inhibitors (fingerprint);
+
+        CREATE TABLE correlations (
+            key TEXT NOT NULL,
+            incident INTEGER NOT NULL,
+            fingerprint TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            source TEXT NOT NULL,
+            summary TEXT NOT NULL,
+            PRIMARY KEY (key, incident, fingerprint)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX correlations_by_time ON correlations (key, at);
+        CREATE INDEX correlations_by_incident ON correlations (incident);
+        """
 
     // AuditTrail.md says what is in them. `events.batch`: first record of the transaction that added the event; 0: it is from
     // before there was a trail.

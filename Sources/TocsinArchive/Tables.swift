@@ -20,6 +20,10 @@ enum JSONText {
         return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
+    /// A list; the empty text has nothing in it.
+    static func encode(list: [some Encodable]) throws -> String { list.isEmpty ? "" : try encode(list) }
+    static func decodeList<Element: Decodable>(_ text: String) throws -> [Element] { text.isEmpty ? [] : try decode(text) }
+
     static func decode<Value: Decodable>(_ text: String) throws -> Value {
         try JSONDecoder().decode(Value.self, from: Data(text.utf8))
     }
@@ -29,7 +33,8 @@ extension IncidentRecord {
     static let columns = """
         number, state, title, services, severity, priority, assignee, detected_at, triaged_at, acknowledged_at, mitigated_at, \
         resolved_at, closed_at, alerts_firing, alerts_total, events, cause, runbook, reopened, drill, updated_at, version, \
-        entries, mitigated_by, recurs, labels, impact, judged_severity, merged_into, split_from, traffic_light, need_to_know
+        entries, mitigated_by, recurs, labels, impact, judged_severity, merged_into, split_from, traffic_light, need_to_know, routes, \
+        pages
         """
 
     /// A row of `columns`.
@@ -73,6 +78,8 @@ extension IncidentRecord {
         splitFrom = unsigned(row[29])
         trafficLight = TrafficLight(rawValue: UInt8(clamping: row[30] as Int64))
         needToKnow = try JSONText.decode(row[31])
+        routes = try JSONText.decodeList(row[32])
+        pages = try JSONText.decodeList(row[33])
     }
 
     static func find(_ number: UInt64, in db: Database) throws -> IncidentRecord? {
@@ -90,7 +97,8 @@ extension IncidentRecord {
             stored(events), cause, runbook, Int64(reopened), drill, stored(updatedAt), stored(version),
             stored(entries), mitigatedBy, stored(recurs), try JSONText.encode(labels),
             Int64(impact?.rawValue ?? 0), Int64(judgedSeverity?.rawValue ?? 0), stored(mergedInto), stored(splitFrom),
-            Int64(trafficLight?.rawValue ?? 0), try JSONText.encode(needToKnow),
+            Int64(trafficLight?.rawValue ?? 0), try JSONText.encode(needToKnow), try JSONText.encode(list: routes),
+            try JSONText.encode(list: pages),
         ])
     }
 
@@ -100,7 +108,7 @@ extension IncidentRecord {
 extension AlertRecord {
     static let columns = """
         fingerprint, state, service, summary, severity, first_at, last_at, events, episode, rule, incident, labels, impact, \
-        priority
+        priority, source, changes
         """
 
     /// A row of `columns`.
@@ -117,7 +125,8 @@ extension AlertRecord {
             firstAt: unsigned(row[5]), lastAt: unsigned(row[6]), events: unsigned(row[7]), episode: small(row[8]),
             rule: row[9], incident: unsigned(row[10]), labels: try JSONText.decode(row[11]),
             impact: Level(rawValue: UInt8(clamping: row[12] as Int64)),
-            priority: Priority(rawValue: UInt8(clamping: row[13] as Int64)))
+            priority: Priority(rawValue: UInt8(clamping: row[13] as Int64)), source: row[14],
+            changes: try JSONText.decodeList(row[15]))
     }
 
     static func find(_ fingerprint: String, in db: Database) throws -> AlertRecord? {
@@ -131,7 +140,7 @@ extension AlertRecord {
         try statement.execute(arguments: [
             fingerprint, state.rawValue, service, summary, Int64(severity.rawValue), stored(firstAt), stored(lastAt),
             stored(events), Int64(episode), rule, stored(incident), try JSONText.encode(labels),
-            Int64(impact?.rawValue ?? 0), Int64(priority?.rawValue ?? 0),
+            Int64(impact?.rawValue ?? 0), Int64(priority?.rawValue ?? 0), source, try JSONText.encode(list: changes),
         ])
     }
 

@@ -2,6 +2,7 @@ import TocsinArchive
 import TocsinDetection
 import TocsinDomain
 import TocsinKeys
+import TocsinPolicy
 import TocsinResponse
 import TocsinTriage
 
@@ -30,7 +31,7 @@ enum Schema {
         }
         let (triage, triageWorkers) = root.section("triage") { readTriage($0, policy: policy) }
         let archiver = root.section("archiver") {
-            readArchiver($0, data: data, matrix: policy.matrix, hubRetention: hub.retainAge)
+            readArchiver($0, data: data, policy: policy, hubRetention: hub.retainAge)
         }
         let gateway = root.section("gateway", readGateway)
         root.finish()
@@ -86,7 +87,7 @@ enum Schema {
     }
 
     private static func readArchiver(
-        _ section: Section, data: String, matrix: PriorityMatrix, hubRetention: Duration
+        _ section: Section, data: String, policy: Policy, hubRetention: Duration
     ) -> ArchiveConfiguration {
         let database = section.path(
             "database", default: "\(data)/archive/archive.db", "The SQLite file of incidents.")
@@ -104,7 +105,7 @@ enum Schema {
             incidentSeverity: section.read(
                 "incident_severity", .severity, default: .minor,
                 "An alert that is at least this bad opens an incident; others are recorded and need nobody."),
-            matrix: matrix,
+            policy: policy,
             retention: section.section("retention", readRetention),
             masterKey: section.section("master_key") { readMasterKey($0, database: database) },
             personalLabels: section.list(

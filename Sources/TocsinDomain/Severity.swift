@@ -1,5 +1,5 @@
 /// How bad what happened is. The raw values are those of `tocsin.v1.Severity` on the wire; higher is worse.
-public enum Severity: UInt8, Sendable, CaseIterable, Comparable, CustomStringConvertible {
+public enum Severity: UInt8, Sendable, Codable, CaseIterable, Comparable, CustomStringConvertible {
     /// Nobody is needed.
     case info = 1
     case minor = 2
@@ -59,7 +59,7 @@ public enum Severity: UInt8, Sendable, CaseIterable, Comparable, CustomStringCon
 }
 
 /// One axis of the priority matrix: impact (scope × harm) or urgency (time to harm). Raw values as on the wire.
-public enum Level: UInt8, Sendable, CaseIterable, Comparable, CustomStringConvertible {
+public enum Level: UInt8, Sendable, Codable, CaseIterable, Comparable, CustomStringConvertible {
     case low = 1
     case medium = 2
     case high = 3
@@ -102,7 +102,7 @@ extension Severity {
 }
 
 /// In which order incidents are worked on, from impact × urgency. Sorted ascending, the most urgent (`p1`) comes first.
-public enum Priority: UInt8, Sendable, CaseIterable, Comparable, CustomStringConvertible {
+public enum Priority: UInt8, Sendable, Codable, CaseIterable, Comparable, CustomStringConvertible {
     case p1 = 1
     case p2 = 2
     case p3 = 3

@@ -39,7 +39,7 @@ final class TestArchive {
         let lock = try #require(try ArchiveLock.take(databasePath: path, holder: "test"))
         let master = try MasterKey.file(path + ".master-key", database: path)
         let vault = Vault(master, personalLabels: ArchiveConfiguration.standardPersonalLabels)
-        return try ArchiveStore(path: path, policy: policy, vault: vault, lock: lock)
+        return try ArchiveStore(path: path, policy: try ArchivePolicy(policy), vault: vault, lock: lock)
     }
 
     /// As after the death of one archiver and the start of another.

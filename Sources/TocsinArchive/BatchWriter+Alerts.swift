@@ -1,0 +1,310 @@
+import TocsinDomain
+import TocsinPolicy
+import TocsinProto
+
+// What becomes of an alert: told, held back, part of another incident, ended. Each decision is written down with it.
+
+extension BatchWriter {
+    /// Applies new events of an alert. `view`: the alert as it was said; `event`: the first of the events, as it is stored.
+    mutating func decide(_ facts: AlertFacts, _ view: AlertView, at event: String) throws {
+        let held = try HoldRecord.find(facts.fingerprint, in: db)
+        if facts.isResolve {
+            try end(facts, held, at: event)
+        } else {
+            try fire(facts, view, held, at: event, time: facts.lastAt)
+        }
+    }
+
+    /// Looks again at an alert that was held back until now.
+    mutating func reconsider(_ held: HoldRecord) throws {
+        var facts = held.facts
+        facts.lastAt = max(facts.lastAt, min(held.due, now))
+        facts.triagedAt = facts.lastAt
+        guard held.fires else {
+            facts.isResolve = true
+            return try end(facts, held, at: "")
+        }
+        try fire(facts, try AlertView(facts, sealer), held, at: "", time: max(facts.lastAt, min(held.due, now)))
+    }
+
+    // MARK: - It fires
+
+    private mutating func fire(
+        _ new: AlertFacts, _ view: AlertView, _ held: HoldRecord?, at event: String, time: UInt64
+    ) throws {
+        let known = try alert(new.fingerprint)
+        if let known, known.state.isOpen, known.state != .suppressed {
+            return try fireOn(new, view, held, known, at: event, time: time)
+        }
+        var facts = new
+        var alert = known ?? AlertRecord(new)
+        if event.isEmpty {
+            // Its events have been counted when they came.
+            alert.events -= min(alert.events, facts.events)
+        } else {
+            if !(held?.fires ?? false) { alert.note(change: time) }
+            if let held {
+                facts.add(earlier: held.facts)
+                alert.events -= min(alert.events, held.facts.events)
+            }
+        }
+        let incident = try alert.incident == 0 ? nil : find(alert.incident)
+        let needsNobody = facts.severity < policy.incidents.minimumSeverity && !(incident?.state.isOpen ?? false)
+        let attention = needsNobody ? Attention() : try attention(for: view, alert, at: time)
+        if let hold = attention.hold {
+            let record = HoldRecord(hold, due: attention.until, facts: facts)
+            alert.hold(facts)
+            alerts.put(alert, for: facts.fingerprint)
+            try record.save(in: db)
+            if held?.hold != hold {
+                try log(attention.decisions + [Decision(.incident, "held by \(record.words)", "nobody is told")], facts, at: event)
+            }
+            return
+        }
+        if held != nil { try HoldRecord.remove(facts.fingerprint, in: db) }
+        if alert.state == .suppressed { alert.state = .resolved }
+        try tell(facts, view, alert, incident, attention.decisions, at: event)
+    }
+
+    /// It was told of, and goes on.
+    private mutating func fireOn(
+        _ facts: AlertFacts, _ view: AlertView, _ held: HoldRecord?, _ known: AlertRecord, at event: String, time: UInt64
+    ) throws {
+        var alert = known
+        var decisions: [Decision] = []
+        let incident = try alert.incident == 0 ? nil : find(alert.incident)
+        if var held, held.hold == .flapping {
+            let calm = policy.flapping(alert.changes, at: time)
+            if !event.isEmpty, !held.fires {
+                alert.note(change: time)
+                held.fires = true
+                held.due = policy.flapping(alert.changes, at: time) ?? held.due
+                try held.save(in: db)
+            } else if event.isEmpty, calm == nil {
+                try HoldRecord.remove(facts.fingerprint, in: db)
+                decisions.append(Decision(.flapping, "it has been calm", "it fires on"))
+                try note(flapping: "is calm and fires on", incident, facts)
+                return try log(decisions, facts, at: event)
+            }
+        }
+        let isWorse =
+            incident.map { $0.state.isOpen && (facts.severity > $0.severity || facts.priority < $0.priority) } ?? false
+        var isQuiet = false
+        if isWorse {
+            let attention = try attention(for: view, alert, at: time)
+            decisions += attention.decisions
+            if let hold = attention.hold {
+                isQuiet = true
+                try HoldRecord(hold, due: attention.until, facts: facts.withoutEvents).save(in: db)
+            } else if held != nil, held?.hold != .flapping {
+                try HoldRecord.remove(facts.fingerprint, in: db)
+            }
+        } else if event.isEmpty {
+            try HoldRecord.remove(facts.fingerprint, in: db)
+        }
+        let correlator = correlator
+        let outcome = try policy.incidents.decide(
+            facts, alert: alert, incident: incident, newNumber: nextNumber, isQuiet: isQuiet,
+            join: { try correlator.find(facts, view)?.joining })
+        if isWorse {
+            decisions.append(
+                Decision(.incident, "\(facts.severity), \(facts.priority)", isQuiet ? "nobody is told" : "incident \(alert.incident) is raised"))
+        } else if outcome.alert.incident != alert.incident {
+            decisions.append(Decision(.incident, facts.rule, "opened incident \(outcome.alert.incident)"))
+        }
+        try take(outcome, facts)
+        if outcome.alert.incident != alert.incident { try remember(facts, view, in: outcome.alert.incident) }
+        try log(decisions, facts, at: event)
+    }
+
+    private mutating func tell(
+        _ facts: AlertFacts, _ view: AlertView, _ alert: AlertRecord, _ incident: IncidentRecord?, _ reasons: [Decision],
+        at event: String
+    ) throws {
+        var decisions = reasons
+        var match: Correlator.Match?
+        let correlator = correlator
+        let outcome = try policy.incidents.decide(facts, alert: alert, incident: incident, newNumber: nextNumber) {
+            match = try correlator.find(facts, view)
+            return match?.joining
+        }
+        let number = outcome.alert.incident
+        if let match {
+            decisions.append(match.decision)
+            decisions.append(Decision(.incident, facts.rule, "joined incident \(number)"))
+        } else if let draft = outcome.draft, draft.incident.number == nextNumber {
+            decisions.append(Decision(.incident, facts.rule, "opened incident \(number)"))
+        } else if outcome.draft != nil {
+            decisions.append(Decision(.incident, "its own incident may be taken up again", "fires again in incident \(number)"))
+        } else {
+            decisions.append(
+                Decision(
+                    .incident, "\(facts.severity) is less than \(policy.incidents.minimumSeverity)", "recorded; nobody is told"))
+        }
+        try take(outcome, facts)
+        if outcome.draft != nil { try remember(facts, view, in: number) }
+        try Inhibitors.put(judge.inhibitors(view), by: facts.fingerprint, in: db)
+        if let routing = routings[number] { decisions += routing }
+        try log(decisions, facts, at: event)
+        for other in match?.others ?? [] { try merge(other, into: number, facts) }
+    }
+
+    // MARK: - It ends
+
+    private mutating func end(_ new: AlertFacts, _ held: HoldRecord?, at event: String) throws {
+        var facts = new
+        guard var alert = try alert(facts.fingerprint) else {
+            // Nothing is known of what ends: it is recorded.
+            return try take(try policy.incidents.decide(facts, alert: nil, incident: nil, newNumber: nextNumber), facts)
+        }
+        let time = facts.lastAt
+        if event.isEmpty { facts = facts.withoutEvents }
+        let wasOpen = alert.state.isOpen
+        if wasOpen, !event.isEmpty, held?.fires ?? true { alert.note(change: time) }
+        let incident = try alert.incident == 0 ? nil : find(alert.incident)
+        if alert.state == .firing, let incident, incident.state.isOpen, let calm = policy.flapping(alert.changes, at: time) {
+            // Held open: one notice, and no end before it is calm.
+            alert.count(facts)
+            alerts.put(alert, for: facts.fingerprint)
+            try HoldRecord(.flapping, due: calm, fires: false, facts: facts.withoutEvents).save(in: db)
+            if held?.hold != .flapping {
+                let words = "\(alert.changes.count) changes of late; incident \(incident.number) stays open until it is calm"
+                try note(flapping: "comes and goes: \(words)", incident, facts, verb: "flapping")
+                try log([Decision(.flapping, words, "held open")], facts, at: event)
+            }
+            return
+        }
+        if held != nil { try HoldRecord.remove(facts.fingerprint, in: db) }
+        if wasOpen { try Inhibitors.remove(facts.fingerprint, at: max(time, 1), in: db) }
+        if alert.state == .suppressed {
+            alert.state = .resolved
+            alert.count(facts)
+            alerts.put(alert, for: facts.fingerprint)
+            let why = held.map { "held by \($0.words) all the time" } ?? "it was never told of"
+            return try log([Decision(.incident, why, "ended; nobody is told")], facts, at: event)
+        }
+        let outcome = try policy.incidents.decide(facts, alert: alert, incident: incident, newNumber: nextNumber)
+        try take(outcome, facts)
+        guard wasOpen else { return }
+        let state = outcome.draft.map { "incident \($0.incident.number) is \($0.incident.state)" } ?? "recorded"
+        try log([Decision(.incident, event.isEmpty ? "it has been calm" : "the condition is over", "alert resolved; \(state)")], facts, at: event)
+    }
+
+    // MARK: - Parts
+
+    /// What keeps it quiet, if anything does; it comes and goes too often as the last.
+    private mutating func attention(for view: AlertView, _ alert: AlertRecord, at time: UInt64) throws -> Attention {
+        let db = db
+        try readSilences(at: time)
+        var attention = try judge.attention(of: view, at: time, silences: &silences) { try Inhibitors.find($0, in: db) }
+        if attention.hold == nil, let calm = policy.flapping(alert.changes, at: time) {
+            attention.hold = .flapping
+            attention.until = calm
+            attention.decisions.append(Decision(.flapping, "\(alert.changes.count) changes of late", "held until it is calm"))
+        }
+        return attention
+    }
+
+    private var correlator: Correlator {
+        let (incidents, db) = (incidents, db)
+        return Correlator(sealer: sealer, policy: policy) { number in
+            try incidents.find(number) { try IncidentRecord.find($0, in: db) }
+        }
+    }
+
+    private mutating func remember(_ facts: AlertFacts, _ view: AlertView, in incident: UInt64) throws {
+        try correlator.remember(facts, view, in: incident)
+    }
+
+    private mutating func take(_ outcome: IncidentPolicy.Outcome, _ facts: AlertFacts) throws {
+        alerts.put(outcome.alert, for: facts.fingerprint)
+        if let left = outcome.left { incidents.put(left, for: left.number) }
+        if let draft = outcome.draft {
+            if draft.incident.number == nextNumber { nextNumber += 1 }
+            // Whatever touches an incident has counted the events in it.
+            let link = LinkKey(incident: draft.incident.number, fingerprint: facts.fingerprint)
+            links.put((links.find(link) { _ in nil } ?? 0) + facts.events, for: link)
+            try keep(draft)
+        }
+        refusals += outcome.refusals
+    }
+
+    private mutating func note(
+        flapping text: String, _ incident: IncidentRecord?, _ facts: AlertFacts, verb: String = "flapping-ended"
+    ) throws {
+        guard let incident, incident.state.isOpen else { return }
+        var draft = IncidentDraft(incident)
+        draft.record(verb, by: Lifecycle.automaticActor, "\(facts.summary) \(text)", at: facts.lastAt)
+        draft.tell("updated")
+        draft.finish(at: facts.lastAt)
+        try keep(draft)
+    }
+
+    /// What an alert explains becomes part of its incident.
+    private mutating func merge(_ number: UInt64, into target: UInt64, _ facts: AlertFacts) throws {
+        try flush()
+        let text = "explained by \(facts.service)"
+        let command = Command(id: "merge/\(number)/\(target)", number: number, kind: .merge(into: target), text: text)
+        guard let incident = try IncidentRecord.find(number, in: db) else { return }
+        let subject = try ArchiveStore.subject(of: command, incident, in: db)
+        switch policy.incidents.decide(command, subject, now: max(facts.lastAt, incident.detectedAt)) {
+        case .success(let effect): try ArchiveStore.write(effect, policy, sealer)
+        case .failure(let refusal):
+            refusals.append(
+                RefusalRecord(
+                    time: facts.lastAt, incident: number, actor: command.actor, action: command.action, refusal: refusal))
+        }
+    }
+
+    private mutating func log(_ decisions: [Decision], _ facts: AlertFacts, at event: String) throws {
+        if decisions.isEmpty { return }
+        let incident = try alert(facts.fingerprint)?.incident ?? 0
+        try DecisionLog.add(
+            decisions, about: facts.fingerprint, at: facts.lastAt, event: event, incident: incident, policy: policy.version, in: db)
+    }
+}
+
+extension AlertRecord {
+    /// Of an alert that was not known.
+    init(_ facts: AlertFacts) {
+        self.init(
+            fingerprint: facts.fingerprint, service: facts.service, summary: facts.summary, severity: facts.severity,
+            firstAt: facts.firstAt, lastAt: facts.lastAt, rule: facts.rule, labels: facts.labels)
+        source = facts.source
+    }
+
+    /// It begins or ends.
+    fileprivate mutating func note(change time: UInt64) {
+        changes.append(max(time, changes.last ?? 0))
+        if changes.count > Self.changesMax { changes.removeFirst(changes.count - Self.changesMax) }
+    }
+
+    fileprivate mutating func count(_ facts: AlertFacts) {
+        events += facts.events
+        firstAt = min(firstAt, facts.firstAt)
+        lastAt = max(lastAt, facts.lastAt)
+    }
+
+    /// It fires and is kept from telling.
+    fileprivate mutating func hold(_ facts: AlertFacts) {
+        count(facts)
+        state = .suppressed
+        service = facts.service
+        if !facts.summary.isEmpty { summary = facts.summary }
+        rule = facts.rule
+        source = facts.source
+        severity = facts.severity
+        impact = facts.impact
+        priority = facts.priority
+        labels = facts.labels
+    }
+}
+
+extension AlertFacts {
+    /// What is looked at again brings no new events.
+    fileprivate var withoutEvents: AlertFacts {
+        var facts = self
+        facts.events = 0
+        return facts
+    }
+}
