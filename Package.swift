@@ -269,8 +269,8 @@ let package = Package(
         tests(
             "TocsinArchiveTests",
             [
-                "TocsinArchive", "TocsinHub", "TocsinKit", "TocsinPolicy", "TocsinPosix", "GRPCZeroMQTransport", "TocsinServices",
-                "TocsinDomain",
+                "TocsinArchive", "TocsinCalendar", "TocsinHub", "TocsinKit", "TocsinPolicy", "TocsinPosix", "GRPCZeroMQTransport",
+                "TocsinServices", "TocsinDomain",
                 "TocsinProto",
                 "TocsinWire", grpc, protobuf, sqlite, logging,
             ]),

@@ -67,6 +67,18 @@ private struct PersonalTable {
             name: "alerts", place: "alert", incident: "incident", time: "last_at", columns: ["summary", "rule", "labels"],
             order: "fingerprint"),
         PersonalTable(
+            name: "judgements", place: "judgement", incident: "0", time: "time", columns: ["decisions"], order: "id"),
+        PersonalTable(
+            name: "decisions", place: "decision", incident: "incident", time: "time", columns: ["decisions"], order: "id"),
+        PersonalTable(
+            name: "silences", place: "silence", incident: "0", time: "updated_at",
+            columns: ["matchers", "created_by", "comment"], order: "id"),
+        PersonalTable(
+            name: "holds", place: "held alert", incident: "0", time: "due", columns: ["facts"], order: "fingerprint"),
+        PersonalTable(
+            name: "correlations", place: "correlation", incident: "incident", time: "at", columns: ["summary"],
+            order: "key, incident, fingerprint"),
+        PersonalTable(
             name: "suppressions", place: "suppression", incident: "0", time: "last_at", columns: ["summary", "rule"],
             order: "fingerprint"),
         PersonalTable(

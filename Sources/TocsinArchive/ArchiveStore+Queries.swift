@@ -38,7 +38,12 @@ extension ArchiveStore {
                     SELECT \(columns) FROM incident_alerts JOIN alerts USING (fingerprint)
                     WHERE incident_alerts.incident = ? ORDER BY alerts.first_at, fingerprint LIMIT \(QueryLimit.alerts)
                     """, arguments: [stored(number)])
-            while let row = try alerts.next() { response.alerts.append(try sealer.open(try AlertRecord(row).proto)) }
+            while let row = try alerts.next() {
+                let alert = try AlertRecord(row)
+                var proto = try sealer.open(alert.proto)
+                try Self.describeHold(of: alert, &proto, sealer)
+                response.alerts.append(proto)
+            }
             response.timeline = try Self.timeline(of: number, sealer)
             return response
         }

@@ -258,9 +258,11 @@ extension BatchWriter {
 
     private mutating func log(_ decisions: [Decision], _ facts: AlertFacts, at event: String) throws {
         if decisions.isEmpty { return }
-        let incident = try alert(facts.fingerprint)?.incident ?? 0
+        let alert = try alert(facts.fingerprint)
+        let named = PersonalValues(try sealer.personal(alert?.labels ?? [:]).map { try sealer.open($0) })
         try DecisionLog.add(
-            decisions, about: facts.fingerprint, at: facts.lastAt, event: event, incident: incident, policy: policy.version, in: db)
+            decisions, about: facts.fingerprint, at: facts.lastAt, event: event, incident: alert?.incident ?? 0,
+            policy: policy.version, sealer, naming: named)
     }
 }
 

@@ -167,7 +167,11 @@ struct Correlator {
         if policy.topology.contains(facts.service) { keys.append(Self.key(service: facts.service)) }
         if let host = Self.host(of: view) { keys.append(Self.key(host: host)) }
         let statement = try db.cachedStatement(
-            sql: "INSERT OR REPLACE INTO correlations (key, incident, fingerprint, at, source, summary) VALUES (?, ?, ?, ?, ?, ?)")
+            sql: """
+                INSERT INTO correlations (key, incident, fingerprint, at, source, summary) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT (key, incident, fingerprint) DO UPDATE SET at = excluded.at, source = excluded.source,
+                    summary = excluded.summary
+                """)
         for key in keys {
             try statement.execute(arguments: [
                 key, stored(incident), facts.fingerprint, stored(facts.firstAt), Self.tool(facts.source),

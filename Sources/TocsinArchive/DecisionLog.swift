@@ -62,14 +62,14 @@ enum DecisionLog {
         return db.lastInsertedRowID
     }
 
-    /// Writes down what the archive decided about an alert. `event`: the one at which it was; empty: time passed.
+    /// Writes down what the archive decided about an alert. `event`: the one at which it was, as it is stored; empty: time
+    /// passed.
     static func add(
         _ decisions: [Decision], about fingerprint: String, at time: UInt64, event: String, incident: UInt64, policy: String,
-        in db: Database
+        _ sealer: Sealer, naming named: PersonalValues
     ) throws {
-        // They are made of texts that are sealed already.
-        let text = try encode(decisions.map(\.proto)) { $0 }
-        try db.cachedStatement(
+        let text = try encode(decisions.map(\.proto)) { try sealer.seal($0, naming: named) }
+        try sealer.db.cachedStatement(
             sql: "INSERT INTO decisions (fingerprint, time, event, incident, policy, decisions) VALUES (?, ?, ?, ?, ?, ?)"
         ).execute(arguments: [fingerprint, stored(time), event, stored(incident), policy, text])
     }

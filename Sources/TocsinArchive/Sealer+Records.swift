@@ -36,7 +36,7 @@ extension Sealer {
         return try Set(sealed).map { try open($0) }.filter { Self.namesSomebody($0) }
     }
 
-    private func personal(_ fields: [String: String]) -> [String] {
+    func personal(_ fields: [String: String]) -> [String] {
         vault.personalLabels.compactMap { fields[$0] }.filter(Self.namesSomebody)
     }
 

@@ -1,4 +1,5 @@
 import TocsinDomain
+import TocsinProto
 
 /// What a change triggers: which runbooks and which notifications. A pure function of the change and the configuration.
 struct ResponsePlan: Sendable {
@@ -77,7 +78,12 @@ extension RunbookMatch {
 extension NotificationTarget {
     fileprivate func matches(_ change: Change) -> Bool {
         verbs.contains(change.verb) && change.severity >= minimumSeverity && (drills || !change.isDrill)
-            && !change.actor.hasPrefix(Actor.notifyPrefix)
+            && !change.actor.hasPrefix(Actor.notifyPrefix) && isRouted(change.incident)
+    }
+
+    /// Where the policy's routes match the incident they say who is told of it.
+    private func isRouted(_ incident: Tocsin_V1_Incident) -> Bool {
+        incident.routes.isEmpty || incident.pages.contains(name)
     }
 }
 

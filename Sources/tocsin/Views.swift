@@ -53,6 +53,7 @@ extension Tocsin_V1_Incident {
             "merged_into": mergedInto == 0 ? .null : .unsigned(mergedInto),
             "split_from": splitFrom == 0 ? .null : .unsigned(splitFrom), "version": .unsigned(version),
             "traffic_light": .text(trafficLight.domain?.name ?? ""), "need_to_know": .strings(needToKnow),
+            "routes": .strings(routes), "pages": .strings(pages),
         ]
     }
 }
@@ -64,6 +65,7 @@ extension Tocsin_V1_Alert {
             "summary": .string(summary), "severity": .string(severity.name), "first_at": TimeText.json(firstAt),
             "last_at": TimeText.json(lastAt), "events": .unsigned(events), "episode": .unsigned(UInt64(episode)),
             "rule": .text(rule), "labels": .table(labels), "incident": incident == 0 ? .null : .unsigned(incident),
+            "source": .text(source), "held_by": .text(heldBy), "held_until": TimeText.json(heldUntil),
         ]
     }
 }

@@ -128,9 +128,13 @@ struct StoreTests {
 
         try archive.reopen()
         #expect(try await archive.store.command(acknowledge, now: TestArchive.start + 90_000) == answer)
-        // How wide it reaches was not kept then.
+        // How wide it reaches was not kept then, nor why anything was decided.
         try await new.store.write {
-            try $0.execute(sql: "UPDATE incidents SET impact = 0; UPDATE alerts SET impact = 0, priority = 0")
+            try $0.execute(
+                sql: """
+                    UPDATE incidents SET impact = 0; UPDATE alerts SET impact = 0, priority = 0, source = '', changes = '';
+                    DELETE FROM correlations; DELETE FROM decisions;
+                    """)
         }
         let (migrated, made) = (try await archive.dump(), try await new.dump())
         #expect(migrated == made)

@@ -3,6 +3,7 @@ import GRDB
 import Logging
 import Testing
 import TocsinDomain
+import TocsinPolicy
 import TocsinProto
 
 @testable import TocsinArchive
@@ -15,15 +16,15 @@ final class TestArchive {
     static let start: UInt64 = 1_700_000_000_000
 
     let folder: String
-    let policy: IncidentPolicy
+    let policy: ArchivePolicy
     private(set) var store: ArchiveStore
 
     var path: String { folder + "/archive.sqlite" }
 
-    init(_ policy: IncidentPolicy = .standard) throws {
+    init(_ incidents: IncidentPolicy = .standard, _ policy: Policy = Policy()) throws {
         folder = NSTemporaryDirectory() + "tocsin-archive-\(UUID().uuidString)"
-        self.policy = policy
-        store = try Self.open(folder + "/archive.sqlite", policy)
+        self.policy = try ArchivePolicy(incidents, policy)
+        store = try Self.open(folder + "/archive.sqlite", self.policy)
     }
 
     deinit {
@@ -35,11 +36,13 @@ final class TestArchive {
         }
     }
 
-    static func open(_ path: String, _ policy: IncidentPolicy = .standard) throws -> ArchiveStore {
+    static func open(_ path: String) throws -> ArchiveStore { try open(path, try ArchivePolicy(.standard)) }
+
+    static func open(_ path: String, _ policy: ArchivePolicy) throws -> ArchiveStore {
         let lock = try #require(try ArchiveLock.take(databasePath: path, holder: "test"))
         let master = try MasterKey.file(path + ".master-key", database: path)
         let vault = Vault(master, personalLabels: ArchiveConfiguration.standardPersonalLabels)
-        return try ArchiveStore(path: path, policy: try ArchivePolicy(policy), vault: vault, lock: lock)
+        return try ArchiveStore(path: path, policy: policy, vault: vault, lock: lock)
     }
 
     /// As after the death of one archiver and the start of another.

@@ -63,7 +63,7 @@ struct TamperTests {
             ("DELETE FROM timeline WHERE incident = 2 AND sequence = 1", .dropped, "timeline", "2/1"),
             ("INSERT INTO reports VALUES ('x', 1)", .added, "reports", "x"),
             ("DELETE FROM events WHERE id = 'a'", .changed, "events", "1"),
-            ("INSERT INTO events VALUES ('z', 1, 7)", .added, "events", "7"),
+            ("INSERT INTO events VALUES ('z', 1, 7, 0)", .added, "events", "7"),
             ("DELETE FROM audit WHERE sequence > 3", .truncated, "", ""),
             ("UPDATE audit SET actor = 'mallory' WHERE verb = 'detected'", .changed, "", ""),
             ("DELETE FROM audit_head", .head, "", ""),
