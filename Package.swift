@@ -136,7 +136,9 @@ let package = Package(
         // What foreign tools say, made into events: pure.
         ours("TocsinIntake", ["TocsinProto", "TocsinDomain", "TocsinPolicy", "TocsinWire", crypto, deque, protobuf]),
         // Threat intelligence: what others know to be bad, looked for in events.
-        ours("TocsinIndicators", ["TocsinDomain", "TocsinIntake", "TocsinPosix", "CLinux", crypto]),
+        ours(
+            "TocsinIndicators",
+            ["TocsinDomain", "TocsinIntake", "TocsinPolicy", "TocsinPosix", "TocsinProto", "CLinux", crypto]),
         // What is constant in log lines and what varies.
         ours("TocsinTemplates", []),
         // What is learnt from texts: a classifier, and an index of similar ones.
@@ -152,7 +154,7 @@ let package = Package(
             ]),
         // How what is reported is judged: rules, services, routes; pure.
         ours("TocsinPolicy", ["TocsinCalendar", "TocsinDomain", "TocsinProto", "TocsinWire", crypto]),
-        ours("TocsinTriage", ["TocsinKit", "TocsinPolicy", "TocsinPosix", "TocsinProto", "TocsinWire", logging]),
+        ours("TocsinTriage", ["TocsinIndicators", "TocsinKit", "TocsinPolicy", "TocsinPosix", "TocsinProto", "TocsinWire", logging]),
         ours(
             "TocsinArchive",
             [
@@ -183,7 +185,7 @@ let package = Package(
                 "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
                 "TocsinJournal", "TocsinPosix",
                 "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinPolicy", "TocsinTriage", "TocsinArchive",
-                "TocsinResponse",
+                "TocsinIndicators", "TocsinResponse",
                 "TocsinDomain",
                 "TocsinProto", "TocsinTransport", "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc,
                 arguments, logging, protobuf,
@@ -213,8 +215,7 @@ let package = Package(
             name: "tocsin-bench",
             dependencies: [
                 "TocsinIndicators", "TocsinKeys", "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinText", "TocsinWire",
-                "TocsinSystem",
-                "CLinux", grpc, arguments, logging,
+                "TocsinPolicy", "TocsinSystem", "CLinux", grpc, arguments, logging,
             ],
             swiftSettings: strict),
 
@@ -257,7 +258,7 @@ let package = Package(
                 "TocsinIntakeServer", "TocsinIntake", "TocsinAccess", "TocsinGateway", "TocsinKit", "TocsinProto", "TocsinWire",
                 crypto, logging,
             ]),
-        tests("TocsinIndicatorsTests", ["TocsinIndicators"]),
+        tests("TocsinIndicatorsTests", ["TocsinIndicators", "TocsinPolicy", "TocsinProto"]),
         tests("TocsinAnomalyTests", ["TocsinAnomaly", "tocsin-evaluate"]),
         tests("TocsinTemplatesTests", ["TocsinTemplates"]),
         tests("TocsinTextTests", ["TocsinText", "tocsin-evaluate"]),

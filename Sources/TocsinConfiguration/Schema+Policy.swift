@@ -31,6 +31,7 @@ extension Schema {
                 maintenance($0, reports)
             } ?? []
         policy.flapping = section.section("flapping", flapping)
+        policy.indicators = section.section("indicators", indicators)
         for problem in policy.problems where reports.isNew(problem) { section.report(problem) }
         return policy
     }
@@ -145,6 +146,25 @@ extension Schema {
             hold: section.read(
                 "hold", .duration(atLeast: .seconds(1)), default: .seconds(900), "It is over when there were fewer for so long."))
         return isOn ? flapping : nil
+    }
+
+    private static func indicators(_ section: Section) -> IndicatorPolicy {
+        let files = section.paths("files", "STIX bundles, MISP events, lists with an indicator a line, and folders of them.")
+        let falsePositives = section.paths(
+            "false_positives", "MISP warninglists, lists with a value a line, and folders of them: what is known to be benign.")
+        let words = ["unchanged"] + Severity.allCases.map(\.name)
+        let severity = section.read(
+            "severity", .choice(words), default: Severity.major.name, "What mentions an indicator is at least this bad.")
+        return IndicatorPolicy(
+            files: files, falsePositives: falsePositives,
+            reload: section.read(
+                "reload", .duration(atLeast: .milliseconds(100)), default: .seconds(30),
+                "How often files are looked at for changes."),
+            severity: Severity.allCases.first { $0.name == severity },
+            minimumConfidence: UInt8(
+                section.read(
+                    "minimum_confidence", .integer(0...100), default: 0,
+                    "Indicators of less confidence are not used; those that say none are.")))
     }
 
     private static func alertMatch(_ section: Section) -> AlertMatch {

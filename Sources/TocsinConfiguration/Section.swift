@@ -232,6 +232,11 @@ final class Section {
         return value
     }
 
+    /// Paths, each as `path` reads one.
+    func paths(_ key: String, _ doc: String) -> [String] {
+        list(key, .word, default: [], doc).map { Paths.absolute($0, under: document.folder) }
+    }
+
     // MARK: Lists and tables of values
 
     /// A list of values, or its default.

@@ -25,6 +25,9 @@ public enum IndicatorType: UInt8, Sendable, CaseIterable, CustomStringConvertibl
         }
     }
 
+    var isAddress: Bool { self == .ipv4 || self == .ipv6 }
+    var isHash: Bool { rawValue >= IndicatorType.md5.rawValue }
+
     /// The hash that has so many hexadecimal digits, or nil.
     init?(hashDigits count: Int) {
         switch count {

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
+public import TocsinPolicy
 import TocsinPosix
 
 /// The indicators of a configuration, kept up to date: a thread of its own looks at the files now and then, reads those that
@@ -18,18 +19,26 @@ public final class IndicatorFiles: Sendable {
         case refused([IndicatorProblem])
     }
 
-    /// Reads the files and starts the thread, which ends with this object. Blocking: for a `BlockingPool`.
+    /// Starts the thread, which ends with this object, and returns when it has read the files.
     ///
     /// - Parameter onNews: called on the thread, after each change.
-    /// - Throws: `IndicatorProblem` if the system refuses the thread.
-    public init(_ settings: IndicatorSettings, onNews: @escaping @Sendable (News) -> Void) throws(IndicatorProblem) {
-        state = try State(settings, onNews)
-        do throws(SystemThread.Refused) {
-            try SystemThread("indicators") { [state] in state.run() }.detach()
-        } catch {
-            throw IndicatorProblem("cannot start a thread: \(error)")
+    /// - Throws: `IndicatorProblem` if the system refuses the thread; what is wrong with files is in `current`.
+    public static func open(
+        _ policy: IndicatorPolicy, onNews: @escaping @Sendable (News) -> Void
+    ) async throws(IndicatorProblem) -> IndicatorFiles {
+        let state = try State(policy, onNews)
+        let refused = await withCheckedContinuation { (isReady: CheckedContinuation<IndicatorProblem?, Never>) in
+            do throws(SystemThread.Refused) {
+                try SystemThread("indicators") { state.run { isReady.resume(returning: nil) } }.detach()
+            } catch {
+                isReady.resume(returning: IndicatorProblem("cannot start a thread for indicators: \(error)"))
+            }
         }
+        if let refused { throw refused }
+        return IndicatorFiles(state)
     }
+
+    private init(_ state: State) { self.state = state }
 
     deinit { state.tell { $0.isEnding = true } }
 
@@ -41,25 +50,20 @@ public final class IndicatorFiles: Sendable {
 
     private final class State: Sendable {
         struct Shared {
-            var load: IndicatorLoad
+            var load = IndicatorLoad()
             var isForced = false
             var isEnding = false
         }
 
-        let shared: Mutex<Shared>
-        private let settings: IndicatorSettings
+        let shared = Mutex(Shared())
+        private let policy: IndicatorPolicy
         private let onNews: @Sendable (News) -> Void
-        /// What of the files the load began with.
-        private let firstStamp: [String]
         /// A pipe: written to wake the thread.
         private let wakeup: (read: Int32, write: Int32)
 
-        init(_ settings: IndicatorSettings, _ onNews: @escaping @Sendable (News) -> Void) throws(IndicatorProblem) {
-            self.settings = settings
+        init(_ policy: IndicatorPolicy, _ onNews: @escaping @Sendable (News) -> Void) throws(IndicatorProblem) {
+            self.policy = policy
             self.onNews = onNews
-            // Before they are read: what changes meanwhile is read again.
-            firstStamp = IndicatorLoad.stamp(settings)
-            shared = Mutex(Shared(load: IndicatorLoad(settings)))
             var ends: [Int32] = [-1, -1]
             guard pipe2(&ends, O_CLOEXEC | O_NONBLOCK) == 0 else {
                 throw IndicatorProblem("no descriptor for indicators: \(errorText(errno))")
@@ -79,8 +83,13 @@ public final class IndicatorFiles: Sendable {
             _ = write(wakeup.write, &byte, 1)
         }
 
-        func run() {
-            var stamp = firstStamp
+        /// The thread; `isReady` is called once the files were read.
+        func run(_ isReady: () -> Void) {
+            // Before they are read: what changes meanwhile is read again.
+            var stamp = IndicatorLoad.stamp(policy)
+            let first = IndicatorLoad(policy)
+            shared.withLock { $0.load = first }
+            isReady()
             while true {
                 wait()
                 let (isEnding, isForced) = shared.withLock { shared in
@@ -88,10 +97,10 @@ public final class IndicatorFiles: Sendable {
                     return (shared.isEnding, shared.isForced)
                 }
                 if isEnding { return }
-                let now = IndicatorLoad.stamp(settings)
+                let now = IndicatorLoad.stamp(policy)
                 guard now != stamp || isForced else { continue }
                 stamp = now
-                let load = IndicatorLoad(settings)
+                let load = IndicatorLoad(policy)
                 if !load.problems.isEmpty {
                     onNews(.refused(load.problems))
                 } else if load.set.version != shared.withLock({ $0.load.set.version }) || isForced {
@@ -104,7 +113,7 @@ public final class IndicatorFiles: Sendable {
         /// Until it is time to look, or somebody woke it.
         private func wait() {
             var descriptor = pollfd(fd: wakeup.read, events: Int16(POLLIN), revents: 0)
-            _ = poll(&descriptor, 1, Int32(clamping: max(1, settings.reload.wholeMilliseconds)))
+            _ = poll(&descriptor, 1, Int32(clamping: max(1, policy.reload.wholeMilliseconds)))
             var bytes = [UInt8](repeating: 0, count: 64)
             while read(wakeup.read, &bytes, bytes.count) > 0 {}
         }

@@ -1,5 +1,6 @@
 import Crypto
 import Glibc
+public import TocsinPolicy
 import TocsinPosix
 
 /// All that the files of one configuration gave at one time.
@@ -16,18 +17,21 @@ public struct IndicatorLoad: Sendable {
     /// What is read of a folder.
     private static let endings = [".json", ".txt", ".list"]
 
+    /// Of no files.
+    init() { (set, reports, problems) = (.empty, [], []) }
+
     /// Reads the files. Blocking: for a thread of its own or a `BlockingPool`.
-    public init(_ settings: IndicatorSettings) {
-        var work = Work(minimumConfidence: settings.minimumConfidence)
-        let (paths, problems) = Self.paths(settings)
+    public init(_ policy: IndicatorPolicy) {
+        var work = Work(minimumConfidence: policy.minimumConfidence)
+        let (paths, problems) = Self.paths(policy)
         work.problems = problems
         for (path, purpose) in paths { work.read(path, purpose) }
         (set, reports, self.problems) = work.finish()
     }
 
     /// Changes whenever a file does, or a folder's files.
-    static func stamp(_ settings: IndicatorSettings) -> [String] {
-        paths(settings).paths.map { path, _ in
+    static func stamp(_ policy: IndicatorPolicy) -> [String] {
+        paths(policy).paths.map { path, _ in
             var status = stat()
             guard stat(path, &status) == 0 else { return "\(path) \(errno)" }
             func text(_ time: timespec) -> String { "\(time.tv_sec).\(time.tv_nsec)" }
@@ -36,13 +40,13 @@ public struct IndicatorLoad: Sendable {
     }
 
     private static func paths(
-        _ settings: IndicatorSettings
+        _ policy: IndicatorPolicy
     ) -> (paths: [(String, IndicatorSource.Purpose)], problems: [IndicatorProblem]) {
         var paths: [(String, IndicatorSource.Purpose)] = []
         var problems: [IndicatorProblem] = []
         let named =
-            settings.files.map { ($0, IndicatorSource.Purpose.indicators) }
-            + settings.falsePositives.map { ($0, .falsePositives) }
+            policy.files.map { ($0, IndicatorSource.Purpose.indicators) }
+            + policy.falsePositives.map { ($0, .falsePositives) }
         for (path, purpose) in named {
             var status = stat()
             guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
@@ -68,6 +72,7 @@ public struct IndicatorLoad: Sendable {
         let minimumConfidence: UInt8
         var problems: [IndicatorProblem] = []
         private var sources: [IndicatorSource] = []
+        private var values = 0
         private var digest = SHA256()
 
         init(minimumConfidence: UInt8) {
@@ -80,7 +85,12 @@ public struct IndicatorLoad: Sendable {
                 guard let bytes = try WholeFile.read(path, limit: IndicatorLoad.fileBytesMax) else {
                     throw IndicatorProblem("\(path) is not there")
                 }
-                sources.append(try IndicatorSource(bytes, path: path, purpose: purpose))
+                let source = try IndicatorSource(bytes, path: path, purpose: purpose)
+                values += source.indicators.count + source.report.falsePositives
+                guard values <= IndicatorSet.countMax else {
+                    throw IndicatorProblem("with \(path) there are more than \(IndicatorSet.countMax) values; name fewer files")
+                }
+                sources.append(source)
                 let name = path.split(separator: "/").last.map(String.init) ?? path
                 digest.update(data: Array("\(purpose) \(name.utf8.count) \(name) \(bytes.count) ".utf8))
                 digest.update(data: bytes)
@@ -107,7 +117,6 @@ public struct IndicatorLoad: Sendable {
                     if let confidence = indicator.confidence, confidence < minimumConfidence {
                         return "confidence below \(minimumConfidence)"
                     }
-                    if indicators.count == IndicatorSet.countMax { return "more than \(IndicatorSet.countMax) values" }
                     guard seen.insert(Key(id: indicator.id, value: indicator.value)).inserted else { return "the same once more" }
                     indicators.append(indicator)
                     return nil

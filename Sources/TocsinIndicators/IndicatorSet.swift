@@ -106,7 +106,7 @@ public final class IndicatorSet: Sendable {
         var values = ValueTable(count: records.count)
         text.withUnsafeBufferPointer { bytes in
             // From the last to the first, so that each chain is in the order in which they came.
-            for number in records.indices.reversed() where records[number].type != .ipv4 && records[number].type != .ipv6 {
+            for number in records.indices.reversed() where !records[number].type.isAddress {
                 let value = bytes[records[number].value]
                 let type = records[number].type
                 let before = values.insert(UInt32(number), type, value) { other in
@@ -177,8 +177,8 @@ extension IndicatorSet {
     /// only what was observed counts.
     func falsePositiveList(of indicator: Indicator, observed: String) -> String? {
         if let list = falsePositives.list(of: observed, type: indicator.type) { return list }
-        let isAddress = indicator.type == .ipv4 || indicator.type == .ipv6
-        return isAddress || observed == indicator.value ? nil : falsePositives.list(of: indicator.value, type: indicator.type)
+        return indicator.type.isAddress || observed == indicator.value
+            ? nil : falsePositives.list(of: indicator.value, type: indicator.type)
     }
 
     /// As it was loaded.

@@ -150,12 +150,17 @@ struct IndicatorSource {
 
     private mutating func readList(_ bytes: [UInt8], _ name: String, _ purpose: Purpose) {
         var values: [FalsePositiveList.Kind: [String]] = [:]
+        var seen: Set<String> = []
         var number = 0
         for line in bytes.split(separator: 0x0A, omittingEmptySubsequences: false) {
             number += 1
             guard let content = Self.content(of: line) else { continue }
             guard let (type, value) = Self.value(content) else {
                 report.skip("no address, network, domain, URL, e-mail address or hash", at: "line \(number)")
+                continue
+            }
+            guard seen.insert(value).inserted else {
+                report.skip("the same once more", at: "line \(number)")
                 continue
             }
             switch (purpose, type) {

@@ -208,13 +208,14 @@ struct ObservableReader {
             index += length
         }
         // What ends a sentence or a bracket around the URL does not belong to it.
-        let hasBracket = word.contains(UInt8(ascii: "("))
+        let hasRound = word.contains(UInt8(ascii: "("))
+        let hasSquare = word.contains(UInt8(ascii: "["))
         while let last = word.last {
             switch last {
             case UInt8(ascii: "."), UInt8(ascii: ","), UInt8(ascii: ";"), UInt8(ascii: ":"), UInt8(ascii: "!"), UInt8(ascii: "?"):
                 word.removeLast()
-            case UInt8(ascii: ")") where !hasBracket: word.removeLast()
-            case UInt8(ascii: "]") where !word.contains(UInt8(ascii: "[")): word.removeLast()
+            case UInt8(ascii: ")") where !hasRound: word.removeLast()
+            case UInt8(ascii: "]") where !hasSquare: word.removeLast()
             default: return
             }
         }

@@ -1,6 +1,6 @@
 import TocsinIntake
 
-/// Indicators of STIX 2.1 objects (and 2.0, which differs little). What a bundle has besides indicators is only counted.
+/// Indicators of STIX 2.1 objects (and 2.0, which differs little). What a bundle has besides indicators says nothing of events.
 struct STIXReader {
     let source: String
     private(set) var indicators: [Indicator] = []
@@ -14,9 +14,8 @@ struct STIXReader {
     init(source: String) { self.source = source }
 
     mutating func add(_ object: JSON, _ report: inout IndicatorReport) {
-        guard object["type"]?.string == "indicator" else {
-            return report.skip("an object that is no indicator", at: Self.id(of: object))
-        }
+        guard let type = object["type"]?.string else { return report.skip("no STIX object", at: object.kind) }
+        guard type == "indicator" else { return }
         guard let id = object["id"]?.string, !id.isEmpty else { return report.skip("an indicator without an id", at: "") }
         let created = object["created"]?.string.flatMap(Timestamp.parse)
         let modified = object["modified"]?.string.flatMap(Timestamp.parse) ?? created ?? 0
@@ -25,8 +24,8 @@ struct STIXReader {
         }
         versions[id] = modified
         if object["revoked"] == .bool(true) { return report.skip("revoked", at: id) }
-        let type = object["pattern_type"]?.string ?? "stix"
-        guard type == "stix" else { return report.skip("a pattern of type \(type.prefix(32))", at: id) }
+        let language = object["pattern_type"]?.string ?? "stix"
+        guard language == "stix" else { return report.skip("a pattern of type \(language.prefix(32))", at: id) }
         guard let pattern = object["pattern"]?.string else { return report.skip("no pattern", at: id) }
 
         guard let validFrom = Self.time(object["valid_from"], otherwise: created ?? 0),
@@ -52,8 +51,6 @@ struct STIXReader {
             self.modified.append(modified)
         }
     }
-
-    private static func id(of object: JSON) -> String { object["id"]?.string ?? object["type"]?.string ?? object.kind }
 
     private static func strings(_ value: JSON?) -> [String] { value?.array?.compactMap(\.string) ?? [] }
 

@@ -21,11 +21,13 @@ public struct Policy: Sendable {
     public var maintenance: [Maintenance]
     /// Nil: it is not looked for.
     public var flapping: Flapping?
+    public var indicators: IndicatorPolicy
 
     public init(
         rules: [TriageRule] = [], services: [String: ServiceEntry] = [:], matrix: PriorityMatrix = .standard,
         defaultSeverity: Severity = .minor, correlation: Correlation = Correlation(), times: [String: RecurringWindow] = [:],
-        routes: [Route] = [], inhibitions: [Inhibition] = [], maintenance: [Maintenance] = [], flapping: Flapping? = Flapping()
+        routes: [Route] = [], inhibitions: [Inhibition] = [], maintenance: [Maintenance] = [], flapping: Flapping? = Flapping(),
+        indicators: IndicatorPolicy = IndicatorPolicy()
     ) {
         self.rules = rules
         self.services = services
@@ -37,6 +39,7 @@ public struct Policy: Sendable {
         self.inhibitions = inhibitions
         self.maintenance = maintenance
         self.flapping = flapping
+        self.indicators = indicators
     }
 }
 

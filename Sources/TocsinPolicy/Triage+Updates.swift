@@ -7,11 +7,14 @@ public struct TriageInput: Sendable {
     public var subject: String
     /// Encoded size of the event in bytes.
     public var size: Int
+    /// What threat intelligence says of it.
+    public var indicators: IndicatorFindings
 
-    public init(event: Tocsin_V1_Event, subject: String, size: Int) {
+    public init(event: Tocsin_V1_Event, subject: String, size: Int, indicators: IndicatorFindings = .none) {
         self.event = event
         self.subject = subject
         self.size = size
+        self.indicators = indicators
     }
 }
 
@@ -38,6 +41,7 @@ extension Triage {
     /// Labels copied to an update are bounded; the events carry all of them.
     private static let labelBytesMax = 8 << 10
     private static let summaryBytesMax = 1024
+    private static let indicatorsMax = 64
 
     /// Judges a batch. Events of one fingerprint that are judged alike in every step become one update; a resolve between two
     /// triggers keeps them apart, so that the last word stays the last. An event id that comes twice in the batch counts once.
@@ -56,7 +60,7 @@ extension Triage {
                 plan[place].inputs.append(index)
                 continue
             }
-            let decision = decide(input.event, subject: input.subject)
+            let decision = decide(input.event, subject: input.subject, indicators: input.indicators)
             let place: Int
             if let known = open[decision.fingerprint]?.first(where: {
                 judgements[$0] == decision.decisions && accepts(plan[$0], sizes[$0], decision, input)
@@ -64,6 +68,7 @@ extension Triage {
                 place = known
                 plan[place].inputs.append(index)
                 plan[place].update.events.append(input.event)
+                add(decision.indicators, to: &plan[place].update)
                 sizes[place] += input.size
             } else {
                 place = plan.count
@@ -109,6 +114,14 @@ extension Triage {
         update.policy = version
         update.decisions = decision.decisions.map(\.proto)
         update.correlationKey = Self.shortened(decision.correlationKey)
+        add(decision.indicators, to: &update)
+    }
+
+    /// Events that are judged alike may still name different addresses of one network.
+    private func add(_ indicators: [Tocsin_V1_IndicatorMatch], to update: inout Tocsin_V1_AlertUpdate) {
+        for indicator in indicators where update.indicators.count < Self.indicatorsMax && !update.indicators.contains(indicator) {
+            update.indicators.append(indicator)
+        }
     }
 
     /// What the latest event says for all.
@@ -116,13 +129,19 @@ extension Triage {
         update.summary = Self.shortened(event.summary)
         update.source = Self.shortened(event.source)
         update.drill = event.drill
-        update.labels = labels(of: event, service: update.service)
+        update.labels = labels(of: event, in: update)
     }
 
-    private func labels(of event: Tocsin_V1_Event, service: String) -> [String: String] {
+    /// The event's, and what triage knows besides, unless the event says it itself: the owner, and the first threat indicator, by
+    /// which routes and silences may go.
+    private func labels(of event: Tocsin_V1_Event, in update: Tocsin_V1_AlertUpdate) -> [String: String] {
         var labels = event.labels
-        let owner = owner(of: service)
-        if !owner.isEmpty, labels["owner"] == nil { labels["owner"] = owner }
+        func add(_ name: String, _ value: String) { if !value.isEmpty, labels[name] == nil { labels[name] = value } }
+        add("owner", owner(of: update.service))
+        if let indicator = update.indicators.first {
+            add("indicator.type", indicator.type)
+            add("indicator.value", indicator.value)
+        }
         func size(_ label: (key: String, value: String)) -> Int { label.key.utf8.count + label.value.utf8.count }
         guard labels.reduce(0, { $0 + size($1) }) > Self.labelBytesMax else { return labels }
         var kept: [String: String] = [:]

@@ -18,6 +18,8 @@ public struct TriageDecision: Sendable, Equatable {
     /// The rule and its reasons, in words.
     public var why: String
     public var runbook: String
+    /// Threat indicators that the event matches.
+    public var indicators: [Tocsin_V1_IndicatorMatch]
     /// How it came to that, in order.
     public var decisions: [Decision]
     /// Alerts with the same one, that is not empty, are one incident's.
@@ -34,6 +36,8 @@ public struct Triage: Sendable {
     let limits: UpdateLimits
     private var rules: [CompiledRule]
     private var fingerprints = FingerprintMaker()
+    /// Of an event's threat indicators, as many are named where an alert says why it is one.
+    private static let threatsInWords = 3
 
     /// Throws the first of `policy.problems`.
     public init(_ policy: Policy, limits: UpdateLimits = UpdateLimits()) throws(PolicyProblem) {
@@ -46,8 +50,10 @@ public struct Triage: Sendable {
         for rule in policy.rules { rules.append(try CompiledRule(rule)) }
     }
 
-    /// Judges one event that came on `subject`.
-    public mutating func decide(_ event: Tocsin_V1_Event, subject: String) -> TriageDecision {
+    /// Judges one event that came on `subject`; `indicators`: what threat intelligence says of it.
+    public mutating func decide(
+        _ event: Tocsin_V1_Event, subject: String, indicators: IndicatorFindings = .none
+    ) -> TriageDecision {
         let hint = Severity(parsing: event.severityHint)
         let hinted = hint ?? policy.defaultSeverity
         var decider: Int?
@@ -64,7 +70,9 @@ public struct Triage: Sendable {
         }
         let rule = decider.map { rules[$0].rule }
         let service = rule?.service ?? found
-        let severity = rule?.severity ?? hinted
+        let judged = rule?.severity ?? hinted
+        let threats = indicators.matches
+        let severity = threats.isEmpty ? judged : max(judged, policy.indicators.severity ?? judged)
         let entry = catalogue[service]
         let impact = rule?.impact ?? Self.impact(severity, entry)
         let urgency = rule?.urgency ?? severity.urgency
@@ -75,6 +83,10 @@ public struct Triage: Sendable {
         var why = decider.map { "\(rules[$0].rule.name): \(rules[$0].condition)" } ?? "default: \(hintWords)"
         if decider == nil, let entry { why += ", service \(service) is tier \(entry.tier)" }
         if let reason = rule?.suppress { why += "; suppressed: \(reason)" }
+        for threat in threats.prefix(Self.threatsInWords) {
+            why += "; \(threat.match.type) \(quoted(threat.value)) is an indicator of \(threat.match.source)"
+        }
+        if severity > judged { why += ": at least \(severity)" }
         let priorityWords = "impact \(impact) × urgency \(urgency) = \(priority)"
         why += "; \(priorityWords)"
 
@@ -87,24 +99,26 @@ public struct Triage: Sendable {
                 .service, rule: rule?.service == nil ? "" : name,
                 foundHow,
                 entry.map { "\(service), tier \($0.tier)" } ?? "\(service), not in the catalogue"),
-            Decision(.severity, rule: rule?.severity == nil ? "" : name, hintWords, severity.name),
+            Decision(.severity, rule: rule?.severity == nil ? "" : name, hintWords, judged.name),
+        ]
+        decisions += indicators.decisions(raising: policy.indicators.severity)
+        decisions += [
             Decision(
                 .priority, rule: rule?.impact == nil && rule?.urgency == nil ? "" : name,
                 "impact \(impact), urgency \(urgency)", priority.name),
-        ]
-        decisions.append(
             Decision(
                 .fingerprint, rule: by == nil ? "" : grouper.map { rules[$0].rule.name } ?? "",
                 event.dedupKey.isEmpty
                     ? (by ?? FingerprintMaker.defaultFields).map(\.name).joined(separator: ", ") : "service, dedup key",
-                event.drill ? "a drill's" : "a real one's"))
+                event.drill ? "a drill's" : "a real one's"),
+        ]
         return TriageDecision(
             fingerprint: fingerprints.fingerprint(
                 of: event, fields: by ?? FingerprintMaker.defaultFields, group: group),
             kind: Self.kind(of: event, rule), disposition: rule?.suppress == nil ? .alert : .suppressed,
             service: service,
             severity: severity, impact: impact, urgency: urgency, priority: priority, rule: rule?.name ?? "default",
-            why: why, runbook: rule?.runbook ?? "", decisions: decisions,
+            why: why, runbook: rule?.runbook ?? "", indicators: threats.map(\.match), decisions: decisions,
             correlationKey: Self.correlationKey(of: event, rule))
     }
 

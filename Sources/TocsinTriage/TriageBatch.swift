@@ -27,8 +27,12 @@ struct TriageBatch: Sendable {
     /// What an envelope adds to its payload at most: id, subject, key, type, framing.
     private static let envelopeBytes = 1024
 
-    /// Judges deliveries; pure but for what `triage` learns. `now`: milliseconds since 1970.
-    init(_ deliveries: [(message: Message, attempt: Int)], triage: inout Triage, now: UInt64) {
+    /// Judges deliveries; pure but for what `triage` learns. `now`: milliseconds since 1970; `indicators`: what threat intelligence
+    /// says of an event.
+    init(
+        _ deliveries: [(message: Message, attempt: Int)], triage: inout Triage, now: UInt64,
+        indicators: (Tocsin_V1_Event) -> IndicatorFindings = { _ in .none }
+    ) {
         attempts = deliveries.map(\.attempt)
         outcomes = Array(repeating: nil, count: deliveries.count)
         var inputs: [TriageInput] = []
@@ -41,7 +45,9 @@ struct TriageBatch: Sendable {
                 // The archive tells events apart by id, so one without must not be taken for another.
                 if event.id.isEmpty { event.id = delivery.message.id.idText }
                 inputs.append(
-                    TriageInput(event: event, subject: delivery.message.subject, size: delivery.message.payload.count))
+                    TriageInput(
+                        event: event, subject: delivery.message.subject, size: delivery.message.payload.count,
+                        indicators: indicators(event)))
                 places.append(index)
             } catch {
                 outcomes[index] = .reject(

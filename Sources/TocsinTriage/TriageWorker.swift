@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import TocsinIndicators
 import TocsinKit
 import TocsinPolicy
 import TocsinPosix
@@ -15,9 +16,12 @@ public enum TriageWorker {
 
     /// Works until its task is cancelled or the client is closed, then finishes what it has begun and returns.
     ///
-    /// - Throws: `PolicyProblem` for a wrong configuration, `ClientError` if the pool cannot be joined.
+    /// - Throws: `PolicyProblem` for a wrong configuration, `ClientError` if the pool cannot be joined, `IndicatorProblem` if there is
+    ///   no thread for indicators. Files of indicators that cannot be used are said in the log.
     public static func run(client: Client, configuration: TriageConfiguration, logger: Logger) async throws {
         var triage = try Triage(configuration.policy, limits: configuration.limits)
+        let indicators = try await indicators(of: configuration.policy, logger)
+        var scanner = IndicatorScanner()
         let subscription = try await client.subscribe(pool: pool, credit: configuration.credit)
         logger.info("triage has started", metadata: ["rules": "\(configuration.policy.rules.count)"])
         try await withTaskCancellationHandler {
@@ -25,7 +29,11 @@ public enum TriageWorker {
             var inFlight: [Task<Void, Never>] = []
             for try await batch in subscription {
                 let deliveries = batch.deliveries()
-                let work = TriageBatch(deliveries.map { ($0.message, $0.attempt) }, triage: &triage, now: MachineClock.wall())
+                // One set for a batch: it may be replaced at any time.
+                let set = indicators?.current.set ?? .empty
+                let work = TriageBatch(
+                    deliveries.map { ($0.message, $0.attempt) }, triage: &triage, now: MachineClock.wall(),
+                    indicators: { scanner.findings(in: $0, of: set) })
                 if inFlight.count == inFlightMax { await inFlight.removeFirst().value }
                 inFlight.append(
                     Task {
@@ -39,6 +47,28 @@ public enum TriageWorker {
             Task { await subscription.close() }
         }
         logger.info("triage has stopped")
+    }
+
+    /// Nil where none are looked for.
+    private static func indicators(of policy: Policy, _ logger: Logger) async throws -> IndicatorFiles? {
+        if policy.indicators.isEmpty { return nil }
+        @Sendable func say(_ load: IndicatorLoad) {
+            logger.info(
+                "indicators are loaded",
+                metadata: ["indicators": "\(load.set.count)", "files": "\(load.reports.count)", "version": "\(load.set.version)"])
+        }
+        @Sendable func complain(_ problems: [IndicatorProblem], _ what: String) {
+            for problem in problems { logger.error("\(what)", metadata: ["reason": "\(problem)"]) }
+        }
+        let files = try await IndicatorFiles.open(policy.indicators) { news in
+            switch news {
+            case .loaded(let load): say(load)
+            case .refused(let problems): complain(problems, "indicators changed and cannot be used; those before are kept")
+            }
+        }
+        say(files.current)
+        complain(files.current.problems, "a file of indicators cannot be used; triage goes on without it")
+        return files
     }
 
     private static func settlement(_ outcome: TriageOutcome) -> Settlement {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import TocsinIndicators
+import TocsinPolicy
 
 /// Loads a bundle of made-up indicators and looks for them in made-up events, in this process: no hub is needed.
 struct Indicators: ParsableCommand {
@@ -19,7 +20,7 @@ struct Indicators: ParsableCommand {
         try write(values, to: path)
         defer { unlink(path) }
         let began = processorTime()
-        let load = IndicatorLoad(IndicatorSettings(files: [path]))
+        let load = IndicatorLoad(IndicatorPolicy(files: [path]))
         let loaded = processorTime() - began
         guard load.problems.isEmpty, load.set.count == count else {
             throw ValidationError("of \(count) indicators \(load.set.count) were loaded: \(load.problems)")

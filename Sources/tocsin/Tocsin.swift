@@ -31,7 +31,7 @@ struct Tocsin: AsyncParsableCommand {
                 name: "The system:",
                 subcommands: [
                     InitCommand.self, KeysCommand.self, StatusCommand.self, DeadLettersCommand.self, JournalCommand.self,
-                    ArchiveCommand.self, PrivacyCommand.self, ConfigCommand.self, ExitCodesCommand.self,
+                    ArchiveCommand.self, PrivacyCommand.self, ConfigCommand.self, IndicatorsCommand.self, ExitCodesCommand.self,
                 ]),
             CommandGroup(
                 name: "Processes:",

@@ -30,6 +30,7 @@ struct PolicyTests {
         maintenance:
           - {name: move, match: {services: [shop]}, window: {from: 2026-10-24 22:00, to: 2026-10-25 06:00, zone: Europe/Berlin}, reason: new racks}
         flapping: {changes: 4, within: 5m, hold: 10m}
+        indicators: {files: [/srv/feed.json], false_positives: [/srv/benign], severity: critical, reload: 5s, minimum_confidence: 40}
         """
 
     private func configuration(
@@ -54,6 +55,13 @@ struct PolicyTests {
     func everything() throws {
         let policy = try configuration(Self.indented(Self.text)).policy
         let berlin = try TimeZoneRules.named("Europe/Berlin")
+        #expect(
+            policy.indicators
+                == IndicatorPolicy(
+                    files: ["/srv/feed.json"], falsePositives: ["/srv/benign"], reload: .seconds(5),
+                    severity: .critical, minimumConfidence: 40))
+        let few = try configuration("policy: {indicators: {files: [./threats], severity: unchanged}}").policy.indicators
+        #expect(few == IndicatorPolicy(files: ["/etc/tocsin/threats"], severity: nil))
         #expect(policy.rules.first?.correlate == ["zone"])
         #expect(
             policy.services == [

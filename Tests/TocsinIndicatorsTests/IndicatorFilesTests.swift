@@ -2,6 +2,7 @@ import Foundation
 import Synchronization
 import TestSupport
 import Testing
+import TocsinPolicy
 
 @testable import TocsinIndicators
 
@@ -13,7 +14,7 @@ import Testing
         try folder.write("a.txt", "192.0.2.7\n")
         try folder.write("b.list", "evil.example\n")
         try folder.write("README.md", "not a list\n")
-        let settings = IndicatorSettings(files: [folder.path])
+        let settings = IndicatorPolicy(files: [folder.path])
         let first = IndicatorLoad(settings)
         #expect(first.problems == [])
         #expect(first.reports.map(\.path) == ["\(folder.path)/a.txt", "\(folder.path)/b.list"])
@@ -29,7 +30,7 @@ import Testing
         let folder = try TemporaryFolder()
         let good = try folder.write("a.txt", "192.0.2.7\n")
         let bad = try folder.write("b.json", "{")
-        let load = IndicatorLoad(IndicatorSettings(files: [good, bad, "\(folder.path)/c.txt"]))
+        let load = IndicatorLoad(IndicatorPolicy(files: [good, bad, "\(folder.path)/c.txt"]))
         #expect(load.set.count == 1)
         #expect(
             load.problems.map(\.description) == [
@@ -48,7 +49,7 @@ import Testing
         let folder = try TemporaryFolder()
         try folder.write("1.json", bundle("2026-03-01T00:00:00Z", "new.example"))
         try folder.write("2.json", bundle("2026-02-01T00:00:00Z", "old.example"))
-        let settings = IndicatorSettings(files: [folder.path])
+        let settings = IndicatorPolicy(files: [folder.path])
         #expect(found("new.example old.example", in: IndicatorLoad(settings).set) == ["indicator--1=new.example"])
         try folder.write("3.json", bundle("2026-04-01T00:00:00Z", "new.example", ", \"revoked\": true"))
         let load = IndicatorLoad(settings)
@@ -69,7 +70,7 @@ import Testing
             \(indicator("none", ""))]}
             """
         )
-        let load = IndicatorLoad(IndicatorSettings(files: [file], minimumConfidence: 50))
+        let load = IndicatorLoad(IndicatorPolicy(files: [file], minimumConfidence: 50))
         #expect(found("low.example high.example none.example", in: load.set) == ["high=high.example", "none=none.example"])
         #expect(load.reports.first?.skipped.map(\.reason) == ["confidence below 50"])
     }
@@ -79,7 +80,7 @@ import Testing
         let folder = try TemporaryFolder()
         let file = try folder.write("a.json", "{\"objects\": []}")
         let news = Mutex<[String]>([])
-        let files = try IndicatorFiles(IndicatorSettings(files: [file], reload: .milliseconds(5))) { what in
+        let files = try await IndicatorFiles.open(IndicatorPolicy(files: [file], reload: .milliseconds(5))) { what in
             news.withLock {
                 switch what {
                 case .loaded(let load): $0.append("loaded \(load.set.count)")
@@ -113,7 +114,7 @@ import Testing
     func published() throws {
         let datasets = try #require(Self.datasets)
         let load = IndicatorLoad(
-            IndicatorSettings(files: ["\(datasets)/stix/examples"], falsePositives: ["\(datasets)/misp-warninglists"]))
+            IndicatorPolicy(files: ["\(datasets)/stix/examples"], falsePositives: ["\(datasets)/misp-warninglists"]))
         #expect(load.problems == [])
         #expect(load.set.count > 0)
         let lists = load.reports.filter { $0.format == .warninglist }

@@ -1,7 +1,7 @@
-import TocsinDomain
+public import TocsinDomain
 
-/// Where indicators come from and what a match does: `policy.indicators` of the configuration.
-public struct IndicatorSettings: Sendable, Equatable {
+/// Where threat indicators come from and what a match does.
+public struct IndicatorPolicy: Sendable, Equatable {
     /// STIX bundles, MISP events, plain lists, and folders of them.
     public var files: [String]
     /// MISP warninglists, plain lists, and folders of them: values that are known to be benign.
@@ -23,4 +23,7 @@ public struct IndicatorSettings: Sendable, Equatable {
         self.severity = severity
         self.minimumConfidence = minimumConfidence
     }
+
+    /// Nothing is looked for.
+    public var isEmpty: Bool { files.isEmpty }
 }
