@@ -24,8 +24,10 @@ struct ServiceCatalogue: Sendable {
     private var aliases = Names()
     private var hosts = Names()
 
-    /// Labels that say where something runs, as different tools call it.
-    static let hostLabels = ["host", "instance", "node", "pod"]
+    /// Labels that say where something runs, as different tools call it (`source` is PagerDuty's).
+    static let hostLabels = ["host", "hostname", "instance", "node", "nodename", "pod", "source"]
+    /// Labels that say what it is a part of.
+    static let nameLabels = ["component", "app", "job"]
 
     init(_ services: [String: ServiceEntry]) {
         entries = services
@@ -38,7 +40,8 @@ struct ServiceCatalogue: Sendable {
 
     subscript(name: String) -> ServiceEntry? { entries[name] }
 
-    /// The service of an event and how it was found: by its own name, by an alias, by the host it runs on, else as it came;
+    /// The service of an event and how it was found: by its own name, by an alias, by the host it runs on, by the
+    /// component it is of, else as it came;
     /// `unknown` where it says none.
     func service(of event: Tocsin_V1_Event) -> (name: String, found: String) {
         let own = event.service
@@ -48,6 +51,12 @@ struct ServiceCatalogue: Sendable {
         for label in Self.hostLabels {
             guard let host = event.labels[label], !host.isEmpty, let service = hosts.service(host) else { continue }
             return (service, said + ", \(label) \(quoted(host))")
+        }
+        for label in Self.nameLabels {
+            guard let name = event.labels[label], !name.isEmpty else { continue }
+            if let service = entries[name] == nil ? aliases.service(name) : name {
+                return (service, said + ", \(label) \(quoted(name))")
+            }
         }
         return (own.isEmpty ? "unknown" : own, said)
     }
