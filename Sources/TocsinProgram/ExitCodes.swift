@@ -16,7 +16,7 @@ package enum ExitCodes: Int32, CaseIterable {
     package var meaning: String {
         switch self {
         case .success: "It was done."
-        case .refused: "The hub or the archive refused it; the message says why. Nothing was changed."
+        case .refused: "The hub or the archive refused it, or a policy has faults; the message says why. Nothing was changed."
         case .usage: "The command line was not understood."
         case .damaged: "The journal or the archive is not as it was written; the message says where. Nothing was changed."
         case .notFound: "There is no such incident, dead letter, pool, journal or archive."

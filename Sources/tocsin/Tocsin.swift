@@ -21,7 +21,8 @@ struct Tocsin: AsyncParsableCommand {
             CommandGroup(
                 name: "Incidents:",
                 subcommands: [
-                    ReportCommand.self, HeartbeatCommand.self, ListCommand.self, ShowCommand.self, WhyCommand.self, AlertsCommand.self, AcknowledgeCommand.self,
+                    ReportCommand.self, HeartbeatCommand.self, ListCommand.self, ShowCommand.self, WhyCommand.self,
+                    AlertsCommand.self, AcknowledgeCommand.self,
                     AssignCommand.self,
                     NoteCommand.self, SeverityCommand.self, InvestigateCommand.self, MitigateCommand.self, ResolveCommand.self,
                     CloseCommand.self, DismissCommand.self, ReleaseCommand.self, ReopenCommand.self, MergeCommand.self,
@@ -31,7 +32,8 @@ struct Tocsin: AsyncParsableCommand {
                 name: "The system:",
                 subcommands: [
                     InitCommand.self, KeysCommand.self, StatusCommand.self, DeadLettersCommand.self, JournalCommand.self,
-                    ArchiveCommand.self, PrivacyCommand.self, ConfigCommand.self, IndicatorsCommand.self, ExitCodesCommand.self,
+                    ArchiveCommand.self, PrivacyCommand.self, PolicyCommand.self, ConfigCommand.self, IndicatorsCommand.self,
+                    ExitCodesCommand.self,
                 ]),
             CommandGroup(
                 name: "Processes:",
