@@ -162,6 +162,8 @@ let package = Package(
                 "TocsinProto",
                 "TocsinSystem", "TocsinText", "TocsinWire", crypto, grpc, sqlite, sqliteLibrary, logging, deque,
             ]),
+        // Triage and an archiver by a virtual clock, to try policies out.
+        ours("TocsinReplay", ["TocsinArchive", "TocsinDomain", "TocsinPolicy", "TocsinProto", protobuf]),
         ours(
             "TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
 
@@ -170,7 +172,7 @@ let package = Package(
             "TocsinConfiguration",
             [
                 "TocsinAccess", "TocsinKeys", "TocsinHub", "TocsinEngine", "TocsinCore", "TocsinJournal", "TocsinPosix",
-                "TocsinArchive", "TocsinCalendar", "TocsinDetection", "TocsinPolicy", "TocsinTriage",
+                "TocsinArchive", "TocsinCalendar", "TocsinDetection", "TocsinPolicy", "TocsinReplay", "TocsinTriage",
                 "TocsinResponse", "TocsinDomain", "TocsinIntake", "TocsinSystem", "TocsinWire", yaml,
             ]),
         ours("TocsinSupervision", ["TocsinSystem", "TocsinPosix", "CLinux"]),
@@ -185,7 +187,7 @@ let package = Package(
                 "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
                 "TocsinJournal", "TocsinPosix",
                 "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinPolicy", "TocsinTriage", "TocsinArchive",
-                "TocsinIndicators", "TocsinResponse",
+                "TocsinIndicators", "TocsinReplay", "TocsinResponse",
                 "TocsinDomain",
                 "TocsinProto", "TocsinTransport", "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc,
                 arguments, logging, protobuf,

@@ -30,14 +30,25 @@ public enum ConfigurationLoader {
     public static func parse(
         _ text: String, file: String?, path: String?, overrides: [String: Override] = [:], workingFolder: String
     ) throws(ConfigurationError) -> Configuration {
+        let node = try compose(text, file: file)
+        return try read(node, file: file, path: path, overrides: overrides, workingFolder: workingFolder) {
+            Schema.read($0, file: path)
+        }
+    }
+
+    /// What `body` reads of the file; it asks for every key there may be.
+    static func read<Value>(
+        _ node: Node?, file: String?, path: String?, overrides: [String: Override] = [:], workingFolder: String,
+        _ body: (Section) -> Value
+    ) throws(ConfigurationError) -> Value {
         let document = Document(
             file: file, folder: path.map(Paths.folder) ?? workingFolder, workingFolder: workingFolder,
             overrides: overrides, isExplaining: false)
-        let configuration = Schema.read(Section(document, path: "", node: try compose(text, file: file)), file: path)
-        guard document.problems.isEmpty else {
-            throw ConfigurationError(ordered(document.problems, mainFile: file))
-        }
-        return configuration
+        let root = Section(document, path: "", node: node)
+        let value = body(root)
+        root.finish()
+        guard document.problems.isEmpty else { throw ConfigurationError(ordered(document.problems, mainFile: file)) }
+        return value
     }
 
     /// Every key there is, with its type, default and purpose.

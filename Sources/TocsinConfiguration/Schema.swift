@@ -34,7 +34,6 @@ enum Schema {
             readArchiver($0, data: data, policy: policy, hubRetention: hub.retainAge)
         }
         let gateway = root.section("gateway", readGateway)
-        root.finish()
         return Configuration(
             file: file, endpoint: endpoint, identity: identity, data: data, log: log, hub: hub, detectors: detectors,
             policy: policy, triage: triage,
