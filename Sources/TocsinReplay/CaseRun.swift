@@ -22,13 +22,13 @@ package struct CaseResult: Sendable {
 }
 
 extension PolicyCase {
-    /// Runs the case under a policy, in a folder of its own below `folder`. Blocking on its files.
+    /// Runs the case under the policy of `archive`, in a folder of its own below `folder`. Blocking on its files.
     ///
     /// - Throws: `PolicyProblem`, `ArchiveError`, and what the file system says.
-    package func run(policy: Policy, archive: ArchiveConfiguration, folder: String) async throws -> CaseResult {
+    package func run(archive: ArchiveConfiguration, folder: String) async throws -> CaseResult {
         let place = "\(folder)/\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-        let replay = try PolicyReplay(policy: policy, archive: archive, folder: place, start: start)
+        let replay = try PolicyReplay(archive, folder: place, start: start)
         var run = CaseRun(replay: replay, result: CaseResult(name: name, place: self.place))
         do {
             for (index, step) in steps.enumerated() { try await run.take(step, number: index + 1) }
@@ -158,7 +158,7 @@ private struct Comparison {
 
     mutating func compare<Value: Equatable>(_ name: String, _ expected: Value?, _ actual: Value?) {
         guard let expected, expected != actual else { return }
-        differences.append("\(name): expected \(Self.words(expected)), was \(actual.map(Self.words) ?? "nothing")")
+        differences.append("\(name): expected \(Self.words(expected)), was \(actual.map { Self.words($0) } ?? "nothing")")
     }
 
     private static func words(_ value: some Equatable) -> String {

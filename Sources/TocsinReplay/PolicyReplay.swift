@@ -17,12 +17,13 @@ package final class PolicyReplay {
         package var changes: [Tocsin_V1_IncidentChange] = []
     }
 
-    /// `folder`: an empty one, which is the caller's to remove. `archive`: what the archiver goes by. Blocking.
+    /// `folder`: an empty one, which is the caller's to remove. `configuration`: what the archiver goes by; its policy is triage's
+    /// too. Blocking.
     ///
     /// - Throws: `PolicyProblem`, `ArchiveError`.
-    package init(policy: Policy, archive: ArchiveConfiguration, folder: String, start: UInt64) throws {
-        triage = try Triage(policy)
-        self.archive = try TrialArchive(in: folder, configuration: archive)
+    package init(_ configuration: ArchiveConfiguration, folder: String, start: UInt64) throws {
+        triage = try Triage(configuration.policy)
+        archive = try TrialArchive(in: folder, configuration: configuration)
         now = start
     }
 

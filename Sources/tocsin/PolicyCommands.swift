@@ -1,14 +1,17 @@
 import ArgumentParser
+import FoundationEssentials
+import TocsinArchive
 import TocsinConfiguration
 import TocsinPolicy
 import TocsinPosix
 import TocsinProgram
+import TocsinReplay
 
 struct PolicyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "policy", abstract: "Look through a policy, try it out, and compare two.",
         discussion: "None of these changes anything. `tocsin config explain policy` lists the keys of a policy.",
-        subcommands: [PolicyLintCommand.self])
+        subcommands: [PolicyLintCommand.self, PolicyTestCommand.self])
 }
 
 /// The configuration, with another policy than its own where one is named.
@@ -86,5 +89,77 @@ struct PolicyLintCommand: AsyncParsableCommand {
         Terminal.say(
             "policy \(policy.version): \(policy.rules.count) rules, \(policy.services.count) services, \(policy.routes.count) routes; "
                 + (findings.isEmpty ? "nothing to say of it" : "nothing that has to be mended"))
+    }
+}
+
+struct PolicyTestCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "test", abstract: "Run cases through triage and an archiver under a policy, by a clock of their own.",
+        discussion: """
+            Needs no hub and tells nobody. A case is a list of steps: events, silences, time that passes, and what is expected \
+            then. Ends with 0 if all are as expected, else with 1.
+            """)
+
+    @Argument(help: "A YAML file with cases.") var cases: String
+    @Option(help: ArgumentHelp("The policy. Default: that of the cases' file, else that of the configuration.", valueName: "file"))
+    var policy: String?
+    @Option(help: ArgumentHelp("Only cases with this in their names.", valueName: "text")) var only: String?
+    @OptionGroup var configuration: ConfigurationOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let file = cases
+        let read = try await Blocking.run { try ConfigurationLoader.cases(file: file) }
+        let source = try await PolicySource.load(configuration, policy: policy, named: "--policy")
+        var archiver = source.configuration.archiver
+        if policy == nil, let policy = read.policy { archiver.policy = policy }
+        let chosen = read.cases.filter { only.map($0.name.contains) ?? true }
+        guard !chosen.isEmpty else { throw Failure(.notFound, "no case of \(file) has \"\(only ?? "")\" in its name") }
+        var results: [CaseResult] = []
+        try await TrialFolder.with { folder in
+            for one in chosen {
+                let result = try await one.run(archive: archiver, folder: folder)
+                if output.format == .text { show(result) }
+                results.append(result)
+            }
+        }
+        let failed = results.count { !$0.failures.isEmpty }
+        if output.format == .json { Terminal.print(json: .array(results.map(Self.json))) }
+        let version = archiver.policy.version
+        guard failed == 0 else {
+            throw Failure(.refused, "\(results.count - failed) passed, \(failed) failed, under policy \(version)")
+        }
+        Terminal.say("\(results.count) passed, 0 failed, under policy \(version)")
+    }
+
+    private func show(_ result: CaseResult) {
+        let mark = result.failures.isEmpty ? "ok    " : "FAIL  "
+        Terminal.print("\(mark)\(result.name)".printable)
+        for failure in result.failures {
+            Terminal.print("      \(failure.place): \(failure.message)".printable)
+            for decision in failure.decisions { Terminal.print("        \(decision)".printable) }
+        }
+    }
+
+    private static func json(_ result: CaseResult) -> JSON {
+        [
+            "name": .string(result.name), "place": .string(result.place), "passed": .bool(result.failures.isEmpty),
+            "failures": .array(
+                result.failures.map {
+                    ["place": .string($0.place), "message": .string($0.message), "decisions": .strings($0.decisions)]
+                }),
+        ]
+    }
+}
+
+/// A folder for what is tried out, gone afterwards.
+enum TrialFolder {
+    static func with<Value>(_ body: (String) async throws -> Value) async throws -> Value {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "tocsin-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let result: Result<Value, any Error>
+        do { result = .success(try await body(folder)) } catch { result = .failure(error) }
+        try FileManager.default.removeItem(atPath: folder)
+        return try result.get()
     }
 }
