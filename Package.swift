@@ -268,6 +268,7 @@ let package = Package(
             "TocsinDetectionTests",
             ["TocsinDetection", "TocsinKit", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
         tests("TocsinPolicyTests", ["TocsinCalendar", "TocsinPolicy", "TocsinDomain", "TocsinProto"]),
+        tests("TocsinReplayTests", ["TocsinReplay", "TocsinArchive", "TocsinConfiguration", "TocsinPolicy"]),
         tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinPolicy", "TocsinProto", "TocsinWire"]),
         tests(
             "TocsinArchiveTests",

@@ -1,7 +1,7 @@
-import TocsinProto
 import GRDB
 import TocsinKit
 import TocsinPolicy
+import TocsinProto
 
 /// What an archiver would do, tried out: an archive of its own in a folder, by the caller's clock, and nobody is told.
 package actor TrialArchive {
@@ -56,7 +56,9 @@ package actor TrialArchive {
 
     /// When something that is held back is to be looked at again, at the earliest; nil: nothing is. Milliseconds since 1970.
     package func nextDue() async throws -> UInt64? {
-        try await store.read { try Int64.fetchOne($0, sql: "SELECT min(due) FROM holds WHERE due > 0") }.map { UInt64(clamping: $0) }
+        try await store.read { try Int64.fetchOne($0, sql: "SELECT min(due) FROM holds WHERE due > 0") }.map {
+            UInt64(clamping: $0)
+        }
     }
 
     /// How it was decided about an alert, in order.
@@ -83,7 +85,10 @@ package actor TrialArchive {
     /// The alert of a fingerprint; nil if there is none.
     package func alert(_ fingerprint: String) async throws -> Tocsin_V1_Alert? {
         try await store.readSealed { sealer in
-            try AlertRecord.find(fingerprint, in: sealer.db).map { try sealer.open($0.proto) }
+            guard let record = try AlertRecord.find(fingerprint, in: sealer.db) else { return nil }
+            var alert = try sealer.open(record.proto)
+            try ArchiveStore.describeHold(of: record, &alert, sealer)
+            return alert
         }
     }
 

@@ -193,7 +193,8 @@ private struct Comparison {
 
     mutating func incident(_ expected: PolicyCase.Expectation, _ incident: Tocsin_V1_Incident?) {
         compare(
-            "incident_state", expected.incidentState, incident.flatMap { IncidentState(rawValue: UInt8(clamping: $0.state.rawValue)) })
+            "incident_state", expected.incidentState,
+            incident.flatMap { IncidentState(rawValue: UInt8(clamping: $0.state.rawValue)) })
         compare(
             "incident_severity", expected.incidentSeverity,
             incident.flatMap { Severity(rawValue: UInt8(clamping: $0.severity.rawValue)) })

@@ -101,7 +101,8 @@ struct PolicyTestCommand: AsyncParsableCommand {
             """)
 
     @Argument(help: "A YAML file with cases.") var cases: String
-    @Option(help: ArgumentHelp("The policy. Default: that of the cases' file, else that of the configuration.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("The policy. Default: that of the cases' file, else that of the configuration.", valueName: "file"))
     var policy: String?
     @Option(help: ArgumentHelp("Only cases with this in their names.", valueName: "text")) var only: String?
     @OptionGroup var configuration: ConfigurationOptions
