@@ -154,7 +154,9 @@ let package = Package(
             ]),
         // How what is reported is judged: rules, services, routes; pure.
         ours("TocsinPolicy", ["TocsinCalendar", "TocsinDomain", "TocsinProto", "TocsinWire", crypto]),
-        ours("TocsinTriage", ["TocsinIndicators", "TocsinKit", "TocsinPolicy", "TocsinPosix", "TocsinProto", "TocsinWire", logging]),
+        ours(
+            "TocsinTriage",
+            ["TocsinIndicators", "TocsinKit", "TocsinPolicy", "TocsinPosix", "TocsinProto", "TocsinWire", logging]),
         ours(
             "TocsinArchive",
             [

@@ -326,7 +326,7 @@ struct ServiceCatalogueTests {
 /// Goal: every change of meaning is another version, and nothing else is.
 @Suite("Version of a policy")
 struct PolicyVersionTests {
-    @Test("Each part changes it, the order of tables does not, and 12 digits are the same in every process")
+    @Test("Each part changes it, the order of tables does not, and it has 12 digits")
     func versions() throws {
         let window = try RecurringWindow(
             .daily(.init(weekdays: [.monday, .friday], daysOfMonth: [1, 15]), from: .midnight, to: .endOfDay), zone: .utc)
