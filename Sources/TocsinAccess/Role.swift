@@ -36,7 +36,10 @@ public enum Role: String, Sendable, CaseIterable {
     }
 
     private static let looking =
-        ["GetIncident", "ListIncidents", "WatchIncidents", "GetAccounting", "TraceEvent", "ExplainDecisions", "ListAlerts", "ListSilences"].map {
+        [
+            "GetIncident", "ListIncidents", "WatchIncidents", "GetAccounting", "TraceEvent", "ExplainDecisions", "ListAlerts",
+            "ListSilences",
+        ].map {
             "tocsin.v1.IncidentService/\($0)"
         }
         + ["tocsin.v1.BrokerAdmin/GetStatus"]
@@ -50,7 +53,8 @@ public enum Role: String, Sendable, CaseIterable {
         case .archiver:
             // It publishes the events that callers of its service report.
             [
-                .publish: ["incident.>", "event.>"], .consume: ["archive"], .read: ["alert.>", "response.>", "incident.>"],
+                .publish: ["incident.>", "event.>"], .consume: ["archive"],
+                .read: ["alert.>", "response.>", "silence.>", "incident.>"],
                 .serve: ["tocsin.v1.IncidentService", "tocsin.v1.ArchiveAdmin"],
             ]
         case .operator:

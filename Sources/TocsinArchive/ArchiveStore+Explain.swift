@@ -81,13 +81,15 @@ extension ArchiveStore {
     private static func alert(named text: String, _ sealer: Sealer) throws -> AlertRecord {
         guard text.utf8.count >= QueryLimit.fingerprintPrefix else {
             throw CommandRefusal(
-                .invalidArgument, "\"\(text)\" is too short for a fingerprint; give at least \(QueryLimit.fingerprintPrefix) digits")
+                .invalidArgument,
+                "\"\(text)\" is too short for a fingerprint; give at least \(QueryLimit.fingerprintPrefix) digits")
         }
         if let alert = try AlertRecord.find(text, in: sealer.db) { return alert }
         if let alert = try AlertRecord.find(sealer.vault.digest(ofID: text), in: sealer.db) { return alert }
         let rows = try Row.fetchAll(
             sealer.db,
-            sql: "SELECT \(AlertRecord.columns) FROM alerts WHERE fingerprint >= ? AND fingerprint < ? ORDER BY fingerprint LIMIT 2",
+            sql:
+                "SELECT \(AlertRecord.columns) FROM alerts WHERE fingerprint >= ? AND fingerprint < ? ORDER BY fingerprint LIMIT 2",
             arguments: [text, text + "\u{10FFFF}"])
         guard let row = rows.first else { throw CommandRefusal(.notFound, "there is no alert \(text)") }
         guard rows.count == 1 else {

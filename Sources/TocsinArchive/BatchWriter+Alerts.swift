@@ -57,7 +57,8 @@ extension BatchWriter {
             alerts.put(alert, for: facts.fingerprint)
             try record.save(in: db)
             if held?.hold != hold {
-                try log(attention.decisions + [Decision(.incident, "held by \(record.words)", "nobody is told")], facts, at: event)
+                try log(
+                    attention.decisions + [Decision(.incident, "held by \(record.words)", "nobody is told")], facts, at: event)
             }
             return
         }
@@ -108,7 +109,9 @@ extension BatchWriter {
             join: { try correlator.find(facts, view)?.joining })
         if isWorse {
             decisions.append(
-                Decision(.incident, "\(facts.severity), \(facts.priority)", isQuiet ? "nobody is told" : "incident \(alert.incident) is raised"))
+                Decision(
+                    .incident, "\(facts.severity), \(facts.priority)",
+                    isQuiet ? "nobody is told" : "incident \(alert.incident) is raised"))
         } else if outcome.alert.incident != alert.incident {
             decisions.append(Decision(.incident, facts.rule, "opened incident \(outcome.alert.incident)"))
         }
@@ -187,7 +190,9 @@ extension BatchWriter {
         try take(outcome, facts)
         guard wasOpen else { return }
         let state = outcome.draft.map { "incident \($0.incident.number) is \($0.incident.state)" } ?? "recorded"
-        try log([Decision(.incident, event.isEmpty ? "it has been calm" : "the condition is over", "alert resolved; \(state)")], facts, at: event)
+        try log(
+            [Decision(.incident, event.isEmpty ? "it has been calm" : "the condition is over", "alert resolved; \(state)")],
+            facts, at: event)
     }
 
     // MARK: - Parts

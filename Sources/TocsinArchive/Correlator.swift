@@ -144,7 +144,9 @@ struct Correlator {
         let last = always ? UInt64(Int64.max) : facts.firstAt + window
         return try GRDB.Row.fetchAll(
             statement, arguments: [key, stored(first), stored(last), facts.fingerprint]
-        ).map { Row(incident: UInt64(clamping: $0[0] as Int64), at: UInt64(clamping: $0[1] as Int64), tool: $0[2], summary: $0[3]) }
+        ).map {
+            Row(incident: UInt64(clamping: $0[0] as Int64), at: UInt64(clamping: $0[1] as Int64), tool: $0[2], summary: $0[3])
+        }
     }
 
     private func firstOpen(_ rows: [Row], _ facts: AlertFacts) throws -> (IncidentRecord, Row)? {

@@ -21,7 +21,8 @@ enum DecisionLog {
         try JSONText.encode(
             try decisions.prefix(decisionsMax).map {
                 Line(
-                    stage: TextLimit.clip($0.stage, to: TextLimit.name), rule: try seal(TextLimit.clip($0.rule, to: TextLimit.name)),
+                    stage: TextLimit.clip($0.stage, to: TextLimit.name),
+                    rule: try seal(TextLimit.clip($0.rule, to: TextLimit.name)),
                     inputs: try seal(TextLimit.clip($0.inputs, to: TextLimit.cause)),
                     outcome: try seal(TextLimit.clip($0.outcome, to: TextLimit.cause)))
             })

@@ -9,7 +9,8 @@ enum MatcherText {
             do throws(Matcher.Problem) {
                 return try Matcher(parsing: text).message
             } catch {
-                throw Failure(.usage, "\"\(text)\": \(error); write name=value, name!=value, name=~expression or name!~expression")
+                throw Failure(
+                    .usage, "\"\(text)\": \(error); write name=value, name!=value, name=~expression or name!~expression")
             }
         }
     }

@@ -79,7 +79,9 @@ struct WhyCommand: AsyncParsableCommand {
             let state = alert.state.isEmpty ? "set aside" : "\(alert.state)\(held), \(alert.events) events"
             Terminal.print(
                 "alert \(alert.fingerprint.prefix(8))  \("\(alert.service): \(alert.summary)".printable) (\(state.printable))")
-            var table = Table(columns: [.left("TIME"), .left("BY"), .left("STEP"), .left("RULE"), .left("FROM"), .left("OUTCOME")])
+            var table = Table(columns: [
+                .left("TIME"), .left("BY"), .left("STEP"), .left("RULE"), .left("FROM"), .left("OUTCOME"),
+            ])
             for record in explanation.records {
                 for (index, decision) in record.decisions.enumerated() {
                     let isFirst = index == 0
@@ -112,7 +114,8 @@ struct AlertsCommand: AsyncParsableCommand {
             try await $0.call(.incidents) { try await $0.incidents.listAlerts(request, options: $1) }
         }
         switch options.output.format {
-        case .json: Terminal.print(json: ["alerts": .array(response.alerts.map(\.json)), "total": .unsigned(UInt64(response.total))])
+        case .json:
+            Terminal.print(json: ["alerts": .array(response.alerts.map(\.json)), "total": .unsigned(UInt64(response.total))])
         case .text:
             if response.alerts.isEmpty { return Terminal.say("no alerts") }
             Terminal.print(Self.table(response.alerts))

@@ -118,7 +118,8 @@ struct AttentionTests {
         #expect(try await archive.store.get(1).incident.alertsFiring == 3, "c is joined by b's tool")
         try await archive.apply(Self.alert("e", "v", at: 3, source: "nagios:q", summary: text))
         try await archive.apply(Self.alert("f", "w", at: 4, source: "riemann:q", summary: text + " now"))
-        try await archive.apply(Self.alert("g", "w", at: 5, source: "riemann:q", summary: "the certificate of the mail server ends"))
+        try await archive.apply(
+            Self.alert("g", "w", at: 5, source: "riemann:q", summary: "the certificate of the mail server ends"))
         #expect(try await Self.numbers(archive) == [1, 2, 3])
         #expect(try await archive.store.get(2).incident.alertsFiring == 2)
     }
@@ -203,7 +204,8 @@ struct AttentionTests {
         #expect(try await archive.store.reconsider(now: Self.at(last + 901)).changes == 1)
         #expect(try await archive.incident(1).state == .resolved)
         let changes = try await archive.changes()
-        #expect(changes.filter { $0.verb == "resolved" }.count == changes.filter { ["opened", "reopened"].contains($0.verb) }.count)
+        #expect(
+            changes.filter { $0.verb == "resolved" }.count == changes.filter { ["opened", "reopened"].contains($0.verb) }.count)
         #expect(try await archive.store.accounting().applied == 20)
     }
 
@@ -285,7 +287,9 @@ struct AttentionTests {
         while index < contents.count {
             let count = min(Int.random(in: 1...30, using: &random), contents.count - index)
             try await parts.apply(Array(contents[index..<index + count]), from: UInt64(index + 1))
-            if Bool.random(using: &random) { try await parts.apply(Array(contents[index..<index + count]), from: UInt64(index + 1)) }
+            if Bool.random(using: &random) {
+                try await parts.apply(Array(contents[index..<index + count]), from: UInt64(index + 1))
+            }
             index += count
         }
         let (atOnce, cut) = (try await whole.dump(), try await parts.dump())

@@ -83,7 +83,9 @@ private struct World {
         policy.flapping = nil
         policy.services = ["api": ServiceEntry(tier: 1), "mail": ServiceEntry(tier: 3)]
         for index in 0..<30 {
-            func maybe<Value>(_ chance: Int, _ value: Value) -> Value? { Int.random(in: 0..<10, using: &random) < chance ? value : nil }
+            func maybe<Value>(_ chance: Int, _ value: Value) -> Value? {
+                Int.random(in: 0..<10, using: &random) < chance ? value : nil
+            }
             var match = RuleMatch()
             if let service = maybe(6, Self.services.randomElement(using: &random) ?? "") { match.services = [service] }
             if let name = maybe(4, Self.environments.randomElement(using: &random) ?? "") { match.labels = ["env": name] }
