@@ -19,6 +19,8 @@ struct AlertFacts: Sendable, Equatable, Codable {
     var drill: Bool
     /// Who saw it.
     var source: String
+    /// The first threat indicator that its events match, in words; empty: there is none.
+    var threat: String
     /// Alerts with the same one, that is not empty, are one incident's. Says nothing of whom it is about.
     var correlationKey: String
     /// How many new observations: an event that stands for several counts as them.
@@ -42,6 +44,7 @@ struct AlertFacts: Sendable, Equatable, Codable {
         labels = Self.bounded(update.labels)
         drill = update.drill
         source = TextLimit.clip(update.source, to: TextLimit.name)
+        threat = TextLimit.clip(update.indicators.first.map(Self.words) ?? "", to: TextLimit.cause)
         correlationKey =
             update.correlationKey.isEmpty ? "" : [UInt8](CanonicalBytes(update.correlationKey).digest.prefix(16)).hexadecimal
         events = fresh.reduce(0) { $0 + UInt64(max(1, update.events[$1].count)) }
@@ -57,6 +60,12 @@ struct AlertFacts: Sendable, Equatable, Codable {
         triagedAt = update.triagedAt == 0 ? now : min(max(update.triagedAt, firstAt), now)
     }
 
+    private static func words(for threat: Tocsin_V1_IndicatorMatch) -> String {
+        var text = "\(threat.type) \(threat.value) in \(threat.place) is \(threat.indicator) of \(threat.source)"
+        if !threat.labels.isEmpty { text += ": " + threat.labels.joined(separator: ", ") }
+        return text
+    }
+
     /// What was held back is told together with what comes now.
     mutating func add(earlier: AlertFacts) {
         events += earlier.events
@@ -66,6 +75,7 @@ struct AlertFacts: Sendable, Equatable, Codable {
         priority = min(priority, earlier.priority)
         impact = max(impact, earlier.impact)
         if runbook.isEmpty { runbook = earlier.runbook }
+        if threat.isEmpty { threat = earlier.threat }
     }
 
     /// Triage bounds labels; this is for what other publishers send, so that a change always fits a message.

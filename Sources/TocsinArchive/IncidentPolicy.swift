@@ -52,6 +52,7 @@ struct IncidentPolicy: Sendable, Equatable {
         var outcome =
             facts.isResolve
             ? resolve(alert, incident, facts) : try trigger(alert, incident, facts, newNumber, isQuiet, join)
+        outcome.say(facts, to: known)
         outcome.draft?.finish(at: facts.lastAt)
         return outcome
     }
@@ -278,6 +279,20 @@ extension IncidentRecord {
     mutating func add(service: String) {
         guard !service.isEmpty, !services.contains(service), services.count < Self.servicesMax else { return }
         services.append(service)
+    }
+}
+
+extension IncidentPolicy.Outcome {
+    /// The first threat indicator of an episode is news for its incident, also where nothing gets worse by it. The alert's labels,
+    /// which triage gave it, tell afterwards that it was told.
+    fileprivate mutating func say(_ facts: AlertFacts, to known: AlertRecord?) {
+        let names = ["indicator.type", "indicator.value"]
+        let isTold = known.map { alert in alert.state.isOpen && names.contains { alert.labels[$0] != nil } } ?? false
+        guard !facts.threat.isEmpty, !isTold else { return }
+        for name in names { alert.labels[name] = facts.labels[name] }
+        guard draft?.incident.state.isOpen == true else { return }
+        draft?.record("indicator-matched", by: Lifecycle.automaticActor, facts.threat, at: facts.lastAt)
+        draft?.tell("updated")
     }
 }
 

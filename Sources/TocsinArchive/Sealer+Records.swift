@@ -51,6 +51,7 @@ extension Sealer {
         facts.service = SealedText.escape(facts.service)
         facts.summary = try seal(facts.summary, naming: values)
         facts.rule = try seal(facts.rule, naming: values)
+        facts.threat = try seal(facts.threat, naming: values)
         facts.runbook = SealedText.escape(facts.runbook)
         facts.labels = try seal(facts.labels, naming: values)
         return facts

@@ -137,17 +137,23 @@ struct IndicatorsList: AsyncParsableCommand {
             let used = isList ? report.falsePositives : report.counts.values.reduce(0, +)
             let types = Self.counts(report).map { "\($0.count) \($0.type)" }.joined(separator: ", ")
             table.add(
-                report.path, report.format.rawValue, "\(used)", "\(report.skipped.reduce(0) { $0 + $1.count })",
+                Self.shown(report), report.format.rawValue, "\(used)", "\(report.skipped.reduce(0) { $0 + $1.count })",
                 isList ? "false positives" : types)
         }
         Terminal.print(table)
         for report in load.reports {
             for skipped in report.skipped {
                 let first = skipped.first.isEmpty ? "" : ", first \(skipped.first)"
-                Terminal.print("\(report.path): \(skipped.count) left out: \(skipped.reason)\(first)".printable)
+                Terminal.print("\(Self.shown(report)): \(skipped.count) left out: \(skipped.reason)\(first)".printable)
             }
         }
         Terminal.print("\(load.set.count) indicators, version \(load.set.version)")
+    }
+
+    /// Under the working folder, as one would type it.
+    private static func shown(_ report: IndicatorReport) -> String {
+        let folder = ConfigurationLoader.currentFolder() + "/"
+        return report.path.hasPrefix(folder) ? String(report.path.dropFirst(folder.count)) : report.path
     }
 
     private static func counts(_ report: IndicatorReport) -> [(type: IndicatorType, count: Int)] {

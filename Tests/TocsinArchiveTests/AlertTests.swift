@@ -49,6 +49,40 @@ struct AlertTests {
         #expect(try await archive.changes().count == 1)
     }
 
+    @Test("the first threat indicator of an alert is on the timeline, also where nothing gets worse; further ones are not")
+    func threats() async throws {
+        func mentions(_ events: [String], _ address: String, at seconds: UInt64) -> Tocsin_V1_AlertUpdate {
+            var bad = update("f", events, at: seconds)
+            bad.indicators = [
+                .with {
+                    $0.indicator = "indicator--1"
+                    $0.type = "ipv4"
+                    $0.value = address
+                    $0.place = "label client"
+                    $0.source = "feed.json"
+                    $0.labels = ["botnet"]
+                }
+            ]
+            bad.labels["indicator.type"] = "ipv4"
+            bad.labels["indicator.value"] = address
+            return bad
+        }
+        let archive = try TestArchive()
+        try await archive.apply(update("f", ["a"]))
+        try await archive.apply(mentions(["b"], "198.51.100.7", at: 60))
+        try await archive.apply(mentions(["c"], "198.51.100.8", at: 120))
+        let response = try await archive.store.get(1)
+        #expect(response.timeline.map(\.verb) == ["detected", "triaged", "indicator-matched"])
+        #expect(response.timeline.last?.text == "ipv4 198.51.100.7 in label client is indicator--1 of feed.json: botnet")
+        #expect(response.alerts.first?.labels["indicator.value"] == "198.51.100.7")
+        #expect(try await archive.changes().map(\.verb) == ["opened", "updated"])
+
+        let other = try TestArchive()
+        try await other.apply(mentions(["a"], "198.51.100.7", at: 0))
+        #expect(try await other.verbs(1) == ["detected", "triaged", "indicator-matched"])
+        #expect(try await other.changes().map(\.verb) == ["opened"])
+    }
+
     @Test("a rise of severity and priority is an entry each and one change")
     func rises() async throws {
         let archive = try TestArchive()
