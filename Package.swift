@@ -165,7 +165,7 @@ let package = Package(
                 "TocsinSystem", "TocsinText", "TocsinWire", crypto, grpc, sqlite, sqliteLibrary, logging, deque,
             ]),
         // Triage and an archiver by a virtual clock, to try policies out.
-        ours("TocsinReplay", ["TocsinArchive", "TocsinDomain", "TocsinPolicy", "TocsinProto", protobuf]),
+        ours("TocsinReplay", ["TocsinArchive", "TocsinDomain", "TocsinIndicators", "TocsinPolicy", "TocsinProto", protobuf]),
         ours(
             "TocsinResponse", ["TocsinKit", "TocsinDomain", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
 

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import TocsinArchive
 import TocsinDomain
+import TocsinIndicators
 import TocsinPolicy
 import TocsinProto
 
@@ -22,13 +23,16 @@ package struct CaseResult: Sendable {
 }
 
 extension PolicyCase {
-    /// Runs the case under the policy of `archive`, in a folder of its own below `folder`. Blocking on its files.
+    /// Runs the case under the policy of `archive`, with `indicators` of its files, in a folder of its own below `folder`. Blocking on
+    /// its files.
     ///
     /// - Throws: `PolicyProblem`, `ArchiveError`, and what the file system says.
-    package func run(archive: ArchiveConfiguration, folder: String) async throws -> CaseResult {
+    package func run(
+        archive: ArchiveConfiguration, indicators: IndicatorSet = .empty, folder: String
+    ) async throws -> CaseResult {
         let place = "\(folder)/\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-        let replay = try PolicyReplay(archive, folder: place, start: start)
+        let replay = try PolicyReplay(archive, indicators: indicators, folder: place, start: start)
         var run = CaseRun(replay: replay, result: CaseResult(name: name, place: self.place))
         do {
             for (index, step) in steps.enumerated() { try await run.take(step, number: index + 1) }

@@ -1,4 +1,5 @@
 import TocsinArchive
+import TocsinIndicators
 import TocsinPolicy
 import TocsinProto
 
@@ -7,6 +8,8 @@ import TocsinProto
 package final class PolicyReplay {
     private var triage: Triage
     private let archive: TrialArchive
+    private let indicators: IndicatorSet
+    private var scanner = IndicatorScanner()
     package private(set) var now: UInt64
 
     /// What came of a batch of events.
@@ -18,10 +21,13 @@ package final class PolicyReplay {
     }
 
     /// `folder`: an empty one, which is the caller's to remove. `configuration`: what the archiver goes by; its policy is triage's
-    /// too. Blocking.
+    /// too. `indicators`: those of the policy's files. Blocking.
     ///
     /// - Throws: `PolicyProblem`, `ArchiveError`.
-    package init(_ configuration: ArchiveConfiguration, folder: String, start: UInt64) throws {
+    package init(
+        _ configuration: ArchiveConfiguration, indicators: IndicatorSet = .empty, folder: String, start: UInt64
+    ) throws {
+        self.indicators = indicators
         triage = try Triage(configuration.policy)
         archive = try TrialArchive(in: folder, configuration: configuration)
         now = start
@@ -30,7 +36,9 @@ package final class PolicyReplay {
     /// Events that come at `now`, with their subjects.
     package func receive(_ events: [(event: Tocsin_V1_Event, subject: String)]) async throws -> Outcome {
         let inputs = try events.map { event, subject in
-            TriageInput(event: event, subject: subject, size: try event.serializedData().count)
+            TriageInput(
+                event: event, subject: subject, size: try event.serializedData().count,
+                indicators: scanner.findings(in: event, of: indicators))
         }
         let updates = triage.updates(for: inputs, now: now).map(\.update)
         return Outcome(updates: updates, changes: try await archive.apply(updates, now: now))

@@ -1,6 +1,7 @@
 import ArgumentParser
 import TocsinConfiguration
 import TocsinIndicators
+import TocsinPolicy
 import TocsinPosix
 import TocsinProgram
 
@@ -12,13 +13,21 @@ struct IndicatorsCommand: AsyncParsableCommand {
 }
 
 /// The indicators of the configuration, read now.
-private enum LoadedIndicators {
+enum LoadedIndicators {
     static func load(_ options: ConfigurationOptions) async throws -> IndicatorLoad {
         let policy = try await options.load().policy.indicators
         guard !policy.isEmpty else {
             throw Failure(.notFound, "the configuration names no indicators; list their files under policy.indicators.files")
         }
         return try await Blocking.run { IndicatorLoad(policy) }
+    }
+
+    /// What triage would go by. Every file has to be right.
+    static func set(of policy: Policy) async throws -> IndicatorSet {
+        if policy.indicators.isEmpty { return .empty }
+        let load = try await Blocking.run { IndicatorLoad(policy.indicators) }
+        try complain(load)
+        return load.set
     }
 
     /// Said of files that cannot be used, after what could be done without them.

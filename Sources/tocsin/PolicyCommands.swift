@@ -116,10 +116,11 @@ struct PolicyTestCommand: AsyncParsableCommand {
         if policy == nil, let policy = read.policy { archiver.policy = policy }
         let chosen = read.cases.filter { only.map($0.name.contains) ?? true }
         guard !chosen.isEmpty else { throw Failure(.notFound, "no case of \(file) has \"\(only ?? "")\" in its name") }
+        let indicators = try await LoadedIndicators.set(of: archiver.policy)
         var results: [CaseResult] = []
         try await TrialFolder.with { folder in
             for one in chosen {
-                let result = try await one.run(archive: archiver, folder: folder)
+                let result = try await one.run(archive: archiver, indicators: indicators, folder: folder)
                 if output.format == .text { show(result) }
                 results.append(result)
             }
