@@ -189,7 +189,7 @@ let package = Package(
                 "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
                 "TocsinJournal", "TocsinPosix",
                 "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinPolicy", "TocsinTriage", "TocsinArchive",
-                "TocsinIndicators", "TocsinReplay", "TocsinResponse",
+                "TocsinIndicators", "TocsinIntake", "TocsinReplay", "TocsinResponse",
                 "TocsinDomain",
                 "TocsinProto", "TocsinTransport", "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc,
                 arguments, logging, protobuf,

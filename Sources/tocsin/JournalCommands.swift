@@ -155,14 +155,19 @@ struct JournalFolder {
     static func with(_ options: ConfigurationOptions, _ body: @escaping @Sendable (JournalFolder) throws -> Void) async throws {
         let directory = try await options.load().hub.directory
         try await Blocking.run {
-            let nothing = Failure(.notFound, "there is no journal in \(directory); say where with --data or --config")
-            var status = stat()
-            // Looking must not make a folder.
-            guard stat(directory, &status) == 0 else { throw nothing }
-            let folder = JournalFolder(directory: directory, disk: try open(directory))
-            guard try folder.attempt({ try folder.disk.list() }).contains(where: JournalSurvey.isOfJournal) else { throw nothing }
-            try body(folder)
+            try body(try JournalFolder(at: directory))
         }
+    }
+
+    /// Locks the folder. Blocking.
+    init(at directory: String) throws {
+        let nothing = Failure(.notFound, "there is no journal in \(directory); say where with --data or --config")
+        var status = stat()
+        // Looking must not make a folder.
+        guard stat(directory, &status) == 0 else { throw nothing }
+        self.directory = directory
+        disk = try Self.open(directory)
+        guard try attempt({ try disk.list() }).contains(where: JournalSurvey.isOfJournal) else { throw nothing }
     }
 
     private static func open(_ directory: String) throws -> PosixDisk {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FoundationEssentials
+import Glibc
 import TocsinArchive
 import TocsinConfiguration
 import TocsinPolicy
@@ -11,7 +12,7 @@ struct PolicyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "policy", abstract: "Look through a policy, try it out, and compare two.",
         discussion: "None of these changes anything. `tocsin config explain policy` lists the keys of a policy.",
-        subcommands: [PolicyLintCommand.self, PolicyTestCommand.self])
+        subcommands: [PolicyLintCommand.self, PolicyTestCommand.self, PolicyDiffCommand.self])
 }
 
 /// The configuration, with another policy than its own where one is named.
@@ -157,7 +158,10 @@ struct PolicyTestCommand: AsyncParsableCommand {
 /// A folder for what is tried out, gone afterwards.
 enum TrialFolder {
     static func with<Value>(_ body: (String) async throws -> Value) async throws -> Value {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "tocsin-\(UUID().uuidString)").path
+        // In memory where there is such a place: what is tried out is not worth a sync to disk.
+        let memory = "/dev/shm"
+        let isThere = access(memory, W_OK) == 0
+        let folder = "\(isThere ? memory : FileManager.default.temporaryDirectory.path)/tocsin-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let result: Result<Value, any Error>
         do { result = .success(try await body(folder)) } catch { result = .failure(error) }

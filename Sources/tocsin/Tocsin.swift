@@ -22,7 +22,7 @@ struct Tocsin: AsyncParsableCommand {
                 name: "Incidents:",
                 subcommands: [
                     ReportCommand.self, HeartbeatCommand.self, ListCommand.self, ShowCommand.self, WhyCommand.self,
-                    AlertsCommand.self, AcknowledgeCommand.self,
+                    AlertsCommand.self, SilenceCommand.self, AcknowledgeCommand.self,
                     AssignCommand.self,
                     NoteCommand.self, SeverityCommand.self, InvestigateCommand.self, MitigateCommand.self, ResolveCommand.self,
                     CloseCommand.self, DismissCommand.self, ReleaseCommand.self, ReopenCommand.self, MergeCommand.self,
