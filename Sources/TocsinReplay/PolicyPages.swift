@@ -1,4 +1,5 @@
 import TocsinArchive
+import TocsinDomain
 import TocsinPolicy
 import TocsinProto
 
@@ -138,7 +139,9 @@ private struct PageLog {
             pages.append(
                 PolicyPage(
                     detectedAt: incident.detectedAt, title: incident.title, verb: isNew ? change.verb : "raised",
-                    service: incident.services.first ?? "", severity: "\(incident.severity)", priority: "\(incident.priority)",
+                    service: incident.services.first ?? "",
+                    severity: Severity(rawValue: UInt8(clamping: incident.severity.rawValue))?.name ?? "",
+                    priority: Priority(rawValue: UInt8(clamping: incident.priority.rawValue))?.name ?? "",
                     targets: whom, routes: incident.routes))
         }
     }

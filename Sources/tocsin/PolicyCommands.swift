@@ -88,7 +88,7 @@ struct PolicyLintCommand: AsyncParsableCommand {
         }
         let policy = source.policy
         Terminal.say(
-            "policy \(policy.version): \(policy.rules.count) rules, \(policy.services.count) services, \(policy.routes.count) routes; "
+            "policy \(policy.version), with \(policy.services.count) services, \(policy.rules.count) rules and \(policy.routes.count) routes: "
                 + (findings.isEmpty ? "nothing to say of it" : "nothing that has to be mended"))
     }
 }

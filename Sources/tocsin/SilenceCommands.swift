@@ -2,13 +2,14 @@ import ArgumentParser
 import FoundationEssentials
 import Glibc
 import TocsinConfiguration
-import enum TocsinIntake.EventID
-import struct TocsinIntake.SilenceTable
 import TocsinKit
 import TocsinPolicy
 import TocsinPosix
 import TocsinProgram
 import TocsinProto
+
+import enum TocsinIntake.EventID
+import struct TocsinIntake.SilenceTable
 
 struct SilenceCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
