@@ -64,7 +64,7 @@ struct PolicyDiffCommand: AsyncParsableCommand {
                 let sequence: UInt64
                 switch item {
                 case .message(let message, let number):
-                    try inputs.add(subject: message.subject, payload: message.payload, time: message.publishedAt)
+                    try inputs.add(message.id, message.subject, message.payload, time: message.publishedAt)
                     sequence = number
                 case .gap(_, let end, let reason):
                     Terminal.say("some of it is not there: \(reason)")
@@ -92,7 +92,7 @@ struct PolicyDiffCommand: AsyncParsableCommand {
                     }
                     for envelope in envelopes {
                         let envelope = try Tocsin_V1_Envelope(serializedBytes: envelope)
-                        try inputs.add(subject: envelope.subject, payload: Array(envelope.payload), time: envelope.publishedAt)
+                        try inputs.add(Array(envelope.id), envelope.subject, Array(envelope.payload), time: envelope.publishedAt)
                     }
                 }
             }
@@ -143,11 +143,14 @@ private struct InputList {
     init(limit: Int) { self.limit = limit }
 
     /// Takes events and silences; everything else is passed over, and so is what cannot be read, as the roles do.
-    mutating func add(subject: String, payload: [UInt8], time: UInt64) throws {
+    mutating func add(_ id: [UInt8], _ subject: String, _ payload: [UInt8], time: UInt64) throws {
         let content: RecordedInput.Content
         do {
             if subject.hasPrefix("event.") {
-                content = .event(try Tocsin_V1_Event(serializedBytes: payload), subject: subject)
+                var event = try Tocsin_V1_Event(serializedBytes: payload)
+                // As triage does.
+                if event.id.isEmpty { event.id = id.idText }
+                content = .event(event, subject: subject)
             } else if subject.hasPrefix("silence.") {
                 content = .silence(try Tocsin_V1_Silence(serializedBytes: payload))
             } else {
@@ -157,6 +160,7 @@ private struct InputList {
         guard inputs.count < limit else {
             throw Failure(.refused, "there are more than \(limit) events; give a shorter --since")
         }
-        inputs.append(RecordedInput(time: time, content))
+        // Clocks of those who publish differ; the stream has one order.
+        inputs.append(RecordedInput(time: max(time, inputs.last?.time ?? 0), content))
     }
 }
