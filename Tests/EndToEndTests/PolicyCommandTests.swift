@@ -23,7 +23,7 @@ struct PolicyCommandTests {
             let bad = try await place.run("policy", "lint", "q.yaml")
             #expect(bad.code == 1)
             #expect(bad.output.contains("q.yaml:6:12: warning: rule \"b\" never decides"), "\(bad)")
-            #expect(bad.output.contains("q.yaml:8:7: error: services depend on each other in a circle: s → s"), "\(bad)")
+            #expect(bad.output.contains("q.yaml:8:19: error: services depend on each other in a circle: s → s"), "\(bad)")
             try place.write("routes: [{name: r}]\n", to: "r.yaml")
             #expect(try await place.run("policy", "lint", "r.yaml").code == 78)
             #expect(try await place.run("policy", "lint", "absent.yaml").code == 78)

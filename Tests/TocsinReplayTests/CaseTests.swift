@@ -55,7 +55,7 @@ struct CaseTests {
             ("of: nothing", "of: there was no event \"nothing\""),
         ]
         let cases = wrong.map {
-            "  - {name: \($0.0), steps: [{event: {service: shop, severity: critical}, expect: {\($0.0)}}]}\n"
+            "  - {name: '\($0.0)', steps: [{event: {service: shop, severity: critical}, expect: {\($0.0)}}]}\n"
         }
         try Data("cases:\n\(cases.joined())".utf8).write(to: URL(filePath: "\(folder.path)/wrong.yaml"))
         let file = try ConfigurationLoader.cases(file: "wrong.yaml", workingFolder: folder.path)
@@ -90,7 +90,7 @@ struct CaseTests {
             ),
             (
                 "cases: [{name: a, steps: [{silence: {id: s, matchers: [x]}}]}]",
-                "x.yaml:1:56: cases[0].steps[0].silence.matchers: bad matcher format: x"
+                "x.yaml:1:55: cases[0].steps[0].silence.matchers: bad matcher format: x"
             ),
         ])
     func wrongFiles(text: String, problem: String) throws {
