@@ -1,5 +1,6 @@
 import TocsinArchive
 import TocsinDomain
+import TocsinIndicators
 import TocsinPolicy
 import TocsinProto
 
@@ -84,14 +85,14 @@ extension PolicyReplay {
 
     /// Who is called for what was recorded: the same for the same input. What comes in one second is one batch.
     ///
-    /// `inputs` in the order of the stream. `folder`: an empty one. Blocking on files.
+    /// `inputs` in the order of the stream. `indicators`: those of the policy's files. `folder`: an empty one. Blocking on files.
     ///
     /// - Throws: `PolicyProblem`, `ArchiveError`.
     package static func pages(
-        of inputs: [RecordedInput], _ configuration: ArchiveConfiguration, folder: String
+        of inputs: [RecordedInput], _ configuration: ArchiveConfiguration, indicators: IndicatorSet = .empty, folder: String
     ) async throws -> [PolicyPage] {
         guard let first = inputs.first else { return [] }
-        let replay = try PolicyReplay(configuration, folder: folder, start: first.time)
+        let replay = try PolicyReplay(configuration, indicators: indicators, folder: folder, start: first.time)
         var pages = PageLog()
         do {
             var next = 0

@@ -34,7 +34,9 @@ struct PolicyDiffCommand: AsyncParsableCommand {
         let inputs = try await journal == nil ? tapped() : recorded()
         let difference = try await TrialFolder.with { folder in
             func pages(_ source: PolicySource, _ name: String) async throws -> [PolicyPage] {
-                try await PolicyReplay.pages(of: inputs, source.configuration.archiver, folder: "\(folder)/\(name)")
+                try await PolicyReplay.pages(
+                    of: inputs, source.configuration.archiver, indicators: LoadedIndicators.set(of: source.policy),
+                    folder: "\(folder)/\(name)")
             }
             return PolicyDifference(before: try await pages(old, "old"), after: try await pages(new, "new"))
         }
