@@ -38,11 +38,8 @@ public enum Role: String, Sendable, CaseIterable {
     private static let looking =
         [
             "GetIncident", "ListIncidents", "WatchIncidents", "GetAccounting", "TraceEvent", "ExplainDecisions", "ListAlerts",
-            "ListSilences",
-        ].map {
-            "tocsin.v1.IncidentService/\($0)"
-        }
-        + ["tocsin.v1.BrokerAdmin/GetStatus"]
+            "ListSilences", "FindSimilarIncidents",
+        ].map { "tocsin.v1.IncidentService/\($0)" } + ["tocsin.v1.BrokerAdmin/GetStatus"]
 
     private var rules: [RuleKind: [String]] {
         switch self {

@@ -19,6 +19,8 @@ final class ArchiveStore: Sendable {
     let vault: Vault
     /// The proof of all that is written.
     let audit: AuditTrail
+    /// What can be learnt from.
+    let past = PastIncidents()
     private let judging: Mutex<ArchivePolicy>
     private let database: DatabasePool
     private let lock: ArchiveLock
@@ -43,6 +45,7 @@ final class ArchiveStore: Sendable {
             let audit = try database.writeWithoutTransaction { try AuditTrail($0, keyPath: keyPath, archive: path) }
             self.audit = audit
             try Self.sealOnce(database, vault, audit)
+            database.add(transactionObserver: past)
             try database.write { db in
                 try audit.begin(db)
                 try Self.judgeAnew(policy, Sealer(vault, db))

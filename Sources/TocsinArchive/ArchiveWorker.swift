@@ -97,6 +97,7 @@ private struct ActiveArchiver: Sendable {
             group.addTask { await publisher.run(signal) }
             group.addTask { await HoldKeeper(store: store, logger: logger) { hint.yield() }.run() }
             group.addTask { await CheckpointKeeper(store: store, logger: logger).run() }
+            group.addTask { await PastIncidentsKeeper(store: store, logger: logger).run() }
             group.addTask {
                 await RetentionKeeper(store: store, policy: configuration.retention, logger: logger).run()
             }

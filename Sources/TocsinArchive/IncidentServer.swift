@@ -61,6 +61,12 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
         try await answering { try await store.silences(now: now()) }
     }
 
+    func findSimilarIncidents(
+        request: Tocsin_V1_FindSimilarIncidentsRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_FindSimilarIncidentsResponse {
+        try await answering { try await store.findSimilar(request, for: viewer) }
+    }
+
     func reportEvent(
         request: Tocsin_V1_ReportEventRequest, context: ServerContext
     ) async throws -> Tocsin_V1_ReportEventResponse {

@@ -4,6 +4,8 @@ package enum JSON: ExpressibleByDictionaryLiteral, Sendable {
     case bool(Bool)
     case integer(Int64)
     case unsigned(UInt64)
+    /// Finite.
+    case number(Double)
     case string(String)
     case array([JSON])
     case object([(String, JSON)])
@@ -30,6 +32,7 @@ package enum JSON: ExpressibleByDictionaryLiteral, Sendable {
         case .bool(let value): return value ? "true" : "false"
         case .integer(let value): return "\(value)"
         case .unsigned(let value): return "\(value)"
+        case .number(let value): return "\(value)"
         case .string(let text): return Self.quoted(text)
         case .array(let values):
             return Self.joined(values.map { $0.rendered(indent: indent.map { $0 + 1 }) }, "[", "]", indent)

@@ -2572,6 +2572,128 @@ public nonisolated struct Tocsin_V1_ListSilencesResponse: Sendable {
   public init() {}
 }
 
+/// Like what.
+public nonisolated struct Tocsin_V1_FindSimilarIncidentsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// One of the two.
+  public var subject: Tocsin_V1_FindSimilarIncidentsRequest.OneOf_Subject? = nil
+
+  /// Like this incident, which is not among them itself.
+  public var number: UInt64 {
+    get {
+      if case .number(let v)? = subject {return v}
+      return 0
+    }
+    set {subject = .number(newValue)}
+  }
+
+  /// Like what this tells; at most 16 KiB.
+  public var text: String {
+    get {
+      if case .text(let v)? = subject {return v}
+      return String()
+    }
+    set {subject = .text(newValue)}
+  }
+
+  /// At most so many; 0: 10, and no more than 50.
+  public var limit: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  /// One of the two.
+  public nonisolated enum OneOf_Subject: Equatable, Sendable {
+    /// Like this incident, which is not among them itself.
+    case number(UInt64)
+    /// Like what this tells; at most 16 KiB.
+    case text(String)
+
+  }
+
+  public init() {}
+}
+
+/// What is known from before.
+public nonisolated struct Tocsin_V1_FindSimilarIncidentsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The most similar first.
+  public var incidents: [Tocsin_V1_SimilarIncident] = []
+
+  /// What helped in them, the most likely first.
+  public var runbooks: [Tocsin_V1_RunbookSuggestion] = []
+
+  /// How many incidents were looked through: of an archiver that has just started, not yet all.
+  public var known: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// An incident of the past.
+public nonisolated struct Tocsin_V1_SimilarIncident: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Of the incident.
+  public var number: UInt64 = 0
+
+  /// One line for a person.
+  public var title: String = String()
+
+  /// What it was about.
+  public var services: [String] = []
+
+  /// What it was caused by.
+  public var cause: String = String()
+
+  /// How the harm was stopped, as its timeline tells it; empty: not told.
+  public var resolution: String = String()
+
+  /// The runbook that stopped the harm; empty: none did.
+  public var runbook: String = String()
+
+  /// When service was restored.
+  public var resolvedAt: UInt64 = 0
+
+  /// How alike, 0 to 1: 1 is the same text, 0.3 is worth a look.
+  public var score: Double = 0
+
+  /// The words and names that both have and that said most, the weightiest first.
+  public var sharedTerms: [String] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A runbook that helped before.
+public nonisolated struct Tocsin_V1_RunbookSuggestion: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Its name, as the responder's configuration has it.
+  public var runbook: String = String()
+
+  /// The sum of the scores of the incidents it helped in.
+  public var score: Double = 0
+
+  /// Those incidents, the most similar first.
+  public var incidents: [UInt64] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "tocsin.v1"
@@ -5894,6 +6016,218 @@ nonisolated extension Tocsin_V1_ListSilencesResponse: SwiftProtobuf.Message, Swi
 
   public static func ==(lhs: Tocsin_V1_ListSilencesResponse, rhs: Tocsin_V1_ListSilencesResponse) -> Bool {
     if lhs.silences != rhs.silences {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_FindSimilarIncidentsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FindSimilarIncidentsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}text\0\u{1}limit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: UInt64?
+        try decoder.decodeSingularUInt64Field(value: &v)
+        if let v = v {
+          if self.subject != nil {try decoder.handleConflictingOneOf()}
+          self.subject = .number(v)
+        }
+      }()
+      case 2: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.subject != nil {try decoder.handleConflictingOneOf()}
+          self.subject = .text(v)
+        }
+      }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.subject {
+    case .number?: try {
+      guard case .number(let v)? = self.subject else { preconditionFailure() }
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 1)
+    }()
+    case .text?: try {
+      guard case .text(let v)? = self.subject else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_FindSimilarIncidentsRequest, rhs: Tocsin_V1_FindSimilarIncidentsRequest) -> Bool {
+    if lhs.subject != rhs.subject {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_FindSimilarIncidentsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FindSimilarIncidentsResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incidents\0\u{1}runbooks\0\u{1}known\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.incidents) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.runbooks) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.known) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.incidents.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.incidents, fieldNumber: 1)
+    }
+    if !self.runbooks.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.runbooks, fieldNumber: 2)
+    }
+    if self.known != 0 {
+      try visitor.visitSingularUInt32Field(value: self.known, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_FindSimilarIncidentsResponse, rhs: Tocsin_V1_FindSimilarIncidentsResponse) -> Bool {
+    if lhs.incidents != rhs.incidents {return false}
+    if lhs.runbooks != rhs.runbooks {return false}
+    if lhs.known != rhs.known {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_SimilarIncident: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SimilarIncident"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}title\0\u{1}services\0\u{1}cause\0\u{1}resolution\0\u{1}runbook\0\u{3}resolved_at\0\u{1}score\0\u{3}shared_terms\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.title) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.services) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.cause) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.resolution) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.runbook) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.resolvedAt) }()
+      case 8: try { try decoder.decodeSingularDoubleField(value: &self.score) }()
+      case 9: try { try decoder.decodeRepeatedStringField(value: &self.sharedTerms) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    if !self.title.isEmpty {
+      try visitor.visitSingularStringField(value: self.title, fieldNumber: 2)
+    }
+    if !self.services.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.services, fieldNumber: 3)
+    }
+    if !self.cause.isEmpty {
+      try visitor.visitSingularStringField(value: self.cause, fieldNumber: 4)
+    }
+    if !self.resolution.isEmpty {
+      try visitor.visitSingularStringField(value: self.resolution, fieldNumber: 5)
+    }
+    if !self.runbook.isEmpty {
+      try visitor.visitSingularStringField(value: self.runbook, fieldNumber: 6)
+    }
+    if self.resolvedAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.resolvedAt, fieldNumber: 7)
+    }
+    if self.score.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.score, fieldNumber: 8)
+    }
+    if !self.sharedTerms.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.sharedTerms, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_SimilarIncident, rhs: Tocsin_V1_SimilarIncident) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.title != rhs.title {return false}
+    if lhs.services != rhs.services {return false}
+    if lhs.cause != rhs.cause {return false}
+    if lhs.resolution != rhs.resolution {return false}
+    if lhs.runbook != rhs.runbook {return false}
+    if lhs.resolvedAt != rhs.resolvedAt {return false}
+    if lhs.score != rhs.score {return false}
+    if lhs.sharedTerms != rhs.sharedTerms {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_RunbookSuggestion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RunbookSuggestion"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}runbook\0\u{1}score\0\u{1}incidents\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.runbook) }()
+      case 2: try { try decoder.decodeSingularDoubleField(value: &self.score) }()
+      case 3: try { try decoder.decodeRepeatedUInt64Field(value: &self.incidents) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.runbook.isEmpty {
+      try visitor.visitSingularStringField(value: self.runbook, fieldNumber: 1)
+    }
+    if self.score.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.score, fieldNumber: 2)
+    }
+    if !self.incidents.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.incidents, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_RunbookSuggestion, rhs: Tocsin_V1_RunbookSuggestion) -> Bool {
+    if lhs.runbook != rhs.runbook {return false}
+    if lhs.score != rhs.score {return false}
+    if lhs.incidents != rhs.incidents {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -333,6 +333,19 @@ public enum Tocsin_V1_IncidentService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "FindSimilarIncidents" metadata.
+        public enum FindSimilarIncidents: Sendable {
+            /// Request type for "FindSimilarIncidents".
+            public typealias Input = Tocsin_V1_FindSimilarIncidentsRequest
+            /// Response type for "FindSimilarIncidents".
+            public typealias Output = Tocsin_V1_FindSimilarIncidentsResponse
+            /// Descriptor for "FindSimilarIncidents".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "FindSimilarIncidents",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "tocsin.v1.IncidentService" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             ReportEvent.descriptor,
@@ -358,7 +371,8 @@ public enum Tocsin_V1_IncidentService: Sendable {
             TraceEvent.descriptor,
             ExplainDecisions.descriptor,
             ListAlerts.descriptor,
-            ListSilences.descriptor
+            ListSilences.descriptor,
+            FindSimilarIncidents.descriptor
         ]
     }
 }
@@ -830,6 +844,25 @@ extension Tocsin_V1_IncidentService {
             request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListSilencesRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListSilencesResponse>
+
+        /// Handle the "FindSimilarIncidents" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Incidents of the past that are most like one, or like a text: what they were caused by and what helped. Of those that are
+        /// > resolved or closed with a stated cause, and no drills. NOT_FOUND where there is no incident of this number.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_FindSimilarIncidentsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_FindSimilarIncidentsResponse` messages.
+        func findSimilarIncidents(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_FindSimilarIncidentsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_FindSimilarIncidentsResponse>
     }
 
     /// Service protocol for the "tocsin.v1.IncidentService" service.
@@ -1285,6 +1318,25 @@ extension Tocsin_V1_IncidentService {
             request: GRPCCore.ServerRequest<Tocsin_V1_ListSilencesRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListSilencesResponse>
+
+        /// Handle the "FindSimilarIncidents" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Incidents of the past that are most like one, or like a text: what they were caused by and what helped. Of those that are
+        /// > resolved or closed with a stated cause, and no drills. NOT_FOUND where there is no incident of this number.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_FindSimilarIncidentsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_FindSimilarIncidentsResponse` message.
+        func findSimilarIncidents(
+            request: GRPCCore.ServerRequest<Tocsin_V1_FindSimilarIncidentsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_FindSimilarIncidentsResponse>
     }
 
     /// Simple service protocol for the "tocsin.v1.IncidentService" service.
@@ -1739,6 +1791,25 @@ extension Tocsin_V1_IncidentService {
             request: Tocsin_V1_ListSilencesRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Tocsin_V1_ListSilencesResponse
+
+        /// Handle the "FindSimilarIncidents" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Incidents of the past that are most like one, or like a text: what they were caused by and what helped. Of those that are
+        /// > resolved or closed with a stated cause, and no drills. NOT_FOUND where there is no incident of this number.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_FindSimilarIncidentsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_FindSimilarIncidentsResponse` to respond with.
+        func findSimilarIncidents(
+            request: Tocsin_V1_FindSimilarIncidentsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_FindSimilarIncidentsResponse
     }
 }
 
@@ -2010,6 +2081,17 @@ extension Tocsin_V1_IncidentService.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.FindSimilarIncidents.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_FindSimilarIncidentsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_FindSimilarIncidentsResponse>(),
+            handler: { request, context in
+                try await self.findSimilarIncidents(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -2274,6 +2356,17 @@ extension Tocsin_V1_IncidentService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListSilencesResponse> {
         let response = try await self.listSilences(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func findSimilarIncidents(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_FindSimilarIncidentsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_FindSimilarIncidentsResponse> {
+        let response = try await self.findSimilarIncidents(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -2593,6 +2686,19 @@ extension Tocsin_V1_IncidentService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListSilencesResponse> {
         return GRPCCore.ServerResponse<Tocsin_V1_ListSilencesResponse>(
             message: try await self.listSilences(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func findSimilarIncidents(
+        request: GRPCCore.ServerRequest<Tocsin_V1_FindSimilarIncidentsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_FindSimilarIncidentsResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_FindSimilarIncidentsResponse>(
+            message: try await self.findSimilarIncidents(
                 request: request.message,
                 context: context
             ),
@@ -3174,6 +3280,30 @@ extension Tocsin_V1_IncidentService {
             deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListSilencesResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListSilencesResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "FindSimilarIncidents" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Incidents of the past that are most like one, or like a text: what they were caused by and what helped. Of those that are
+        /// > resolved or closed with a stated cause, and no drills. NOT_FOUND where there is no incident of this number.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_FindSimilarIncidentsRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_FindSimilarIncidentsRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_FindSimilarIncidentsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func findSimilarIncidents<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_FindSimilarIncidentsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_FindSimilarIncidentsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_FindSimilarIncidentsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_FindSimilarIncidentsResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -4020,6 +4150,41 @@ extension Tocsin_V1_IncidentService {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "FindSimilarIncidents" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Incidents of the past that are most like one, or like a text: what they were caused by and what helped. Of those that are
+        /// > resolved or closed with a stated cause, and no drills. NOT_FOUND where there is no incident of this number.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_FindSimilarIncidentsRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_FindSimilarIncidentsRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_FindSimilarIncidentsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func findSimilarIncidents<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_FindSimilarIncidentsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_FindSimilarIncidentsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_FindSimilarIncidentsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_FindSimilarIncidentsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.FindSimilarIncidents.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -4722,6 +4887,36 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListSilencesRequest>(),
             deserializer: FieldNamingDeserializer<Tocsin_V1_ListSilencesResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "FindSimilarIncidents" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Incidents of the past that are most like one, or like a text: what they were caused by and what helped. Of those that are
+    /// > resolved or closed with a stated cause, and no drills. NOT_FOUND where there is no incident of this number.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_FindSimilarIncidentsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func findSimilarIncidents<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_FindSimilarIncidentsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_FindSimilarIncidentsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.findSimilarIncidents(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_FindSimilarIncidentsRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_FindSimilarIncidentsResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -5522,6 +5717,40 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             metadata: metadata
         )
         return try await self.listSilences(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "FindSimilarIncidents" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Incidents of the past that are most like one, or like a text: what they were caused by and what helped. Of those that are
+    /// > resolved or closed with a stated cause, and no drills. NOT_FOUND where there is no incident of this number.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func findSimilarIncidents<Result>(
+        _ message: Tocsin_V1_FindSimilarIncidentsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_FindSimilarIncidentsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_FindSimilarIncidentsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.findSimilarIncidents(
             request: request,
             options: options,
             onResponse: handleResponse

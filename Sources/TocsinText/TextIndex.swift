@@ -209,7 +209,8 @@ public struct TextIndex: Sendable {
         init(_ weighted: WeightedTerms, _ index: TextIndex) {
             terms = weighted.terms.enumerated().map { position, term in
                 let number = index.numbers[term.hash]
-                let frequency = number.map { index.terms[Int($0)].postings.count } ?? 0
+                // What no text has is not known to be rarer than what one has.
+                let frequency = number.map { index.terms[Int($0)].postings.count } ?? 1
                 return Term(
                     term: term, number: number, rarity: index.rarity(frequency), isTitle: position < weighted.titleCount)
             }

@@ -97,26 +97,42 @@ struct ListCommand: AsyncParsableCommand {
 
 struct ShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show one incident with its alerts and timeline.")
+        commandName: "show", abstract: "Show one incident with its alerts and timeline, and similar ones of the past.")
 
     @Argument(help: "42, #42 or INC-42.")
     var number: IncidentNumber
     @OptionGroup var options: ClientOptionGroup
 
+    /// Incidents of the past that are less alike are not shown.
+    private static let alikeMin = 0.3
+
     func run() async throws {
-        var request = Tocsin_V1_GetIncidentRequest()
-        request.number = number.value
-        let question = request
-        let response = try await HubSession.with(options) {
-            try await $0.call(.incidents) { try await $0.incidents.getIncident(question, options: $1) }
+        let question = Tocsin_V1_GetIncidentRequest.with { $0.number = number.value }
+        let similarTo = Tocsin_V1_FindSimilarIncidentsRequest.with {
+            $0.number = number.value
+            $0.limit = 3
         }
+        let (response, found) = try await HubSession.with(options) {
+            try await $0.call(.incidents) {
+                (
+                    try await $0.incidents.getIncident(question, options: $1),
+                    try await $0.incidents.findSimilarIncidents(similarTo, options: $1)
+                )
+            }
+        }
+        let similar = found.incidents.filter { $0.score >= Self.alikeMin }
         switch options.output.format {
         case .json:
             Terminal.print(json: [
                 "incident": response.incident.json, "alerts": .array(response.alerts.map(\.json)),
-                "timeline": .array(response.timeline.map(\.json)),
+                "timeline": .array(response.timeline.map(\.json)), "similar": .array(similar.map(\.json)),
             ])
-        case .text: Self.show(response)
+        case .text:
+            Self.show(response)
+            if !similar.isEmpty {
+                Terminal.print("")
+                Terminal.print(SimilarCommand.table(similar))
+            }
         }
     }
 

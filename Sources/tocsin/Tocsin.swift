@@ -26,7 +26,7 @@ struct Tocsin: AsyncParsableCommand {
                     AssignCommand.self,
                     NoteCommand.self, SeverityCommand.self, InvestigateCommand.self, MitigateCommand.self, ResolveCommand.self,
                     CloseCommand.self, DismissCommand.self, ReleaseCommand.self, ReopenCommand.self, MergeCommand.self,
-                    SplitCommand.self, MarkCommand.self, RestrictCommand.self, WatchCommand.self,
+                    SplitCommand.self, MarkCommand.self, RestrictCommand.self, SimilarCommand.self, WatchCommand.self,
                 ]),
             CommandGroup(
                 name: "The system:",

@@ -361,6 +361,26 @@ class ExplainDecisionsResponse(_message.Message):
     incident: Incident
     def __init__(self, alerts: _Optional[_Iterable[_Union[AlertExplanation, _Mapping]]] = ..., incident: _Optional[_Union[Incident, _Mapping]] = ...) -> None: ...
 
+class FindSimilarIncidentsRequest(_message.Message):
+    __slots__ = ["limit", "number", "text"]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    number: int
+    text: str
+    def __init__(self, number: _Optional[int] = ..., text: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class FindSimilarIncidentsResponse(_message.Message):
+    __slots__ = ["incidents", "known", "runbooks"]
+    INCIDENTS_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    RUNBOOKS_FIELD_NUMBER: _ClassVar[int]
+    incidents: _containers.RepeatedCompositeFieldContainer[SimilarIncident]
+    known: int
+    runbooks: _containers.RepeatedCompositeFieldContainer[RunbookSuggestion]
+    def __init__(self, incidents: _Optional[_Iterable[_Union[SimilarIncident, _Mapping]]] = ..., runbooks: _Optional[_Iterable[_Union[RunbookSuggestion, _Mapping]]] = ..., known: _Optional[int] = ...) -> None: ...
+
 class GetAccountingRequest(_message.Message):
     __slots__ = []
     def __init__(self) -> None: ...
@@ -802,6 +822,16 @@ class RestrictIncidentResponse(_message.Message):
     incident: Incident
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
 
+class RunbookSuggestion(_message.Message):
+    __slots__ = ["incidents", "runbook", "score"]
+    INCIDENTS_FIELD_NUMBER: _ClassVar[int]
+    RUNBOOK_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    incidents: _containers.RepeatedScalarFieldContainer[int]
+    runbook: str
+    score: float
+    def __init__(self, runbook: _Optional[str] = ..., score: _Optional[float] = ..., incidents: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class Silence(_message.Message):
     __slots__ = ["comment", "created_by", "ends_at", "id", "matchers", "starts_at", "updated_at"]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
@@ -819,6 +849,28 @@ class Silence(_message.Message):
     starts_at: int
     updated_at: int
     def __init__(self, id: _Optional[str] = ..., matchers: _Optional[_Iterable[_Union[LabelMatcher, _Mapping]]] = ..., starts_at: _Optional[int] = ..., ends_at: _Optional[int] = ..., updated_at: _Optional[int] = ..., created_by: _Optional[str] = ..., comment: _Optional[str] = ...) -> None: ...
+
+class SimilarIncident(_message.Message):
+    __slots__ = ["cause", "number", "resolution", "resolved_at", "runbook", "score", "services", "shared_terms", "title"]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_AT_FIELD_NUMBER: _ClassVar[int]
+    RUNBOOK_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    SHARED_TERMS_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    cause: str
+    number: int
+    resolution: str
+    resolved_at: int
+    runbook: str
+    score: float
+    services: _containers.RepeatedScalarFieldContainer[str]
+    shared_terms: _containers.RepeatedScalarFieldContainer[str]
+    title: str
+    def __init__(self, number: _Optional[int] = ..., title: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., cause: _Optional[str] = ..., resolution: _Optional[str] = ..., runbook: _Optional[str] = ..., resolved_at: _Optional[int] = ..., score: _Optional[float] = ..., shared_terms: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SplitIncidentRequest(_message.Message):
     __slots__ = ["actor", "fingerprints", "number", "reason", "request_id", "title"]
