@@ -153,7 +153,7 @@ let package = Package(
                 "CLinux", crypto, logging,
             ]),
         // How what is reported is judged: rules, services, routes; pure.
-        ours("TocsinPolicy", ["TocsinCalendar", "TocsinDomain", "TocsinProto", "TocsinWire", crypto]),
+        ours("TocsinPolicy", ["TocsinCalendar", "TocsinDomain", "TocsinProto", "TocsinText", "TocsinWire", crypto]),
         ours(
             "TocsinTriage",
             ["TocsinIndicators", "TocsinKit", "TocsinPolicy", "TocsinPosix", "TocsinProto", "TocsinWire", logging]),
@@ -189,7 +189,7 @@ let package = Package(
                 "TocsinProgram", "TocsinConfiguration", "TocsinSupervision", "TocsinHub", "TocsinEngine", "TocsinCore",
                 "TocsinJournal", "TocsinPosix",
                 "TocsinAccess", "TocsinKeys", "TocsinKit", "TocsinDetection", "TocsinPolicy", "TocsinTriage", "TocsinArchive",
-                "TocsinIndicators", "TocsinIntake", "TocsinReplay", "TocsinResponse",
+                "TocsinIndicators", "TocsinIntake", "TocsinReplay", "TocsinResponse", "TocsinText",
                 "TocsinDomain",
                 "TocsinProto", "TocsinTransport", "TocsinSystem", "TocsinWire", "GRPCZeroMQTransport", "TocsinServices", grpc,
                 arguments, logging, protobuf,
@@ -269,7 +269,7 @@ let package = Package(
         tests(
             "TocsinDetectionTests",
             ["TocsinDetection", "TocsinKit", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
-        tests("TocsinPolicyTests", ["TocsinCalendar", "TocsinPolicy", "TocsinDomain", "TocsinProto"]),
+        tests("TocsinPolicyTests", ["TocsinCalendar", "TocsinPolicy", "TocsinDomain", "TocsinProto", "TocsinText", crypto]),
         tests("TocsinReplayTests", ["TocsinReplay", "TocsinArchive", "TocsinConfiguration", "TocsinPolicy"]),
         tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinPolicy", "TocsinProto", "TocsinWire"]),
         tests(

@@ -1,6 +1,7 @@
 import TocsinCalendar
 import TocsinDomain
 import TocsinPolicy
+import TocsinPosix
 
 extension Schema {
     static let policyDoc =
@@ -32,6 +33,7 @@ extension Schema {
             } ?? []
         policy.flapping = section.section("flapping", flapping)
         policy.indicators = section.section("indicators", indicators)
+        policy.classifier = section.optional("classifier", classifier) ?? nil
         for problem in policy.problems where reports.isNew(problem) { section.report(problem) }
         return policy
     }
@@ -165,6 +167,27 @@ extension Schema {
                 section.read(
                     "minimum_confidence", .integer(0...100), default: 0,
                     "Indicators of less confidence are not used; those that say none are.")))
+    }
+
+    /// Nil if it cannot be read.
+    private static func classifier(_ section: Section) -> EventClassifier? {
+        let path = section.path(
+            "model", default: "required",
+            "A file of `tocsin classifier learn`. One that is not there yet has learnt nothing.")
+        let threshold = section.read(
+            "threshold", .number(0...1), default: 0.7, "What the classifier tells with less confidence is not taken.")
+        guard !section.document.isExplaining else { return nil }
+        guard section.has("model") else {
+            section.report("\"model\" is missing; name a file of `tocsin classifier learn`")
+            return nil
+        }
+        do {
+            let bytes = try WholeFile.read(path, limit: IncidentModel.encodedBytesMax)
+            return EventClassifier(try bytes.map { try IncidentModel(decoding: $0) } ?? IncidentModel(), threshold: threshold)
+        } catch {
+            section.report("model", "\(error)")
+            return nil
+        }
     }
 
     private static func alertMatch(_ section: Section) -> AlertMatch {

@@ -22,12 +22,14 @@ public struct Policy: Sendable {
     /// Nil: it is not looked for.
     public var flapping: Flapping?
     public var indicators: IndicatorPolicy
+    /// Nil: nothing learnt is used.
+    public var classifier: EventClassifier?
 
     public init(
         rules: [TriageRule] = [], services: [String: ServiceEntry] = [:], matrix: PriorityMatrix = .standard,
         defaultSeverity: Severity = .minor, correlation: Correlation = Correlation(), times: [String: RecurringWindow] = [:],
         routes: [Route] = [], inhibitions: [Inhibition] = [], maintenance: [Maintenance] = [], flapping: Flapping? = Flapping(),
-        indicators: IndicatorPolicy = IndicatorPolicy()
+        indicators: IndicatorPolicy = IndicatorPolicy(), classifier: EventClassifier? = nil
     ) {
         self.rules = rules
         self.services = services
@@ -40,6 +42,7 @@ public struct Policy: Sendable {
         self.maintenance = maintenance
         self.flapping = flapping
         self.indicators = indicators
+        self.classifier = classifier
     }
 }
 

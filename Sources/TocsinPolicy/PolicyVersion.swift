@@ -1,14 +1,13 @@
 import Crypto
 import TocsinCalendar
+import TocsinWire
 
 extension Policy {
     /// Tells policies apart: what means the same has the same one, however it was written. 12 hexadecimal digits of a SHA-256.
     public var version: String {
         var encoder = MeaningEncoder()
         encoder.add(self)
-        let digits = Array("0123456789abcdef".utf8)
-        let digest = SHA256.hash(data: encoder.bytes).prefix(6)
-        return String(decoding: digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+        return SHA256.hash(data: encoder.bytes).prefix(6).hexadecimal
     }
 }
 
@@ -20,8 +19,10 @@ private struct MeaningEncoder {
     mutating func add(_ value: Any) {
         let mirror = Mirror(reflecting: value)
         switch mirror.displayStyle {
-        // A window says all of itself, and of its zone the name: what the zone's clocks showed long ago does not matter.
-        case _ where value is RecurringWindow || mirror.children.isEmpty && mirror.displayStyle != .collection:
+        // Those say all of themselves: of a zone the name, because what its clocks showed long ago does not matter; of a model its
+        // version.
+        case _ where value is RecurringWindow || value is EventClassifier,
+            _ where mirror.children.isEmpty && mirror.displayStyle != .collection:
             add(text: "\(value)")
         case .dictionary, .set: unordered(mirror)
         default:

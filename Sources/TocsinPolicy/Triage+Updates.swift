@@ -111,6 +111,7 @@ extension Triage {
         update.priority = Tocsin_V1_Priority(rawValue: Int(decision.priority.rawValue)) ?? .unspecified
         update.rule = decision.why
         update.runbook = decision.runbook
+        update.category = decision.category
         update.policy = version
         update.decisions = decision.decisions.map(\.proto)
         update.correlationKey = Self.shortened(decision.correlationKey)
@@ -129,6 +130,7 @@ extension Triage {
         update.summary = Self.shortened(event.summary)
         update.source = Self.shortened(event.source)
         update.drill = event.drill
+        if let category = event.labels["category"], !category.isEmpty { update.category = Self.shortened(category) }
         update.labels = labels(of: event, in: update)
     }
 

@@ -18,6 +18,8 @@ public struct TriageDecision: Sendable, Equatable {
     /// The rule and its reasons, in words.
     public var why: String
     public var runbook: String
+    /// As the classifier tells it; empty: not known.
+    public var category: String
     /// Threat indicators that the event matches.
     public var indicators: [Tocsin_V1_IndicatorMatch]
     /// How it came to that, in order.
@@ -70,7 +72,13 @@ public struct Triage: Sendable {
         }
         let rule = decider.map { rules[$0].rule }
         let service = rule?.service ?? found
-        let judged = rule?.severity ?? hinted
+        let kind = Self.kind(of: event, rule)
+        // What is over, or troubles nobody, need not be understood.
+        let classification =
+            kind == .resolve || rule?.suppress != nil
+            ? .none : policy.classifier?.classify(event, insteadOf: rule?.severity == nil && hint == nil ? hinted : nil) ?? .none
+        let said = rule?.severity ?? hinted
+        let judged = classification.severity ?? said
         let threats = indicators.matches
         let severity = threats.isEmpty ? judged : max(judged, policy.indicators.severity ?? judged)
         let entry = catalogue[service]
@@ -82,6 +90,7 @@ public struct Triage: Sendable {
         let condition = decider.map { rules[$0].condition } ?? "no rule matches"
         var why = decider.map { "\(rules[$0].rule.name): \(rules[$0].condition)" } ?? "default: \(hintWords)"
         if decider == nil, let entry { why += ", service \(service) is tier \(entry.tier)" }
+        if !classification.words.isEmpty { why += "; \(classification.words)" }
         if let reason = rule?.suppress { why += "; suppressed: \(reason)" }
         for threat in threats.prefix(Self.threatsInWords) {
             why += "; \(threat.match.type) \(quoted(threat.value)) is an indicator of \(threat.match.source)"
@@ -99,8 +108,9 @@ public struct Triage: Sendable {
                 .service, rule: rule?.service == nil ? "" : name,
                 foundHow,
                 entry.map { "\(service), tier \($0.tier)" } ?? "\(service), not in the catalogue"),
-            Decision(.severity, rule: rule?.severity == nil ? "" : name, hintWords, judged.name),
+            Decision(.severity, rule: rule?.severity == nil ? "" : name, hintWords, said.name),
         ]
+        decisions += classification.decisions
         decisions += indicators.decisions(raising: policy.indicators.severity)
         decisions += [
             Decision(
@@ -115,10 +125,11 @@ public struct Triage: Sendable {
         return TriageDecision(
             fingerprint: fingerprints.fingerprint(
                 of: event, fields: by ?? FingerprintMaker.defaultFields, group: group),
-            kind: Self.kind(of: event, rule), disposition: rule?.suppress == nil ? .alert : .suppressed,
+            kind: kind, disposition: rule?.suppress == nil ? .alert : .suppressed,
             service: service,
             severity: severity, impact: impact, urgency: urgency, priority: priority, rule: rule?.name ?? "default",
-            why: why, runbook: rule?.runbook ?? "", indicators: threats.map(\.match), decisions: decisions,
+            why: why, runbook: rule?.runbook ?? "", category: classification.category, indicators: threats.map(\.match),
+            decisions: decisions,
             correlationKey: Self.correlationKey(of: event, rule))
     }
 

@@ -133,6 +133,33 @@ public struct TextClassifier: Sendable {
         return labels.count - 1
     }
 
+    /// How often each label, in their order, is among the examples that are kept: all of them, or a uniform sample of 2,000.
+    public var keptCounts: [Int] {
+        examples.reduce(into: [Int](repeating: 0, count: labels.count)) { $0[$1.label] += 1 }
+    }
+
+    /// What predictions were worth lately.
+    public struct Calibration: Sendable, Hashable {
+        /// What the model stated.
+        public var stated: ClosedRange<Double>
+        /// So many were stated so surely, and so many of them were right; of many the recent ones.
+        public var predictions: Int
+        public var right: Int
+        /// The confidence they are given.
+        public var confidence: Double
+    }
+
+    /// In steps of a sixteenth, those without predictions left out.
+    public var calibrations: [Calibration] {
+        let width = 1 / Double(ConfidenceCalibration.binCount)
+        return calibration.bins.enumerated().filter { $0.element.predictions > 0 }.map { index, bin in
+            Calibration(
+                stated: Double(index) * width...Double(index + 1) * width,
+                predictions: Int(bin.predictions), right: Int(bin.right),
+                confidence: Double(calibration.value(stated: (Float(index) + 0.5) * Float(width))))
+        }
+    }
+
     // -- the model --------------------------------------------------------------------------------------------------
 
     private static func documentPlace(_ identity: UInt32) -> Int { Int(identity & (1 << documentBits - 1)) }

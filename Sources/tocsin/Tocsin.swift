@@ -32,8 +32,8 @@ struct Tocsin: AsyncParsableCommand {
                 name: "The system:",
                 subcommands: [
                     InitCommand.self, KeysCommand.self, StatusCommand.self, DeadLettersCommand.self, JournalCommand.self,
-                    ArchiveCommand.self, PrivacyCommand.self, PolicyCommand.self, ConfigCommand.self, IndicatorsCommand.self,
-                    ExitCodesCommand.self,
+                    ArchiveCommand.self, PrivacyCommand.self, PolicyCommand.self, ConfigCommand.self, ClassifierCommand.self,
+                    IndicatorsCommand.self, ExitCodesCommand.self,
                 ]),
             CommandGroup(
                 name: "Processes:",

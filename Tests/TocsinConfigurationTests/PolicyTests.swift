@@ -128,6 +128,33 @@ struct PolicyTests {
             ])
     }
 
+    @Test("A model is read with the configuration; one that is not there yet has learnt nothing, a damaged one is refused")
+    func classifier() throws {
+        let folder = try TemporaryFolder()
+        var model = IncidentModel()
+        try model.learn(
+            7, IncidentModel.fields(service: "db", source: "sql", summary: "down", labels: [:]), severity: .major, category: "")
+        let bytes = model.encoded()
+        try Data(bytes).write(to: URL(filePath: "\(folder.path)/learnt.model"))
+        try Data(bytes.dropLast()).write(to: URL(filePath: "\(folder.path)/cut.model"))
+        func read(_ keys: String) throws -> EventClassifier {
+            try #require(try configuration("policy: {classifier: {\(keys)}}", in: folder.path).policy.classifier)
+        }
+        let learnt = try read("model: learnt.model, threshold: 0.5")
+        #expect(learnt.version == model.version && learnt.threshold == 0.5 && learnt.model.lastIncident == 7)
+        let absent = try read("model: absent.model")
+        #expect(absent.version == IncidentModel().version && absent.threshold == 0.7)
+        #expect(
+            problems("policy: {classifier: {model: cut.model}}", in: folder.path) == [
+                "t.yaml:1:30: policy.classifier.model: it is damaged or cut off; remove it and learn it again"
+            ])
+        #expect(
+            problems("policy: {classifier: {threshold: 0.5}}", in: folder.path) == [
+                "t.yaml:1:22: policy.classifier: \"model\" is missing; name a file of `tocsin classifier learn`"
+            ])
+        #expect(try configuration("").policy.classifier == nil)
+    }
+
     @Test(
         "What is wrong is said at its place, with what was meant",
         arguments: [
