@@ -47,7 +47,7 @@ struct AlertFacts: Sendable, Equatable, Codable {
         threat = TextLimit.clip(update.indicators.first.map(Self.words) ?? "", to: TextLimit.cause)
         correlationKey =
             update.correlationKey.isEmpty ? "" : [UInt8](CanonicalBytes(update.correlationKey).digest.prefix(16)).hexadecimal
-        events = fresh.reduce(0) { $0 + UInt64(max(1, update.events[$1].count)) }
+        events = Self.observations(in: update, fresh)
         firstAt = now
         lastAt = 0
         for index in fresh {
@@ -64,6 +64,11 @@ struct AlertFacts: Sendable, Equatable, Codable {
         var text = "\(threat.type) \(threat.value) in \(threat.place) is \(threat.indicator) of \(threat.source)"
         if !threat.labels.isEmpty { text += ": " + threat.labels.joined(separator: ", ") }
         return text
+    }
+
+    /// An event that stands for several counts as them.
+    static func observations(in update: Tocsin_V1_AlertUpdate, _ events: [Int]) -> UInt64 {
+        events.reduce(0) { $0 + UInt64(max(1, update.events[$1].count)) }
     }
 
     /// What was held back is told together with what comes now.
@@ -117,11 +122,11 @@ extension AlertView {
     }
 
     /// Of an alert that is sealed.
-    init(_ alert: AlertRecord, _ sealer: Sealer) throws {
+    init(_ alert: AlertRecord, drill: Bool = false, _ sealer: Sealer) throws {
         self.init(
             fingerprint: alert.fingerprint, service: alert.service, source: alert.source,
             summary: try sealer.open(alert.summary), severity: alert.severity,
-            labels: try alert.labels.mapValues { try sealer.open($0) }, drill: false)
+            labels: try alert.labels.mapValues { try sealer.open($0) }, drill: drill)
     }
 
     /// Of facts that are sealed.

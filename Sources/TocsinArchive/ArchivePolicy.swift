@@ -29,6 +29,9 @@ struct ArchivePolicy: Sendable {
         return recent.count >= flapping.changes && time < calm ? calm : nil
     }
 
+    /// When an alert that flaps has been calm, if nothing more happens after `time`.
+    func calm(after time: UInt64) -> UInt64 { time + (policy.flapping.map { Self.milliseconds($0.hold) } ?? 1) }
+
     static func milliseconds(_ duration: Duration) -> UInt64 {
         let (seconds, attoseconds) = duration.components
         return UInt64(clamping: seconds) &* 1000 &+ UInt64(clamping: attoseconds / 1_000_000_000_000_000)
@@ -44,6 +47,8 @@ struct ArchivePolicy: Sendable {
 
     /// Who is told of an open incident that has changed, by its alerts. Returns the reasons; none if that is as it was.
     func route(_ draft: inout IncidentDraft, _ alerts: [String: AlertView]) -> [Decision] {
+        // Without alerts that fire it stays as it was.
+        if alerts.isEmpty { return [] }
         let incident = draft.incident
         let views = alerts.values.sorted { $0.fingerprint < $1.fingerprint }.prefix(Self.alertsMax)
         let view = IncidentView(
@@ -54,6 +59,7 @@ struct ArchivePolicy: Sendable {
             $0.routes = routing.routes
             $0.pages = routing.pages
         }
+        if !Set(routing.pages).isSubset(of: incident.pages) { draft.tell("escalated") }
         let pages = routing.pages.isEmpty ? "nobody" : routing.pages.joined(separator: ", ")
         draft.record(
             "routed", by: Lifecycle.automaticActor, "\(pages), by \(routing.routes.joined(separator: ", "))",

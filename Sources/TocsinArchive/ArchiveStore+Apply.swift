@@ -30,9 +30,8 @@ extension ArchiveStore {
     ///
     /// - Throws: `ArchiveError` or `CancellationError`; then nothing of the batch was written.
     func apply(_ items: [ArchiveItem], now: UInt64) async throws -> AppliedBatch {
-        let (policy, audit) = (policy, audit)
-        return try await writeSealed { sealer in
-            var batch = try BatchWriter(sealer, policy: policy, batch: audit.batch, now: now)
+        try await writeSealed { sealer in
+            var batch = try BatchWriter(sealer, policy: self.policy, batch: self.audit.batch, now: now)
             for (index, item) in items.enumerated() { try batch.apply(item, index: index) }
             return try batch.finish()
         }
@@ -44,17 +43,35 @@ extension ArchiveStore {
     /// Looks again at alerts that were held back until `now` or before, a bounded number of them: what nothing holds any more is
     /// told, and what has been calm ends. Returns how many changes are to be published, and whether more is due.
     ///
-    /// - Throws: `ArchiveError` or `CancellationError`; then nothing was written.
+    /// One that cannot be is put off for a minute, so that it does not stand in the way of the others.
+    ///
+    /// - Throws: `ArchiveError` or `CancellationError`; of what it was thrown for nothing was written.
     func reconsider(now: UInt64) async throws -> (changes: Int, isMoreDue: Bool) {
-        guard try await read({ try HoldRecord.isAnyDue(by: now, in: $0) }) else { return (0, false) }
-        let (policy, audit) = (policy, audit)
-        return try await writeSealed { sealer in
-            var batch = try BatchWriter(sealer, policy: policy, batch: audit.batch, now: now)
-            for held in try HoldRecord.due(by: now, limit: Self.reconsideredMax, in: sealer.db) {
-                try batch.reconsider(held)
+        let due = try await read { try HoldRecord.due(by: now, limit: Self.reconsideredMax, in: $0) }
+        if due.isEmpty { return (0, false) }
+        var changes = 0
+        do {
+            changes = try await reconsider(due, now: now)
+        } catch let error as ArchiveError where error.code == .other {
+            var last: ArchiveError?
+            for fingerprint in due {
+                do {
+                    changes += try await reconsider([fingerprint], now: now)
+                } catch let error as ArchiveError where error.code == .other {
+                    last = error
+                    try await write { try HoldRecord.put(off: fingerprint, until: now + 60_000, in: $0) }
+                }
             }
-            let changes = try batch.finish().changes
-            return (changes, try HoldRecord.isAnyDue(by: now, in: sealer.db))
+            if let last, changes == 0 { throw last }
+        }
+        return (changes, try await read { try HoldRecord.isAnyDue(by: now, in: $0) })
+    }
+
+    private func reconsider(_ fingerprints: [String], now: UInt64) async throws -> Int {
+        try await writeSealed { sealer in
+            var batch = try BatchWriter(sealer, policy: self.policy, batch: self.audit.batch, now: now)
+            try batch.reconsider(fingerprints)
+            return try batch.finish().changes
         }
     }
 }

@@ -143,6 +143,17 @@ extension ArchiveStore {
             try LinkKey(incident: move.to, fingerprint: move.fingerprint).add(move.events, in: db)
             try db.cachedStatement(sql: "UPDATE alerts SET incident = ? WHERE fingerprint = ?").execute(
                 arguments: [stored(move.to), move.fingerprint])
+            // What comes is found where the alert is now.
+            try db.cachedStatement(sql: "DELETE FROM correlations WHERE incident = ? AND fingerprint = ?").execute(
+                arguments: [stored(move.to), move.fingerprint])
+            try db.cachedStatement(
+                sql: """
+                    INSERT INTO correlations (key, incident, fingerprint, at, source, summary)
+                    SELECT key, ?, fingerprint, at, source, summary FROM correlations WHERE incident = ? AND fingerprint = ?
+                    """
+            ).execute(arguments: [stored(move.to), stored(move.from), move.fingerprint])
+            try db.cachedStatement(sql: "DELETE FROM correlations WHERE incident = ? AND fingerprint = ?").execute(
+                arguments: [stored(move.from), move.fingerprint])
             if incident.state == .merged {
                 try db.cachedStatement(
                     sql: "INSERT INTO merged_alerts (incident, fingerprint, events) VALUES (?, ?, ?)"
@@ -175,8 +186,12 @@ extension ArchiveStore {
         }
         if draft.resolvesAlerts {
             let firing = try String.fetchAll(
-                db, sql: "SELECT fingerprint FROM alerts WHERE state = ? AND incident = ?",
-                arguments: [AlertState.firing.rawValue, stored(draft.incident.number)])
+                db,
+                sql: "SELECT fingerprint FROM incident_alerts JOIN alerts USING (fingerprint) "
+                    + "WHERE incident_alerts.incident = ? AND alerts.incident = ? AND alerts.state = ?",
+                arguments: [
+                    stored(draft.incident.number), stored(draft.incident.number), AlertState.firing.rawValue,
+                ])
             for fingerprint in firing {
                 try Inhibitors.remove(fingerprint, at: draft.incident.updatedAt, in: db)
                 try HoldRecord.remove(fingerprint, in: db)

@@ -35,7 +35,12 @@ extension ArchiveStore {
                         SELECT \(columns) FROM incident_alerts JOIN alerts USING (fingerprint)
                         WHERE incident_alerts.incident = ? ORDER BY alerts.first_at, fingerprint LIMIT \(QueryLimit.alerts)
                         """, arguments: [stored(number)])
-                response.alerts = try rows.map { try Self.explanation(of: try AlertRecord($0), sealer) }
+                for row in rows {
+                    let alert = try AlertRecord(row)
+                    // It may have gone to one that not everybody may know of.
+                    guard try Self.shows(alert.incident, to: viewer, sealer) else { continue }
+                    response.alerts.append(try Self.explanation(of: alert, to: viewer, sealer))
+                }
             case .fingerprint(let text):
                 let alert = try Self.alert(named: text, sealer)
                 try Self.explain(alert, event: nil, viewer, sealer, &response)
@@ -75,7 +80,11 @@ extension ArchiveStore {
             }
             response.incident = try sealer.open(incident.proto)
         }
-        response.alerts = [try explanation(of: alert, event: event, sealer)]
+        response.alerts = [try explanation(of: alert, event: event, to: viewer, sealer)]
+    }
+
+    private static func shows(_ number: UInt64, to viewer: String?, _ sealer: Sealer) throws -> Bool {
+        try IncidentRecord.find(number, in: sealer.db).map { try sealer.shows($0, to: viewer) } ?? true
     }
 
     private static func alert(named text: String, _ sealer: Sealer) throws -> AlertRecord {
@@ -101,43 +110,49 @@ extension ArchiveStore {
     /// All that was decided about an alert; with `event`: how that one was judged, and what was decided at it or, if nothing was,
     /// last before it.
     private static func explanation(
-        of alert: AlertRecord, event: (id: String, judgement: Int64)? = nil, _ sealer: Sealer
+        of alert: AlertRecord, event: (id: String, judgement: Int64)? = nil, to viewer: String?, _ sealer: Sealer
     ) throws -> Tocsin_V1_AlertExplanation {
         var explanation = Tocsin_V1_AlertExplanation()
         explanation.alert = try sealer.open(alert.proto)
         try describeHold(of: alert, &explanation.alert, sealer)
-        var records =
-            if let event {
-                try judgements("id = ?", [event.judgement], sealer)
-            } else {
-                try judgements("fingerprint = ?", [alert.fingerprint], sealer)
-            }
+        let half = QueryLimit.records / 2
+        if let event {
+            explanation.records = try judgements("id = ?", [event.judgement], sealer)
+            let own = try decisions("event = ?2 ORDER BY id LIMIT 1", of: alert, [event.id], to: viewer, sealer)
+            // Or it was counted with what fired already.
+            explanation.records +=
+                own.isEmpty ? try decisions("1 ORDER BY id DESC LIMIT 1", of: alert, [], to: viewer, sealer) : own
+            return explanation
+        }
+        explanation.records = try judgements("fingerprint = ?", [alert.fingerprint], sealer)
+        explanation.records += try decisions("1 ORDER BY id LIMIT \(half)", of: alert, [], to: viewer, sealer)
+        explanation.records += try decisions(
+            """
+            id IN (SELECT id FROM decisions WHERE fingerprint = ?1 ORDER BY id DESC LIMIT \(half))
+                AND id NOT IN (SELECT id FROM decisions WHERE fingerprint = ?1 ORDER BY id LIMIT \(half)) ORDER BY id
+            """, of: alert, [], to: viewer, sealer)
+        return explanation
+    }
+
+    private static func decisions(
+        _ condition: String, of alert: AlertRecord, _ arguments: StatementArguments, to viewer: String?, _ sealer: Sealer
+    ) throws -> [Tocsin_V1_DecisionRecord] {
         let rows = try Row.fetchAll(
-            sealer.db, sql: "SELECT time, event, incident, policy, decisions FROM decisions WHERE fingerprint = ? ORDER BY id",
-            arguments: [alert.fingerprint])
-        let decided = try rows.map { row -> Tocsin_V1_DecisionRecord in
-            try .with {
+            sealer.db,
+            sql: "SELECT time, event, incident, policy, decisions FROM decisions WHERE fingerprint = ?1 AND \(condition)",
+            arguments: [alert.fingerprint] + arguments)
+        return try rows.compactMap { row in
+            let incident = UInt64(clamping: row[2] as Int64)
+            guard try incident == alert.incident || shows(incident, to: viewer, sealer) else { return nil }
+            return try .with {
                 $0.time = UInt64(clamping: row[0] as Int64)
                 $0.actor = "archiver"
                 $0.eventID = row[1]
-                $0.incident = UInt64(clamping: row[2] as Int64)
+                $0.incident = incident
                 $0.policy = row[3]
                 $0.decisions = try DecisionLog.decode(row[4]) { try sealer.open($0) }
             }
         }
-        if let event, let place = decided.firstIndex(where: { $0.eventID == event.id }) {
-            records.append(decided[place])
-        } else if event != nil {
-            // It was counted with what fired already.
-            records += decided.suffix(1)
-        } else {
-            records += decided
-        }
-        if records.count > QueryLimit.records {
-            records = Array(records.prefix(QueryLimit.records / 2) + records.suffix(QueryLimit.records / 2))
-        }
-        explanation.records = records
-        return explanation
     }
 
     private static func judgements(

@@ -61,7 +61,7 @@ extension ArchiveStore {
             AND NOT EXISTS (
                 SELECT 1 FROM incident_alerts AS link JOIN alerts USING (fingerprint)
                 WHERE link.incident = number AND alerts.incident = number
-                    AND (alerts.state = '\(AlertState.firing.rawValue)' OR EXISTS (
+                    AND (alerts.state IN ('firing', 'suppressed') OR EXISTS (
                         SELECT 1 FROM merged_alerts WHERE merged_alerts.fingerprint = alerts.fingerprint
                             AND merged_alerts.incident != number)))
         ORDER BY number LIMIT ?3

@@ -48,7 +48,7 @@ final class ArchiveStore: Sendable {
             database.add(transactionObserver: past)
             try database.write { db in
                 try audit.begin(db)
-                try Self.judgeAnew(policy, Sealer(vault, db))
+                try Self.judgeAnew(policy, at: MachineClock.wall(), Sealer(vault, db))
                 try audit.finish(db)
             }
         } catch {
@@ -62,29 +62,40 @@ final class ArchiveStore: Sendable {
     /// Judges by another policy from here on; what is held back is looked at again.
     ///
     /// - Throws: `ArchiveError` or `CancellationError`; then the policy is as it was.
-    func use(_ policy: Policy) async throws {
+    func use(_ policy: Policy, now: UInt64) async throws {
+        let before = self.policy
         let next: ArchivePolicy
         do throws(PolicyProblem) {
-            next = try ArchivePolicy(self.policy.incidents, policy)
+            next = try ArchivePolicy(before.incidents, policy)
         } catch {
             throw ArchiveError(.other, "the policy cannot be used: \(error)")
         }
-        try await writeSealed { try Self.judgeAnew(next, $0) }
-        judging.withLock { $0 = next }
+        do {
+            // Within the transaction, so that what is written after it is judged by the new one.
+            try await writeSealed { sealer in
+                try Self.judgeAnew(next, at: now, sealer)
+                self.judging.withLock { $0 = next }
+            }
+        } catch {
+            judging.withLock { $0 = before }
+            throw error
+        }
     }
 
     /// What fires may explain other alerts than by the policy before, and what is held may be so no more.
-    private static func judgeAnew(_ policy: ArchivePolicy, _ sealer: Sealer) throws {
+    private static func judgeAnew(_ policy: ArchivePolicy, at now: UInt64, _ sealer: Sealer) throws {
         let db = sealer.db
-        try db.execute(sql: "UPDATE holds SET due = 1 WHERE kind != 'flapping' AND due != 1")
+        try db.execute(sql: "UPDATE holds SET due = ? WHERE kind != 'flapping'", arguments: [stored(max(1, now))])
         try db.execute(sql: "DELETE FROM inhibitors")
         if policy.policy.inhibitions.isEmpty { return }
         var judge = policy.judge
         let rows = try Row.fetchCursor(
-            db, sql: "SELECT \(AlertRecord.columns) FROM alerts WHERE state = ? AND incident > 0",
-            arguments: [AlertState.firing.rawValue])
+            db, sql: "SELECT \(AlertRecord.columns) FROM alerts WHERE state IN ('firing', 'suppressed')")
         while let row = try rows.next() {
-            let view = try AlertView(try AlertRecord(row), sealer)
+            let alert = try AlertRecord(row)
+            // What was never told of explains nothing.
+            guard alert.state == .firing, let incident = try IncidentRecord.find(alert.incident, in: db) else { continue }
+            let view = try AlertView(alert, drill: incident.drill, sealer)
             try Inhibitors.put(judge.inhibitors(view), by: view.fingerprint, in: db)
         }
     }

@@ -7,6 +7,7 @@ import TocsinProto
 extension BatchWriter {
     /// Applies new events of an alert. `view`: the alert as it was said; `event`: the first of the events, as it is stored.
     mutating func decide(_ facts: AlertFacts, _ view: AlertView, at event: String) throws {
+        routings.removeAll()
         let held = try HoldRecord.find(facts.fingerprint, in: db)
         if facts.isResolve {
             try end(facts, held, at: event)
@@ -15,16 +16,32 @@ extension BatchWriter {
         }
     }
 
-    /// Looks again at an alert that was held back until now.
-    mutating func reconsider(_ held: HoldRecord) throws {
-        var facts = held.facts
-        facts.lastAt = max(facts.lastAt, min(held.due, now))
-        facts.triagedAt = facts.lastAt
-        guard held.fires else {
-            facts.isResolve = true
-            return try end(facts, held, at: "")
+    /// Looks again at alerts that were held back until now; those that may explain others first.
+    mutating func reconsider(_ fingerprints: [String]) throws {
+        var explaining: [(HoldRecord, AlertFacts, AlertView)] = []
+        var others: [(HoldRecord, AlertFacts, AlertView)] = []
+        for fingerprint in fingerprints {
+            guard let held = try HoldRecord.find(fingerprint, in: db) else { continue }
+            var facts = held.facts
+            facts.lastAt = max(facts.lastAt, min(held.due, now))
+            facts.triagedAt = facts.lastAt
+            let view = try AlertView(facts, sealer)
+            if judge.inhibitors(view).isEmpty {
+                others.append((held, facts, view))
+            } else {
+                explaining.append((held, facts, view))
+            }
         }
-        try fire(facts, try AlertView(facts, sealer), held, at: "", time: max(facts.lastAt, min(held.due, now)))
+        for (held, facts, view) in explaining + others {
+            routings.removeAll()
+            if held.fires {
+                try fire(facts, view, held, at: "", time: facts.lastAt)
+            } else {
+                var facts = facts
+                facts.isResolve = true
+                try end(facts, held, at: "")
+            }
+        }
     }
 
     // MARK: - It fires
@@ -33,25 +50,29 @@ extension BatchWriter {
         _ new: AlertFacts, _ view: AlertView, _ held: HoldRecord?, at event: String, time: UInt64
     ) throws {
         let known = try alert(new.fingerprint)
-        if let known, known.state.isOpen, known.state != .suppressed {
-            return try fireOn(new, view, held, known, at: event, time: time)
-        }
-        var facts = new
         var alert = known ?? AlertRecord(new)
+        let incident = try alert.incident == 0 ? nil : find(alert.incident)
+        let isFiring = alert.state.isOpen && alert.state != .suppressed
+        if isFiring, let incident, incident.state.isOpen || policy.incidents.holds(incident, against: new, since: alert) {
+            return try fireOn(new, view, held, alert, incident, at: event, time: time)
+        }
+        var (facts, view) = (new, view)
         if event.isEmpty {
             // Its events have been counted when they came.
             alert.events -= min(alert.events, facts.events)
         } else {
-            if !(held?.fires ?? false) { alert.note(change: time) }
+            if !isFiring, !(held?.fires ?? false) { alert.note(change: time) }
             if let held {
                 facts.add(earlier: held.facts)
+                view.severity = facts.severity
                 alert.events -= min(alert.events, held.facts.events)
             }
         }
-        let incident = try alert.incident == 0 ? nil : find(alert.incident)
         let needsNobody = facts.severity < policy.incidents.minimumSeverity && !(incident?.state.isOpen ?? false)
         let attention = needsNobody ? Attention() : try attention(for: view, alert, at: time)
-        if let hold = attention.hold {
+        // Nobody knows yet that it comes and goes.
+        let isNews = attention.hold == .flapping && held == nil && incident.map { $0.state.isOpen || $0.state == .resolved } ?? false
+        if let hold = attention.hold, !isNews {
             let record = HoldRecord(hold, due: attention.until, facts: facts)
             alert.hold(facts)
             alerts.put(alert, for: facts.fingerprint)
@@ -65,58 +86,64 @@ extension BatchWriter {
         if held != nil { try HoldRecord.remove(facts.fingerprint, in: db) }
         if alert.state == .suppressed { alert.state = .resolved }
         try tell(facts, view, alert, incident, attention.decisions, at: event)
+        if isNews, let calm = attention.until, let told = try self.alert(facts.fingerprint) {
+            try HoldRecord(.flapping, due: calm, facts: facts.withoutEvents).save(in: db)
+            try note(flapping: told.words(of: told.incident), try find(told.incident), facts, verb: "flapping")
+        }
     }
 
     /// It was told of, and goes on.
     private mutating func fireOn(
-        _ facts: AlertFacts, _ view: AlertView, _ held: HoldRecord?, _ known: AlertRecord, at event: String, time: UInt64
+        _ facts: AlertFacts, _ view: AlertView, _ held: HoldRecord?, _ known: AlertRecord, _ incident: IncidentRecord,
+        at event: String, time: UInt64
     ) throws {
         var alert = known
         var decisions: [Decision] = []
-        let incident = try alert.incident == 0 ? nil : find(alert.incident)
         if var held, held.hold == .flapping {
-            let calm = policy.flapping(alert.changes, at: time)
-            if !event.isEmpty, !held.fires {
-                alert.note(change: time)
-                held.fires = true
-                held.due = policy.flapping(alert.changes, at: time) ?? held.due
-                try held.save(in: db)
-            } else if event.isEmpty, calm == nil {
+            if event.isEmpty {
                 try HoldRecord.remove(facts.fingerprint, in: db)
                 decisions.append(Decision(.flapping, "it has been calm", "it fires on"))
                 try note(flapping: "is calm and fires on", incident, facts)
-                return try log(decisions, facts, at: event)
-            }
-        }
-        let isWorse =
-            incident.map { $0.state.isOpen && (facts.severity > $0.severity || facts.priority < $0.priority) } ?? false
-        var isQuiet = false
-        if isWorse {
-            let attention = try attention(for: view, alert, at: time)
-            decisions += attention.decisions
-            if let hold = attention.hold {
-                isQuiet = true
-                try HoldRecord(hold, due: attention.until, facts: facts.withoutEvents).save(in: db)
-            } else if held != nil, held?.hold != .flapping {
-                try HoldRecord.remove(facts.fingerprint, in: db)
+            } else if !held.fires {
+                alert.note(change: time)
+                held.fires = true
+                held.due = policy.calm(after: time)
+                held.facts = facts.withoutEvents
+                try held.save(in: db)
             }
         } else if event.isEmpty {
             try HoldRecord.remove(facts.fingerprint, in: db)
         }
-        let correlator = correlator
+        // As the note has left it.
+        let incident = try find(incident.number) ?? incident
+        let isWorse = incident.state.isOpen && incident.isRaised(by: facts.severity, facts.priority)
+        var isQuiet = false
+        if isWorse, held?.hold != .flapping || event.isEmpty {
+            let attention = try attention(for: view, alert, at: time)
+            if let hold = attention.hold {
+                isQuiet = true
+                try HoldRecord(hold, due: attention.until, facts: facts.withoutEvents).save(in: db)
+            } else if held != nil {
+                try HoldRecord.remove(facts.fingerprint, in: db)
+            }
+            if held?.hold != attention.hold || !isQuiet { decisions += attention.decisions }
+        } else if isWorse, var held = try HoldRecord.find(facts.fingerprint, in: db) {
+            // It is looked at when it has been calm.
+            isQuiet = true
+            held.facts = facts.withoutEvents
+            try held.save(in: db)
+        }
         let outcome = try policy.incidents.decide(
-            facts, alert: alert, incident: incident, newNumber: nextNumber, isQuiet: isQuiet,
-            join: { try correlator.find(facts, view)?.joining })
-        if isWorse {
+            facts, alert: alert, incident: incident, newNumber: nextNumber, isQuiet: isQuiet)
+        if isWorse, !isQuiet {
             decisions.append(
-                Decision(
-                    .incident, "\(facts.severity), \(facts.priority)",
-                    isQuiet ? "nobody is told" : "incident \(alert.incident) is raised"))
-        } else if outcome.alert.incident != alert.incident {
-            decisions.append(Decision(.incident, facts.rule, "opened incident \(outcome.alert.incident)"))
+                Decision(.incident, "\(facts.severity), \(facts.priority)", "incident \(incident.number) is raised"))
+            try Inhibitors.put(judge.inhibitors(view), by: facts.fingerprint, in: db)
+        } else if !decisions.isEmpty, isQuiet {
+            decisions.append(Decision(.incident, "\(facts.severity), \(facts.priority)", "nobody is told"))
         }
         try take(outcome, facts)
-        if outcome.alert.incident != alert.incident { try remember(facts, view, in: outcome.alert.incident) }
+        if isWorse, !isQuiet, let routing = routings.removeValue(forKey: incident.number) { decisions += routing }
         try log(decisions, facts, at: event)
     }
 
@@ -126,7 +153,7 @@ extension BatchWriter {
     ) throws {
         var decisions = reasons
         var match: Correlator.Match?
-        let correlator = correlator
+        let correlator = correlator(at: event.isEmpty ? facts.lastAt : facts.firstAt)
         let outcome = try policy.incidents.decide(facts, alert: alert, incident: incident, newNumber: nextNumber) {
             match = try correlator.find(facts, view)
             return match?.joining
@@ -139,15 +166,18 @@ extension BatchWriter {
             decisions.append(Decision(.incident, facts.rule, "opened incident \(number)"))
         } else if outcome.draft != nil {
             decisions.append(Decision(.incident, "its own incident may be taken up again", "fires again in incident \(number)"))
-        } else {
+        } else if !alert.state.isOpen {
             decisions.append(
                 Decision(
                     .incident, "\(facts.severity) is less than \(policy.incidents.minimumSeverity)", "recorded; nobody is told"))
         }
         try take(outcome, facts)
-        if outcome.draft != nil { try remember(facts, view, in: number) }
-        try Inhibitors.put(judge.inhibitors(view), by: facts.fingerprint, in: db)
-        if let routing = routings[number] { decisions += routing }
+        if outcome.draft != nil {
+            try correlator.remember(facts, view, in: number)
+            // What nobody is told of explains nothing.
+            try Inhibitors.put(judge.inhibitors(view), by: facts.fingerprint, in: db)
+        }
+        if let routing = routings.removeValue(forKey: number) { decisions += routing }
         try log(decisions, facts, at: event)
         for other in match?.others ?? [] { try merge(other, into: number, facts) }
     }
@@ -165,14 +195,19 @@ extension BatchWriter {
         let wasOpen = alert.state.isOpen
         if wasOpen, !event.isEmpty, held?.fires ?? true { alert.note(change: time) }
         let incident = try alert.incident == 0 ? nil : find(alert.incident)
-        if alert.state == .firing, let incident, incident.state.isOpen, let calm = policy.flapping(alert.changes, at: time) {
+        if alert.state == .firing, let incident, incident.state.isOpen, !event.isEmpty,
+            held?.hold == .flapping || policy.flapping(alert.changes, at: time) != nil
+        {
             // Held open: one notice, and no end before it is calm.
             alert.count(facts)
             alerts.put(alert, for: facts.fingerprint)
-            try HoldRecord(.flapping, due: calm, fires: false, facts: facts.withoutEvents).save(in: db)
+            var draft = IncidentDraft(incident)
+            draft.edit { $0.events += facts.events }
+            try keep(draft, counting: facts)
+            try HoldRecord(.flapping, due: policy.calm(after: time), fires: false, facts: facts.withoutEvents).save(in: db)
             if held?.hold != .flapping {
-                let words = "\(alert.changes.count) changes of late; incident \(incident.number) stays open until it is calm"
-                try note(flapping: "comes and goes: \(words)", incident, facts, verb: "flapping")
+                let words = alert.words(of: incident.number)
+                try note(flapping: words, draft.incident, facts, verb: "flapping")
                 try log([Decision(.flapping, words, "held open")], facts, at: event)
             }
             return
@@ -210,15 +245,12 @@ extension BatchWriter {
         return attention
     }
 
-    private var correlator: Correlator {
+    /// `time`: when the alert began, or began to be told.
+    private func correlator(at time: UInt64) -> Correlator {
         let (incidents, db) = (incidents, db)
-        return Correlator(sealer: sealer, policy: policy) { number in
+        return Correlator(sealer: sealer, policy: policy, time: time) { number in
             try incidents.find(number) { try IncidentRecord.find($0, in: db) }
         }
-    }
-
-    private mutating func remember(_ facts: AlertFacts, _ view: AlertView, in incident: UInt64) throws {
-        try correlator.remember(facts, view, in: incident)
     }
 
     private mutating func take(_ outcome: IncidentPolicy.Outcome, _ facts: AlertFacts) throws {
@@ -226,12 +258,16 @@ extension BatchWriter {
         if let left = outcome.left { incidents.put(left, for: left.number) }
         if let draft = outcome.draft {
             if draft.incident.number == nextNumber { nextNumber += 1 }
-            // Whatever touches an incident has counted the events in it.
-            let link = LinkKey(incident: draft.incident.number, fingerprint: facts.fingerprint)
-            links.put((links.find(link) { _ in nil } ?? 0) + facts.events, for: link)
-            try keep(draft)
+            try keep(draft, counting: facts)
         }
         refusals += outcome.refusals
+    }
+
+    /// Whatever touches an incident has counted the events in it.
+    private mutating func keep(_ draft: IncidentDraft, counting facts: AlertFacts) throws {
+        let link = LinkKey(incident: draft.incident.number, fingerprint: facts.fingerprint)
+        links.put((links.find(link) { _ in nil } ?? 0) + facts.events, for: link)
+        try keep(draft)
     }
 
     private mutating func note(
@@ -264,7 +300,11 @@ extension BatchWriter {
     private mutating func log(_ decisions: [Decision], _ facts: AlertFacts, at event: String) throws {
         if decisions.isEmpty { return }
         let alert = try alert(facts.fingerprint)
-        let named = PersonalValues(try sealer.personal(alert?.labels ?? [:]).map { try sealer.open($0) })
+        var names = try sealer.personal(alert?.labels ?? [:]).map { try sealer.open($0) }
+        if decisions.contains(where: { $0.stage == .silence }) {
+            names += silences.map(\.silence.createdBy).filter { !$0.isEmpty }
+        }
+        let named = PersonalValues(names)
         try DecisionLog.add(
             decisions, about: facts.fingerprint, at: facts.lastAt, event: event, incident: alert?.incident ?? 0,
             policy: policy.version, sealer, naming: named)
@@ -284,6 +324,11 @@ extension AlertRecord {
     fileprivate mutating func note(change time: UInt64) {
         changes.append(max(time, changes.last ?? 0))
         if changes.count > Self.changesMax { changes.removeFirst(changes.count - Self.changesMax) }
+    }
+
+    /// How it comes and goes, for people.
+    fileprivate func words(of incident: UInt64) -> String {
+        "comes and goes, \(changes.count) changes of late; incident \(incident) stays open until it is calm"
     }
 
     fileprivate mutating func count(_ facts: AlertFacts) {

@@ -102,7 +102,7 @@ struct BatchWriter {
             try statement.execute(arguments: [id, fate.rawValue, batch, judgement])
             if db.changesCount > 0 { fresh.append(index) }
         }
-        counts[fate == .suppressed ? .suppressed : .handled, default: 0] += UInt64(fresh.count)
+        counts[fate == .suppressed ? .suppressed : .handled, default: 0] += AlertFacts.observations(in: update, fresh)
         counts[.redelivered, default: 0] += UInt64(update.events.count - fresh.count)
         return fresh
     }
@@ -156,8 +156,9 @@ struct BatchWriter {
         if policy.routes(draft) {
             let number = draft.incident.number
             var own = try ArchivePolicy.alerts(of: number, sealer)
-            for alert in alerts.changed where alert.incident == number && alert.state.isOpen {
-                own[alert.fingerprint] = try AlertView(alert, sealer)
+            for alert in alerts.changed {
+                let isOwn = alert.incident == number && alert.state.isOpen
+                if isOwn || own[alert.fingerprint] != nil { own[alert.fingerprint] = isOwn ? try AlertView(alert, sealer) : nil }
             }
             let routing = policy.route(&draft, own)
             if !routing.isEmpty { routings[number] = routing }
@@ -183,10 +184,10 @@ struct BatchWriter {
             return "the silence \(silence.id): \(error)"
         }
         try flush()
-        try SilenceRecord.put(silence, sealer)
+        guard try SilenceRecord.put(silence, sealer) else { return nil }
         silencesSince = .max
         // It may hold, or hold no more, what is held already.
-        try HoldRecord.release(heldBy: "silence", silence.id, at: now, in: db)
+        try HoldRecord.release(heldBy: "silence", SilenceRecord.id(silence.id), at: now, in: db)
         return nil
     }
 

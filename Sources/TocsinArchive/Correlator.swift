@@ -12,6 +12,8 @@ import TocsinWire
 struct Correlator {
     let sealer: Sealer
     let policy: ArchivePolicy
+    /// When the alert began, or began to be told of; milliseconds since 1970.
+    let time: UInt64
     /// The incident as it is now, for whoever has changed it in this transaction.
     let incident: (UInt64) throws -> IncidentRecord?
 
@@ -54,14 +56,14 @@ struct Correlator {
     private func byService(_ facts: AlertFacts) throws -> Match? {
         let rows = try rows(Self.key(service: facts.service), facts)
         guard let (found, row) = try firstOpen(rows, facts) else { return nil }
-        return match(found, "service", "the same service \(facts.service), \(row.distance(facts))", facts)
+        return match(found, "service", "the same service \(facts.service), \(row.distance(time))", facts)
     }
 
     private func byDependency(_ facts: AlertFacts) throws -> Match? {
         for service in policy.topology.dependencies(of: facts.service) {
             let rows = try rows(Self.key(service: service), facts)
             if let (found, row) = try firstOpen(rows, facts) {
-                let why = "\(facts.service) depends on \(service), which is in trouble, \(row.distance(facts))"
+                let why = "\(facts.service) depends on \(service), which is in trouble, \(row.distance(time))"
                 return match(found, "topology", why, facts)
             }
         }
@@ -77,20 +79,21 @@ struct Correlator {
             }
         }
         guard let first = explained.keys.min(), let (found, service, row) = explained[first] else { return nil }
-        let why = "\(service) depends on \(facts.service), which explains it, \(row.distance(facts))"
+        let why = "\(service) depends on \(facts.service), which explains it, \(row.distance(time))"
         var match = match(found, "topology", why, facts)
         match.others = explained.values.map(\.0).filter {
-            $0.number != first && $0.state == .triaged && $0.needToKnow == found.needToKnow
+            $0.number != first && $0.state == .triaged
         }.map(\.number).sorted()
         return match
     }
 
     /// One fault that several tools tell of: on one host, or in similar words.
     private func byWords(_ facts: AlertFacts, _ view: AlertView) throws -> Match? {
-        if let host = Self.host(of: view) {
-            for row in try rows(Self.key(host: host), facts) where row.tool != Self.tool(facts.source) {
+        if let host = HostName(of: view) {
+            let hosts = try rows(Self.key(host: host.name), facts)
+            for row in hosts where row.tool != Self.tool(facts.source) && host.mayBe(in: row.summary) {
                 if let found = try open(row.incident, facts) {
-                    let why = "\(row.tool) and \(Self.tool(facts.source)) both speak of this host, \(row.distance(facts))"
+                    let why = "\(row.tool) and \(Self.tool(facts.source)) both speak of this host, \(row.distance(time))"
                     return match(found, "host", why, facts)
                 }
             }
@@ -109,7 +112,7 @@ struct Correlator {
         guard let best, let found = try open(best.row.incident, facts) else { return nil }
         let why =
             "\(best.row.tool) says nearly the same: \(best.shared) terms shared, similarity \(Int(best.score * 100)) %, "
-            + best.row.distance(facts)
+            + best.row.distance(time)
         return match(found, "similarity", why, facts)
     }
 
@@ -127,8 +130,8 @@ struct Correlator {
         var tool: String
         var summary: String
 
-        func distance(_ facts: AlertFacts) -> String {
-            let milliseconds = at > facts.firstAt ? at - facts.firstAt : facts.firstAt - at
+        func distance(_ time: UInt64) -> String {
+            let milliseconds = at > time ? at - time : time - at
             return "within \((milliseconds + 999) / 1000) s"
         }
     }
@@ -140,8 +143,8 @@ struct Correlator {
                 SELECT incident, at, source, summary FROM correlations
                 WHERE key = ? AND at >= ? AND at <= ? AND fingerprint != ? ORDER BY at DESC, incident LIMIT \(Self.rowsMax)
                 """)
-        let first = always || facts.firstAt < window ? 0 : facts.firstAt - window
-        let last = always ? UInt64(Int64.max) : facts.firstAt + window
+        let first = always || time < window ? 0 : time - window
+        let last = always ? UInt64(Int64.max) : time + window
         return try GRDB.Row.fetchAll(
             statement, arguments: [key, stored(first), stored(last), facts.fingerprint]
         ).map {
@@ -156,9 +159,12 @@ struct Correlator {
         return nil
     }
 
-    /// An incident that the alert may join: what is real is never part of a drill, nor the other way round.
+    /// An incident that the alert may join: what is real is never part of a drill, nor the other way round; where the harm has
+    /// stopped, or not everybody may know of it, what comes new is an incident of its own.
     private func open(_ number: UInt64, _ facts: AlertFacts) throws -> IncidentRecord? {
-        guard let incident = try incident(number), incident.state.isOpen, incident.drill == facts.drill else { return nil }
+        guard let incident = try incident(number), incident.state.isOpen, incident.state != .mitigated,
+            incident.drill == facts.drill, incident.needToKnow.isEmpty
+        else { return nil }
         return incident
     }
 
@@ -167,7 +173,10 @@ struct Correlator {
         var keys = [Self.summaries]
         if !facts.correlationKey.isEmpty { keys.append(Self.key(facts.correlationKey)) }
         if policy.topology.contains(facts.service) { keys.append(Self.key(service: facts.service)) }
-        if let host = Self.host(of: view) { keys.append(Self.key(host: host)) }
+        let host = HostName(of: view)
+        if let host { keys.append(Self.key(host: host.name)) }
+        let kept = max(86_400_000, ArchivePolicy.milliseconds(settings.window))
+        let past = try db.cachedStatement(sql: "DELETE FROM correlations WHERE key = ? AND at < ?")
         let statement = try db.cachedStatement(
             sql: """
                 INSERT INTO correlations (key, incident, fingerprint, at, source, summary) VALUES (?, ?, ?, ?, ?, ?)
@@ -175,9 +184,13 @@ struct Correlator {
                     summary = excluded.summary
                 """)
         for key in keys {
+            // What is beyond every window is found no more; a rule's key has none.
+            if key != Self.key(facts.correlationKey), time > kept {
+                try past.execute(arguments: [key, stored(time - kept)])
+            }
             try statement.execute(arguments: [
-                key, stored(incident), facts.fingerprint, stored(facts.firstAt), Self.tool(facts.source),
-                key == Self.summaries ? facts.summary : "",
+                key, stored(incident), facts.fingerprint, stored(time), Self.tool(facts.source),
+                key == Self.summaries ? facts.summary : host.flatMap { key == Self.key(host: $0.name) ? $0.domain : nil } ?? "",
             ])
         }
     }
@@ -192,20 +205,42 @@ struct Correlator {
     /// What saw it, without what it looked at: "http:checkout" is of http.
     private static func tool(_ source: String) -> String { String(source.prefix { $0 != ":" }) }
 
-    private static let hostLabels = ["host", "hostname", "instance", "node", "nodename"]
-
-    /// The host that an alert is about, without port and domain.
-    private static func host(of view: AlertView) -> String? {
-        for name in hostLabels {
-            guard let value = view.labels[name], !value.isEmpty, value.utf8.count <= TextLimit.name else { continue }
-            let isAddress = value.utf8.allSatisfy { ($0 >= 48 && $0 <= 58) || $0 == 46 }
-            let host = value.lowercased().prefix { $0 != ":" && (isAddress || $0 != ".") }
-            return host.isEmpty ? nil : String(host)
-        }
-        return nil
-    }
-
     private static func terms(_ summary: String) -> Set<UInt64> {
         Set(TextTerms(summary).terms.lazy.filter { $0.kind == .word }.map(\.hash))
     }
+}
+
+/// The host that an alert is about, as its labels have it.
+struct HostName: Equatable {
+    /// Its first name, or its address, in lower case.
+    var name: String
+    /// What tells it apart from others of that name; empty where the label has none.
+    var domain = ""
+
+    private static let labels = ["host", "hostname", "instance", "node", "nodename"]
+
+    /// Nil: it says none, or only that it is whoever speaks.
+    init?(of view: AlertView) {
+        guard let label = Self.labels.compactMap({ view.labels[$0] }).first(where: { !$0.isEmpty }) else { return nil }
+        self.init(label)
+    }
+
+    init?(_ text: String) {
+        guard text.utf8.count <= TextLimit.name else { return nil }
+        var host = text.lowercased()[...]
+        if host.hasPrefix("["), let end = host.firstIndex(of: "]") {
+            host = host[host.index(after: host.startIndex)..<end]
+        } else if host.count(where: { $0 == ":" }) == 1 {
+            host = host.prefix { $0 != ":" }
+        }
+        let isAddress = host.contains(":") || host.allSatisfy { $0.isNumber || $0 == "." }
+        name = isAddress ? String(host) : String(host.prefix { $0 != "." })
+        let rest = host.dropFirst(name.count)
+        // It may say where people are, so it is not kept as it is.
+        if !rest.isEmpty { domain = [UInt8](CanonicalBytes(String(rest)).digest.prefix(8)).hexadecimal }
+        if name.isEmpty || name == "localhost" || name == "::1" || name.hasPrefix("127.") { return nil }
+    }
+
+    /// Whether one of this name in `other` may be the same: one of them does not say where it is, or both say the same.
+    func mayBe(in other: String) -> Bool { domain.isEmpty || other.isEmpty || domain == other }
 }

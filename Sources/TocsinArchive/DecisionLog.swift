@@ -45,7 +45,6 @@ enum DecisionLog {
         of update: Tocsin_V1_AlertUpdate, time: UInt64, _ sealer: Sealer, naming named: PersonalValues
     ) throws -> Int64 {
         if update.decisions.isEmpty { return 0 }
-        let text = try encode(update.decisions) { try sealer.seal($0, naming: named) }
         var hash = SHA256()
         hash.update(data: Array(update.policy.utf8))
         hash.update(data: [0])
@@ -55,6 +54,7 @@ enum DecisionLog {
         let db = sealer.db
         let known = try db.cachedStatement(sql: "SELECT id FROM judgements WHERE fingerprint = ? AND digest = ?")
         if let id = try Int64.fetchOne(known, arguments: [update.fingerprint, digest]) { return id }
+        let text = try encode(update.decisions) { try sealer.seal($0, naming: named) }
         try db.cachedStatement(
             sql: "INSERT INTO judgements (fingerprint, digest, time, policy, decisions) VALUES (?, ?, ?, ?, ?)"
         ).execute(arguments: [

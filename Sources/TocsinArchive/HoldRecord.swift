@@ -43,11 +43,15 @@ struct HoldRecord: Sendable, Equatable {
         return try Row.fetchOne(statement, arguments: [fingerprint]).map { try HoldRecord($0) }
     }
 
-    /// Those that are to be looked at by `time`, the longest due first.
-    static func due(by time: UInt64, limit: Int, in db: Database) throws -> [HoldRecord] {
+    /// The fingerprints of those that are to be looked at by `time`, the longest due first.
+    static func due(by time: UInt64, limit: Int, in db: Database) throws -> [String] {
         let statement = try db.cachedStatement(
-            sql: "SELECT \(columns) FROM holds WHERE due > 0 AND due <= ? ORDER BY due, fingerprint LIMIT ?")
-        return try Row.fetchAll(statement, arguments: [stored(time), limit]).map { try HoldRecord($0) }
+            sql: "SELECT fingerprint FROM holds WHERE due > 0 AND due <= ? ORDER BY due, fingerprint LIMIT ?")
+        return try String.fetchAll(statement, arguments: [stored(time), limit])
+    }
+
+    static func put(off fingerprint: String, until time: UInt64, in db: Database) throws {
+        try db.cachedStatement(sql: "UPDATE holds SET due = ? WHERE fingerprint = ?").execute(arguments: [stored(time), fingerprint])
     }
 
     static func isAnyDue(by time: UInt64, in db: Database) throws -> Bool {
@@ -118,7 +122,7 @@ enum Inhibitors {
     /// It fires no more: what it inhibits is looked at again.
     static func remove(_ fingerprint: String, at time: UInt64, in db: Database) throws {
         try db.cachedStatement(sql: "DELETE FROM inhibitors WHERE fingerprint = ?").execute(arguments: [fingerprint])
-        if db.changesCount > 0 { try HoldRecord.release(inhibitedBy: fingerprint, at: time, in: db) }
+        try HoldRecord.release(inhibitedBy: fingerprint, at: time, in: db)
     }
 
     /// The fingerprint of an alert that explains another.

@@ -41,9 +41,14 @@ struct IncidentDraft: Sendable, Equatable {
                 after: after))
     }
 
-    /// The change is told with this verb. The last word counts, but `updated` never replaces a better one.
+    /// The change is told with this verb. The last word counts, but `updated` never replaces a better one, and `escalated` none
+    /// but that.
     mutating func tell(_ verb: String) {
-        if verb != "updated" || self.verb.isEmpty { self.verb = verb }
+        switch verb {
+        case "updated": if self.verb.isEmpty { self.verb = verb }
+        case "escalated": if self.verb.isEmpty || self.verb == "updated" { self.verb = verb }
+        default: self.verb = verb
+        }
     }
 
     /// Takes the steps, each with a line on the timeline; `text` is said of the last. A program's acknowledgement is not
@@ -132,14 +137,11 @@ struct IncidentDraft: Sendable, Equatable {
     /// person has set the severity, only what is worse than all that was known then raises anything.
     mutating func raise(_ severity: Severity, _ priority: Priority, drill: Bool, why: String, at time: UInt64) {
         let actor = Lifecycle.automaticActor
-        let isNews = incident.judgedSeverity.map { severity > $0 } ?? true
-        if isNews, severity > incident.severity {
-            set(severity, by: actor, why, at: time)
-            tell("updated")
-        }
-        if isNews, priority < incident.priority {
-            set(priority, by: actor, why, at: time)
-            tell("updated")
+        if incident.isRaised(by: severity, priority) {
+            let isMoreUrgent = priority < incident.priority
+            if severity > incident.severity { set(severity, by: actor, why, at: time) }
+            if isMoreUrgent { set(priority, by: actor, why, at: time) }
+            tell("escalated")
         }
         if incident.drill, !drill {
             record("made-real", by: actor, "an event that is no drill", before: "drill", after: "real", at: time)

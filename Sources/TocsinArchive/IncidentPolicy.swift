@@ -113,7 +113,7 @@ struct IncidentPolicy: Sendable, Equatable {
 
     /// Whether an incident that a person dismissed still speaks for its firing alert: for the window, and for
     /// nothing worse than what they saw.
-    private func holds(_ incident: IncidentRecord, against facts: AlertFacts, since alert: AlertRecord) -> Bool {
+    func holds(_ incident: IncidentRecord, against facts: AlertFacts, since alert: AlertRecord) -> Bool {
         switch incident.state {
         case .dismissed:
             guard facts.severity <= max(incident.severity, alert.severity), facts.drill || !incident.drill else {

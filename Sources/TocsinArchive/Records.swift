@@ -52,6 +52,12 @@ struct IncidentRecord: Sendable, Equatable {
     /// Of the alert that opened it.
     var labels: [String: String] = [:]
 
+    /// Whether what triage judged so is worse than all that was known, so that severity or priority rise by themselves.
+    func isRaised(by severity: Severity, _ priority: Priority) -> Bool {
+        let isNews = judgedSeverity.map { severity > $0 } ?? true
+        return isNews && (severity > self.severity || priority < self.priority)
+    }
+
     var proto: Tocsin_V1_Incident {
         var incident = Tocsin_V1_Incident()
         incident.number = number
@@ -112,7 +118,7 @@ struct AlertRecord: Sendable, Equatable {
     /// When it began and ended of late, milliseconds since 1970, in order.
     var changes: [UInt64] = []
 
-    static let changesMax = 64
+    static let changesMax = 128
 
     var proto: Tocsin_V1_Alert {
         var alert = Tocsin_V1_Alert()

@@ -41,16 +41,17 @@ enum Schema {
     // `decisions`: what the archive decided about an alert, at which event (empty: time passed). Both have `decisions` as JSON.
     // `holds`: alerts that fire and are kept from telling, and why; `facts` is what they will tell. `due`: when it is looked at
     // again; 0: when the alert `inhibitor` ends. `inhibitors`: alerts that fire and explain others. `correlations`: by what an
-    // incident is found again. `alerts.changes`: when it last began and ended, JSON.
+    // incident is found again; `summary`: of key "summary" the alert's, of a host's what is behind its first name. `alerts.changes`: when it last began and ended, JSON.
     private static let attention = """
         ALTER TABLE events ADD COLUMN judgement INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE alerts ADD COLUMN source TEXT NOT NULL DEFAULT '';
         ALTER TABLE alerts ADD COLUMN changes TEXT NOT NULL DEFAULT '';
+        CREATE INDEX alerts_open ON alerts (state) WHERE state IN ('firing', 'suppressed');
         ALTER TABLE incidents ADD COLUMN routes TEXT NOT NULL DEFAULT '';
         ALTER TABLE incidents ADD COLUMN pages TEXT NOT NULL DEFAULT '';
 
         CREATE TABLE judgements (
-            id INTEGER PRIMARY KEY,
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
             fingerprint TEXT NOT NULL,
             digest BLOB NOT NULL,
             time INTEGER NOT NULL,

@@ -15,24 +15,37 @@ enum SilenceRecord {
     static let activeMax = 10_000
 
     private static let columns = "id, matchers, starts_at, ends_at, updated_at, created_by, comment"
-    private static let upsert = Tables.upsert("silences", columns, key: "id")
+    private static let upsert =
+        Tables.upsert("silences", columns, key: "id") + " WHERE excluded.updated_at >= silences.updated_at"
+    /// How long one is kept after its end, for events that come late.
+    private static let kept: UInt64 = 30 * 86_400_000
 
-    /// Takes a silence as it was said, in place of an earlier word of the same id.
-    static func put(_ silence: Tocsin_V1_Silence, _ sealer: Sealer) throws {
+    /// As it stands in the tables.
+    static func id(_ id: String) -> String { SealedText.escape(TextLimit.clip(id, to: TextLimit.name)) }
+
+    /// Takes a silence as it was said, in place of an earlier word of the same id; false if a later one is known, since of several
+    /// gateways one may say again what another has changed.
+    static func put(_ silence: Tocsin_V1_Silence, _ sealer: Sealer) throws -> Bool {
         let named = PersonalValues(silence.createdBy.isEmpty ? [] : [silence.createdBy])
         let matchers = try silence.matchers.map {
             Matcher(
                 name: $0.name,
-                value: sealer.vault.personalLabels.contains($0.name) && !$0.regex && !$0.value.isEmpty
+                value: sealer.vault.personalLabels.contains($0.name) && !$0.value.isEmpty
                     ? try sealer.seal(SealedText.escape($0.value)) : SealedText.escape($0.value),
                 regex: $0.regex, negated: $0.negated)
         }
         try sealer.db.cachedStatement(sql: upsert).execute(arguments: [
-            SealedText.escape(TextLimit.clip(silence.id, to: TextLimit.name)), try JSONText.encode(matchers),
+            id(silence.id), try JSONText.encode(matchers),
             stored(silence.startsAt), stored(silence.endsAt), stored(silence.updatedAt),
             try sealer.seal(actor: TextLimit.clip(silence.createdBy, to: TextLimit.name)),
             try sealer.seal(TextLimit.clip(silence.comment, to: TextLimit.cause), naming: named),
         ])
+        guard sealer.db.changesCount > 0 else { return false }
+        let time = max(silence.startsAt, silence.updatedAt)
+        if time > kept {
+            try sealer.db.cachedStatement(sql: "DELETE FROM silences WHERE ends_at < ?").execute(arguments: [stored(time - kept)])
+        }
+        return true
     }
 
     /// Those that are not over at `time`, as they were said; the one that ends first at the front.

@@ -173,7 +173,7 @@ public struct AttentionJudge: Sendable {
         for index in inhibitions.indices where inhibitions[index].isTarget(labels) {
             let rule = inhibitions[index].inhibition
             let query = InhibitorQuery(
-                rule: rule.name, key: inhibitions[index].key(labels), excludesTargets: inhibitions[index].isSource(labels),
+                rule: rule.name, key: key(alert, inhibitions[index].key(labels)), excludesTargets: inhibitions[index].isSource(labels),
                 except: alert.fingerprint)
             guard let other = try inhibitor(query) else {
                 asked.append(rule.name)
@@ -190,6 +190,9 @@ public struct AttentionJudge: Sendable {
         return nil
     }
 
+    /// An exercise explains nothing that is real, nor the other way round.
+    private func key(_ alert: AlertView, _ key: String) -> String { alert.drill ? key + "\u{1f}drill" : key }
+
     /// What an alert, while it fires and nothing holds it, says to the rules of inhibition.
     public mutating func inhibitors(_ alert: AlertView) -> [Inhibitor] {
         if inhibitions.isEmpty { return [] }
@@ -198,7 +201,7 @@ public struct AttentionJudge: Sendable {
         for index in inhibitions.indices where inhibitions[index].isSource(labels) {
             found.append(
                 Inhibitor(
-                    rule: inhibitions[index].inhibition.name, key: inhibitions[index].key(labels),
+                    rule: inhibitions[index].inhibition.name, key: key(alert, inhibitions[index].key(labels)),
                     isTarget: inhibitions[index].isTarget(labels)))
         }
         return found

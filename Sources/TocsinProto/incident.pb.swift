@@ -2384,6 +2384,7 @@ public nonisolated struct Tocsin_V1_ExplainDecisionsRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// One of them.
   public var subject: Tocsin_V1_ExplainDecisionsRequest.OneOf_Subject? = nil
 
   /// An incident, by its number.
@@ -2415,6 +2416,7 @@ public nonisolated struct Tocsin_V1_ExplainDecisionsRequest: Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// One of them.
   public nonisolated enum OneOf_Subject: Equatable, Sendable {
     /// An incident, by its number.
     case incident(UInt64)

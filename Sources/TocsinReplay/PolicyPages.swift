@@ -25,7 +25,7 @@ package struct PolicyPage: Sendable, Hashable {
     /// When its first event was observed, milliseconds since 1970.
     package var detectedAt: UInt64
     package var title: String
-    /// `opened`, `reopened`, or `raised`: somebody more is called.
+    /// `opened`, `reopened`, or `escalated`: somebody more is called.
     package var verb: String
     package var service: String
     package var severity: String
@@ -136,10 +136,10 @@ private struct PageLog {
             let isNew = change.verb == "opened" || change.verb == "reopened"
             let whom = isNew ? targets : targets.filter { called[incident.number]?.contains($0) == false }
             called[incident.number, default: []].formUnion(targets)
-            if whom.isEmpty || !isNew && change.verb != "updated" { continue }
+            if whom.isEmpty || !isNew && change.verb != "escalated" { continue }
             pages.append(
                 PolicyPage(
-                    detectedAt: incident.detectedAt, title: incident.title, verb: isNew ? change.verb : "raised",
+                    detectedAt: incident.detectedAt, title: incident.title, verb: change.verb,
                     service: incident.services.first ?? "",
                     severity: Severity(rawValue: UInt8(clamping: incident.severity.rawValue))?.name ?? "",
                     priority: Priority(rawValue: UInt8(clamping: incident.priority.rawValue))?.name ?? "",

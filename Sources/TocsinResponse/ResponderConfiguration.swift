@@ -153,7 +153,7 @@ public struct NotificationTarget: Sendable {
 
     public init(
         name: String, channel: Channel, minimumSeverity: Severity = .minor,
-        verbs: [String] = ["opened", "reopened", "mitigated", "resolved"], timeout: Duration = .seconds(10),
+        verbs: [String] = ["opened", "reopened", "escalated", "mitigated", "resolved"], timeout: Duration = .seconds(10),
         attempts: Int = 4, backoff: Duration = .seconds(1), drills: Bool = false
     ) {
         self.name = name

@@ -93,7 +93,7 @@ struct AlertTests {
         let entry = try #require(response.timeline.first { $0.verb == "severity-changed" })
         #expect(entry.before == "minor" && entry.after == "critical" && entry.actor == "tocsin")
         #expect(try await archive.verbs(1).suffix(2) == ["severity-changed", "priority-changed"])
-        #expect(try await archive.changes().map(\.verb) == ["opened", "updated"])
+        #expect(try await archive.changes().map(\.verb) == ["opened", "escalated"])
     }
 
     @Test(

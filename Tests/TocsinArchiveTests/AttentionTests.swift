@@ -209,6 +209,94 @@ struct AttentionTests {
         #expect(try await archive.store.accounting().applied == 20)
     }
 
+    @Test("what flaps after it has fired for long is told of too, whichever way it goes last")
+    func flappingFromFiring() async throws {
+        let archive = try TestArchive()
+        try await archive.apply(Self.alert("a", "web", at: 0))
+        var at: UInt64 = 3600
+        for _ in 0..<4 {
+            try await archive.apply(Self.alert("a", "web", at: at, .resolve))
+            try await archive.apply(Self.alert("a", "web", at: at + 20))
+            at += 40
+        }
+        let incident = try await archive.store.get(1)
+        #expect(incident.incident.state.rawValue < 6 && incident.incident.alertsFiring == 1)
+        #expect(incident.timeline.map(\.verb).filter { $0 == "flapping" }.count == 1)
+        // It becomes worse meanwhile: that is told when it is calm.
+        #expect(try await archive.store.reconsider(now: Self.at(at + 1000)).changes == 1)
+        try await archive.apply(Self.alert("a", "web", at: at + 1100, .resolve))
+        #expect(try await archive.incident(1).state == .resolved)
+    }
+
+    @Test("what is worse than before is told as such, also where it joins what is known")
+    func escalated() async throws {
+        let archive = try TestArchive(.standard, Self.shops)
+        try await archive.apply(Self.alert("a", "checkout", at: 0, .trigger, .minor))
+        try await archive.apply(Self.alert("b", "checkout", at: 5, .trigger, .minor))
+        try await archive.apply(Self.alert("c", "checkout", at: 9, .trigger, .critical))
+        #expect(try await archive.changes().map(\.verb) == ["opened", "updated", "escalated"])
+    }
+
+    @Test("exercises, and what nobody was told of, explain nothing")
+    func unheard() async throws {
+        var policy = Policy()
+        policy.inhibitions = [Inhibition(name: "db", source: ["service=db"], target: ["service=web"])]
+        let archive = try TestArchive(.standard, policy)
+        var drill = Self.alert("d", "db", at: 0)
+        drill.drill = true
+        try await archive.apply(drill)
+        try await archive.apply(Self.alert("i", "db", at: 1, .trigger, .info))
+        try await archive.apply(Self.alert("a", "web", at: 2))
+        #expect(try await archive.store.alerts(Tocsin_V1_ListAlertsRequest()).alerts.filter { $0.state == "suppressed" }.isEmpty)
+        // That it gets worse makes it heard.
+        try await archive.apply(Self.alert("i", "db", at: 3, .trigger, .critical))
+        try await archive.apply(Self.alert("b", "web", at: 4))
+        #expect(try await archive.store.alerts(Tocsin_V1_ListAlertsRequest()).alerts.filter { $0.state == "suppressed" }.count == 1)
+    }
+
+    @Test("what was too little to be told is held back like anything else when it becomes enough")
+    func enough() async throws {
+        let archive = try TestArchive()
+        try await archive.apply([.silence(Self.silence("s1", "service", "web", until: 100))])
+        try await archive.apply(Self.alert("a", "web", at: 0, .trigger, .info))
+        try await archive.apply(Self.alert("a", "web", at: 1, .trigger, .critical))
+        #expect(try await Self.numbers(archive).isEmpty)
+        #expect(try await archive.store.reconsider(now: Self.at(101)).changes == 1)
+        // An older word about a silence is not heard.
+        var earlier = Self.silence("s1", "service", "web", until: 9000)
+        earlier.updatedAt = 5
+        var later = Self.silence("s1", "service", "web", until: 1)
+        later.updatedAt = 9
+        try await archive.apply([.silence(later), .silence(earlier)])
+        #expect(try await archive.store.silences(now: Self.at(10)).silences.isEmpty)
+    }
+
+    @Test("nothing joins what only some may know of")
+    func restricted() async throws {
+        let archive = try TestArchive(.standard, Self.shops)
+        try await archive.apply(Self.alert("a", "checkout", at: 0))
+        let restrict = Tocsin_V1_RestrictIncidentRequest.with {
+            ($0.requestID, $0.number, $0.actor, $0.people) = ("r", 1, "alice", ["alice"])
+        }
+        _ = try await archive.store.command(restrict, for: "alice", now: TestArchive.now)
+        try await archive.apply(Self.alert("b", "checkout", at: 5))
+        #expect(try await Self.numbers(archive) == [1, 2])
+    }
+
+    @Test("hosts as tools name them")
+    func hosts() {
+        let same = [("db-1.example.net", "db-1:9100"), ("[2001:db8::5]:9100", "2001:db8::5"), ("DB-1", "db-1")]
+        for (a, b) in same {
+            let (one, other) = (HostName(a), HostName(b))
+            #expect(one?.name == other?.name && one?.mayBe(in: other?.domain ?? "") == true, "\(a) \(b)")
+        }
+        #expect(HostName("web-1.eu")?.mayBe(in: HostName("web-1.us")?.domain ?? "") == false)
+        #expect(HostName("2001:db8::5")?.name != HostName("2001:db8::6")?.name)
+        for text in ["localhost", "127.0.0.1:80", "", ":80", "::1", "[", String(repeating: "x", count: 500)] {
+            #expect(HostName(text)?.name != "" && (text.hasPrefix("[") || HostName(text) == nil), "\(text)")
+        }
+    }
+
     // MARK: - Who is told, and why
 
     @Test("routes say who is told, anew when it becomes worse")
@@ -268,6 +356,10 @@ struct AttentionTests {
             Inhibition(
                 name: "db", source: ["service=orders-db"], target: ["service=basket"],
                 equal: [])
+        ]
+        policy.routes = [
+            Route(name: "db", match: AlertMatch(services: ["orders-db"]), page: ["dba"], continues: true),
+            Route(name: "web", match: AlertMatch(services: ["checkout", "basket"]), page: ["web"]),
         ]
         var contents: [ArchiveItem.Content] = [.silence(Self.silence("s1", "service", "search", until: 30, by: ""))]
         for index in 0..<120 as Range<UInt64> {

@@ -264,7 +264,7 @@ struct MergeTests {
         try await archive.apply(update("a", ["a3"], .trigger, .critical, at: 91))
         let incident = try await archive.incident(1)
         #expect(incident.severity == .critical && incident.priority == .p1 && incident.events == 3)
-        #expect(try await archive.changes().map(\.verb) == ["opened", "severity-changed", "updated"])
+        #expect(try await archive.changes().map(\.verb) == ["opened", "severity-changed", "escalated"])
     }
 
     @Test("the priority follows the severity, unless it is given with a reason")

@@ -57,7 +57,7 @@ struct DifferenceTests {
         #expect(difference.moved.map(\.before.targets) == [["mail"]])
         #expect(difference.moved.map(\.after.targets) == [["chat"]])
         let raised = try await Self.pages(inputs, new).last
-        #expect(raised?.verb == "raised" && raised?.targets == ["phone"] && raised?.severity == "critical")
+        #expect(raised?.verb == "escalated" && raised?.targets == ["phone"] && raised?.severity == "critical")
         #expect(
             PolicyDifference(before: try await Self.pages(inputs, new), after: try await Self.pages(inputs, new)).moved.isEmpty)
     }
