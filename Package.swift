@@ -218,8 +218,9 @@ let package = Package(
         .executableTarget(
             name: "tocsin-bench",
             dependencies: [
-                "TocsinIndicators", "TocsinKeys", "TocsinKit", "GRPCZeroMQTransport", "TocsinProto", "TocsinText", "TocsinWire",
-                "TocsinPolicy", "TocsinSystem", "CLinux", grpc, arguments, logging,
+                "TocsinConfiguration", "TocsinEvents", "TocsinIndicators", "TocsinKeys", "TocsinKit", "GRPCZeroMQTransport",
+                "TocsinPolicy",
+                "TocsinProto", "TocsinServices", "TocsinText", "TocsinWire", "TocsinSystem", "CLinux", grpc, arguments, logging,
             ],
             swiftSettings: strict),
 
@@ -269,7 +270,9 @@ let package = Package(
         tests(
             "TocsinDetectionTests",
             ["TocsinDetection", "TocsinKit", "TocsinPosix", "TocsinProto", "TocsinSystem", "TocsinWire", logging]),
-        tests("TocsinPolicyTests", ["TocsinCalendar", "TocsinPolicy", "TocsinDomain", "TocsinProto", "TocsinText", crypto]),
+        tests(
+            "TocsinPolicyTests",
+            ["TocsinCalendar", "TocsinPolicy", "TocsinDomain", "TocsinProto", "TocsinText", "TocsinWire", crypto]),
         tests("TocsinReplayTests", ["TocsinReplay", "TocsinArchive", "TocsinConfiguration", "TocsinPolicy"]),
         tests("TocsinTriageTests", ["TocsinTriage", "TocsinKit", "TocsinPolicy", "TocsinProto", "TocsinWire"]),
         tests(

@@ -3,6 +3,7 @@ import GRPCZeroMQTransport
 import Glibc
 import Logging
 import TocsinKit
+import TocsinPolicy
 import TocsinPosix
 import TocsinProto
 import TocsinSystem
@@ -14,9 +15,12 @@ import TocsinSystem
 public enum ArchiveWorker {
     /// Works until its task is cancelled or the client is closed.
     ///
+    /// - Parameter policies: the policies to judge by from then on, each as it comes. Does not end.
     /// - Throws: `ArchiveError` if the archive cannot be opened or is found damaged, `ClientError` if the pool cannot be
     ///   joined or the service not offered.
-    public static func run(client: Client, configuration: ArchiveConfiguration, logger: Logger) async throws {
+    public static func run(
+        client: Client, configuration: ArchiveConfiguration, policies: AsyncStream<Policy>, logger: Logger
+    ) async throws {
         let blocking = BlockingPool(threads: 1)
         do {
             let lock = try await takeLock(configuration, blocking, logger)
@@ -33,8 +37,9 @@ public enum ArchiveWorker {
             logger.info("the archiver has started", metadata: ["archive": "\(configuration.databasePath)"])
             let result: Result<Void, any Error>
             do {
-                try await ActiveArchiver(client: client, configuration: configuration, store: store, logger: logger)
-                    .run()
+                try await ActiveArchiver(
+                    client: client, configuration: configuration, policies: policies, store: store, logger: logger
+                ).run()
                 result = .success(())
             } catch {
                 result = .failure(error)
@@ -78,6 +83,7 @@ public enum ArchiveWorker {
 private struct ActiveArchiver: Sendable {
     let client: Client
     let configuration: ArchiveConfiguration
+    let policies: AsyncStream<Policy>
     let store: ArchiveStore
     let logger: Logger
 
@@ -96,6 +102,7 @@ private struct ActiveArchiver: Sendable {
             defer { group.cancelAll() }
             group.addTask { await publisher.run(signal) }
             group.addTask { await HoldKeeper(store: store, logger: logger) { hint.yield() }.run() }
+            group.addTask { for await policy in policies { await use(policy) } }
             group.addTask { await CheckpointKeeper(store: store, logger: logger).run() }
             group.addTask { await PastIncidentsKeeper(store: store, logger: logger).run() }
             group.addTask {
@@ -113,6 +120,15 @@ private struct ActiveArchiver: Sendable {
             group.addTask { try await feed.run(client, logger) }
             // Publisher and keepers go on for as long as the others; whichever of these ends, ends all.
             try await group.next()
+        }
+    }
+
+    private func use(_ policy: Policy) async {
+        do {
+            try await store.use(policy, now: MachineClock.wall())
+            logger.notice("the policy has been read again", metadata: ["version": "\(policy.version)"])
+        } catch {
+            logger.error("the policy cannot be used, it stays as it is: \(error)")
         }
     }
 

@@ -7,10 +7,8 @@ struct CompiledRule: Sendable {
     let rule: TriageRule
     /// `summary matches "HTTP 5.." and service web*`; what an alert says of why.
     let condition: String
-    private let subjects: [SubjectFilter]
-    private let sources: [Glob]
-    private let services: [Glob]
-    private let labels: [(name: String, value: Glob)]
+    /// What it asks of an event's fields, each at most once; all have to hold.
+    let conditions: [(field: RuleField.Name, test: RuleField.Test)]
     private var contains: TextPattern?
     private var pattern: TextPattern?
 
@@ -18,10 +16,7 @@ struct CompiledRule: Sendable {
     init(_ rule: TriageRule) throws(PolicyProblem) {
         let here = "triage rule \"\(rule.name)\": "
         self.rule = rule
-        subjects = try Self.filters(rule.match.subjects, here)
-        sources = rule.match.sources.map { Glob($0) }
-        services = rule.match.services.map { Glob($0) }
-        labels = rule.match.labels.sorted { $0.key < $1.key }.map { ($0.key, Glob($0.value)) }
+        conditions = try Self.conditions(rule.match, here)
         contains = try Self.literals(rule.match.summaryContains, here)
         pattern = try Self.pattern(rule.match.summaryMatches, here)
         if rule.by != nil, rule.match.minimumSeverity != nil {
@@ -42,17 +37,22 @@ struct CompiledRule: Sendable {
         condition = Self.words(for: rule.match)
     }
 
-    /// Whether the event matches; `service` is what it is called in the catalogue, `severity` what its hint is taken for.
-    mutating func matches(_ event: Tocsin_V1_Event, service: String, subject: String, severity: Severity) -> Bool {
+    /// Whether an event matches whose fields do; `severity` is what its hint is taken for.
+    mutating func matches(summary: String, severity: Severity) -> Bool {
         if let minimum = rule.match.minimumSeverity, severity < minimum { return false }
-        if !sources.isEmpty, !sources.contains(where: { $0.matches(event.source) }) { return false }
-        if !services.isEmpty, !services.contains(where: { $0.matches(event.service) || $0.matches(service) }) { return false }
-        if !subjects.isEmpty, !subjects.contains(where: { $0.matches(subject) }) { return false }
-        for (name, glob) in labels {
-            guard let value = event.labels[name], glob.matches(value) else { return false }
-        }
-        if contains?.matches(event.summary) == false { return false }
-        return pattern?.matches(event.summary) != false
+        if contains?.matches(summary) == false { return false }
+        return pattern?.matches(summary) != false
+    }
+
+    private static func conditions(
+        _ match: RuleMatch, _ here: String
+    ) throws(PolicyProblem) -> [(field: RuleField.Name, test: RuleField.Test)] {
+        var conditions: [(field: RuleField.Name, test: RuleField.Test)] = []
+        if !match.subjects.isEmpty { conditions.append((.subject, .filters(try filters(match.subjects, here)))) }
+        if !match.sources.isEmpty { conditions.append((.source, .globs(match.sources.map { Glob($0) }))) }
+        if !match.services.isEmpty { conditions.append((.service, .globs(match.services.map { Glob($0) }))) }
+        for (name, value) in match.labels { conditions.append((.label(name), .globs([Glob(value)]))) }
+        return conditions
     }
 
     private static func filters(_ texts: [String], _ here: String) throws(PolicyProblem) -> [SubjectFilter] {

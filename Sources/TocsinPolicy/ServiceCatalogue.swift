@@ -17,6 +17,8 @@ struct ServiceCatalogue: Sendable {
             }
         }
 
+        var isEmpty: Bool { literals.isEmpty && globs.isEmpty }
+
         func service(_ name: String) -> String? {
             literals[name] ?? globs.first { $0.glob.matches(name) }?.service
         }
@@ -40,24 +42,47 @@ struct ServiceCatalogue: Sendable {
 
     subscript(name: String) -> ServiceEntry? { entries[name] }
 
-    /// The service of an event and how it was found: by its own name, by an alias, by the host it runs on, by the
-    /// component it is of, else as it came;
-    /// `unknown` where it says none.
-    func service(of event: Tocsin_V1_Event) -> (name: String, found: String) {
-        let own = event.service
-        let said = own.isEmpty ? "the event names none" : "the event says \(quoted(own))"
-        if entries[own] != nil { return (own, said) }
-        if !own.isEmpty, let service = aliases.service(own) { return (service, said + ", an alias") }
-        for label in Self.hostLabels {
-            guard let host = event.labels[label], !host.isEmpty, let service = hosts.service(host) else { continue }
-            return (service, said + ", \(label) \(quoted(host))")
+    /// The service of an event, and by what it was found.
+    struct Finding: Hashable, Sendable {
+        var name: String
+        var by: Way
+
+        enum Way: Hashable, Sendable {
+            /// As it came; `unknown` where the event says none.
+            case name, alias
+            /// By the value of a label.
+            case label(String, String)
         }
-        for label in Self.nameLabels {
-            guard let name = event.labels[label], !name.isEmpty else { continue }
-            if let service = entries[name] == nil ? aliases.service(name) : name {
-                return (service, said + ", \(label) \(quoted(name))")
+    }
+
+    /// By its own name, by an alias, by the host it runs on, by the component it is of, else as it came.
+    func service(of event: Tocsin_V1_Event) -> Finding {
+        let own = event.service
+        if entries[own] != nil { return Finding(name: own, by: .name) }
+        if !own.isEmpty, let service = aliases.service(own) { return Finding(name: service, by: .alias) }
+        if !hosts.isEmpty {
+            for label in Self.hostLabels {
+                guard let host = event.labels[label], !host.isEmpty, let service = hosts.service(host) else { continue }
+                return Finding(name: service, by: .label(label, host))
             }
         }
-        return (own.isEmpty ? "unknown" : own, said)
+        if !entries.isEmpty {
+            for label in Self.nameLabels {
+                guard let name = event.labels[label], !name.isEmpty else { continue }
+                guard let service = entries[name] == nil ? aliases.service(name) : name else { continue }
+                return Finding(name: service, by: .label(label, name))
+            }
+        }
+        return Finding(name: own.isEmpty ? "unknown" : own, by: .name)
+    }
+
+    /// In words; `own`: what the event says.
+    static func words(for finding: Finding, own: String) -> String {
+        let said = own.isEmpty ? "the event names none" : "the event says \(quoted(own))"
+        return switch finding.by {
+        case .name: said
+        case .alias: said + ", an alias"
+        case .label(let label, let value): said + ", \(label) \(quoted(value))"
+        }
     }
 }

@@ -22,6 +22,8 @@ public struct TriageInput: Sendable {
 public struct PlannedUpdate: Sendable {
     public var update: Tocsin_V1_AlertUpdate
     public var inputs: [Int]
+    /// Those of the inputs whose events it carries, in order: of each event id the first.
+    public var events: [Int]
 }
 
 /// How much is merged into one alert update.
@@ -49,6 +51,13 @@ extension Triage {
     ///
     /// `now`: milliseconds since 1970.
     public mutating func updates(for inputs: [TriageInput], now: UInt64) -> [PlannedUpdate] {
+        var plan = plan(for: inputs, now: now)
+        for index in plan.indices { plan[index].update.events = plan[index].events.map { inputs[$0].event } }
+        return plan
+    }
+
+    /// The same with updates that lack their events, for who has those encoded.
+    public mutating func plan(for inputs: [TriageInput], now: UInt64) -> [PlannedUpdate] {
         var plan: [PlannedUpdate] = []
         var sizes: [Int] = []
         var judgements: [[Decision]] = []
@@ -67,14 +76,12 @@ extension Triage {
             }) {
                 place = known
                 plan[place].inputs.append(index)
-                plan[place].update.events.append(input.event)
+                plan[place].events.append(index)
                 add(decision.indicators, to: &plan[place].update)
                 sizes[place] += input.size
             } else {
                 place = plan.count
-                plan.append(PlannedUpdate(update: Tocsin_V1_AlertUpdate(), inputs: [index]))
-                plan[place].update.events = [input.event]
-                fill(&plan[place].update, from: decision)
+                plan.append(PlannedUpdate(update: update(from: decision), inputs: [index], events: [index]))
                 sizes.append(input.size)
                 judgements.append(decision.decisions)
                 open[decision.fingerprint, default: []].removeAll {
@@ -85,8 +92,9 @@ extension Triage {
             seen[input.event.id] = place
         }
         for index in plan.indices {
-            if let latest = plan[index].update.events.last { describe(&plan[index].update, by: latest) }
-            plan[index].update.id = updateID(plan[index].update)
+            let events = plan[index].events
+            describe(&plan[index].update, by: inputs[events[events.count - 1]].event)
+            plan[index].update.id = updateID(plan[index].update, events.map { inputs[$0].event.id })
             plan[index].update.triagedAt = now
         }
         return plan
@@ -96,26 +104,28 @@ extension Triage {
         _ planned: PlannedUpdate, _ size: Int, _ decision: TriageDecision, _ input: TriageInput
     ) -> Bool {
         planned.update.kind == decision.kind && planned.update.disposition == decision.disposition
-            && planned.update.events.count < limits.events && size + input.size <= limits.bytes
+            && planned.events.count < limits.events && size + input.size <= limits.bytes
     }
 
     /// What is the same of all its events.
-    private func fill(_ update: inout Tocsin_V1_AlertUpdate, from decision: TriageDecision) {
-        update.fingerprint = decision.fingerprint
-        update.kind = decision.kind
-        update.disposition = decision.disposition
-        update.service = decision.service
-        update.severity = Tocsin_V1_Severity(rawValue: Int(decision.severity.rawValue)) ?? .info
-        update.impact = Tocsin_V1_Level(rawValue: Int(decision.impact.rawValue)) ?? .low
-        update.urgency = Tocsin_V1_Level(rawValue: Int(decision.urgency.rawValue)) ?? .low
-        update.priority = Tocsin_V1_Priority(rawValue: Int(decision.priority.rawValue)) ?? .unspecified
-        update.rule = decision.why
-        update.runbook = decision.runbook
-        update.category = decision.category
-        update.policy = version
-        update.decisions = decision.decisions.map(\.proto)
-        update.correlationKey = Self.shortened(decision.correlationKey)
-        add(decision.indicators, to: &update)
+    private func update(from decision: TriageDecision) -> Tocsin_V1_AlertUpdate {
+        .with {
+            $0.fingerprint = decision.fingerprint
+            $0.kind = decision.kind
+            $0.disposition = decision.disposition
+            $0.service = decision.service
+            $0.severity = Tocsin_V1_Severity(rawValue: Int(decision.severity.rawValue)) ?? .info
+            $0.impact = Tocsin_V1_Level(rawValue: Int(decision.impact.rawValue)) ?? .low
+            $0.urgency = Tocsin_V1_Level(rawValue: Int(decision.urgency.rawValue)) ?? .low
+            $0.priority = Tocsin_V1_Priority(rawValue: Int(decision.priority.rawValue)) ?? .unspecified
+            $0.rule = decision.why
+            $0.runbook = decision.runbook
+            $0.category = decision.category
+            $0.policy = version
+            $0.decisions = decision.decisions.map(\.proto)
+            $0.correlationKey = Self.shortened(decision.correlationKey)
+            add(decision.indicators, to: &$0)
+        }
     }
 
     /// Events that are judged alike may still name different addresses of one network.

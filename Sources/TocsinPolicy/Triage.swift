@@ -28,7 +28,8 @@ public struct TriageDecision: Sendable, Equatable {
     public var correlationKey: String
 }
 
-/// The judgement itself: pure, without clock, socket or randomness. Mutating only because patterns learn as they are used;
+/// The judgement itself: pure, without clock, socket or randomness. Mutating only because it learns what
+/// it is asked again and again;
 /// the same events give the same decisions, whatever came before. One per thread of work.
 public struct Triage: Sendable {
     private let policy: Policy
@@ -37,6 +38,9 @@ public struct Triage: Sendable {
     let version: String
     let limits: UpdateLimits
     private var rules: [CompiledRule]
+    private var index: RuleIndex
+    private var hints = Memo<String, Severity?>()
+    private var judgements = Memo<Question, Judgement>()
     private var fingerprints = FingerprintMaker()
     /// Of an event's threat indicators, as many are named where an alert says why it is one.
     private static let threatsInWords = 3
@@ -48,35 +52,79 @@ public struct Triage: Sendable {
         catalogue = ServiceCatalogue(policy.services)
         version = policy.version
         self.limits = limits
-        rules = []
+        var rules: [CompiledRule] = []
         for rule in policy.rules { rules.append(try CompiledRule(rule)) }
+        self.rules = rules
+        index = RuleIndex(rules)
     }
 
     /// Judges one event that came on `subject`; `indicators`: what threat intelligence says of it.
     public mutating func decide(
         _ event: Tocsin_V1_Event, subject: String, indicators: IndicatorFindings = .none
     ) -> TriageDecision {
-        let hint = Severity(parsing: event.severityHint)
-        let hinted = hint ?? policy.defaultSeverity
-        var decider: Int?
-        // A rule with a severity condition never decides what makes an alert: a resolve need not repeat the severity.
-        var grouper: Int?
-        let (found, foundHow) = catalogue.service(of: event)
-        for index in rules.indices
-        where rules[index].matches(event, service: found, subject: subject, severity: hinted) {
-            if decider == nil { decider = index }
-            if rules[index].rule.match.minimumSeverity == nil {
-                grouper = index
-                break
-            }
-        }
+        let hint = event.severityHint
+        let said = hints.answer(hint, byteCount: hint.utf8.count) { Severity(parsing: hint) }
+        let hinted = said ?? policy.defaultSeverity
+        let found = catalogue.service(of: event)
+        let (decider, grouper) = deciders(event, service: found.name, subject: subject, severity: hinted)
+        let question = Question(
+            decider: decider, grouper: grouper, severityHint: hint, service: event.service, found: found,
+            hasDedupKey: !event.dedupKey.isEmpty, isDrill: event.drill)
         let rule = decider.map { rules[$0].rule }
-        let service = rule?.service ?? found
-        let kind = Self.kind(of: event, rule)
+        let kind = Self.kind(of: event, rule?.kind)
         // What is over, or troubles nobody, need not be understood.
         let classification =
             kind == .resolve || rule?.suppress != nil
-            ? .none : policy.classifier?.classify(event, insteadOf: rule?.severity == nil && hint == nil ? hinted : nil) ?? .none
+            ? .none
+            : policy.classifier?.classify(event, insteadOf: rule?.severity == nil && said == nil ? hinted : nil) ?? .none
+        let judgement =
+            indicators.findings.isEmpty && classification == .none
+            ? judgements.answer(question, byteCount: question.byteCount) { [policy, catalogue, rules] in
+                Self.judgement(question, .none, .none, policy, catalogue, rules)
+            } : Self.judgement(question, classification, indicators, policy, catalogue, rules)
+        return TriageDecision(
+            fingerprint: fingerprint(of: event, grouper), kind: kind,
+            disposition: judgement.disposition, service: judgement.service, severity: judgement.severity,
+            impact: judgement.impact, urgency: judgement.urgency, priority: judgement.priority, rule: judgement.rule,
+            why: judgement.why, runbook: judgement.runbook, category: judgement.category,
+            indicators: judgement.indicators, decisions: judgement.decisions,
+            correlationKey: rule.map { Self.correlationKey(of: event, $0) } ?? "")
+    }
+
+    /// The numbers of the first rule that matches, and of the first of those that says what makes an alert: a rule with a severity
+    /// condition never does, because a resolve need not repeat the severity.
+    private mutating func deciders(
+        _ event: Tocsin_V1_Event, service: String, subject: String, severity: Severity
+    ) -> (decider: Int?, grouper: Int?) {
+        index.select(event, service: service, subject: subject)
+        var decider: Int?
+        var next = index.candidate(from: 0)
+        while let number = next {
+            if rules[number].matches(summary: event.summary, severity: severity) {
+                decider = decider ?? number
+                if rules[number].rule.match.minimumSeverity == nil { return (decider, number) }
+            }
+            next = index.candidate(from: number + 1)
+        }
+        return (decider, nil)
+    }
+
+    private mutating func fingerprint(of event: Tocsin_V1_Event, _ grouper: Int?) -> String {
+        guard let grouper, let by = rules[grouper].rule.by else {
+            return fingerprints.fingerprint(of: event, fields: FingerprintMaker.defaultFields, group: "")
+        }
+        return fingerprints.fingerprint(of: event, fields: by, group: rules[grouper].rule.group ?? rules[grouper].rule.name)
+    }
+
+    private static func judgement(
+        _ question: Question, _ classification: Classification, _ indicators: IndicatorFindings, _ policy: Policy,
+        _ catalogue: ServiceCatalogue, _ rules: [CompiledRule]
+    ) -> Judgement {
+        let decider = question.decider.map { rules[$0] }
+        let rule = decider?.rule
+        let hint = Severity(parsing: question.severityHint)
+        let hinted = hint ?? policy.defaultSeverity
+        let service = rule?.service ?? question.found.name
         let said = rule?.severity ?? hinted
         let judged = classification.severity ?? said
         let threats = indicators.matches
@@ -86,27 +134,26 @@ public struct Triage: Sendable {
         let urgency = rule?.urgency ?? severity.urgency
         let priority = policy.matrix[impact: impact, urgency: urgency]
 
-        let hintWords = Self.words(forHint: event.severityHint, hint, hinted)
-        let condition = decider.map { rules[$0].condition } ?? "no rule matches"
-        var why = decider.map { "\(rules[$0].rule.name): \(rules[$0].condition)" } ?? "default: \(hintWords)"
+        let hintWords = words(forHint: question.severityHint, hint, hinted)
+        var why = decider.map { "\($0.rule.name): \($0.condition)" } ?? "default: \(hintWords)"
         if decider == nil, let entry { why += ", service \(service) is tier \(entry.tier)" }
         if !classification.words.isEmpty { why += "; \(classification.words)" }
         if let reason = rule?.suppress { why += "; suppressed: \(reason)" }
-        for threat in threats.prefix(Self.threatsInWords) {
+        for threat in threats.prefix(threatsInWords) {
             why += "; \(threat.match.type) \(quoted(threat.value)) is an indicator of \(threat.match.source)"
         }
         if severity > judged { why += ": at least \(severity)" }
-        let priorityWords = "impact \(impact) × urgency \(urgency) = \(priority)"
-        why += "; \(priorityWords)"
+        why += "; impact \(impact) × urgency \(urgency) = \(priority)"
 
-        let by = grouper.flatMap { rules[$0].rule.by }
-        let group = by == nil ? "" : grouper.map { rules[$0].rule.group ?? rules[$0].rule.name } ?? ""
+        let grouper = question.grouper.map { rules[$0].rule }
         let name = rule?.name ?? ""
         var decisions = [
-            Decision(.rule, rule: name, condition, rule?.suppress.map { "suppressed: \($0)" } ?? "it is an alert"),
+            Decision(
+                .rule, rule: name, decider?.condition ?? "no rule matches",
+                rule?.suppress.map { "suppressed: \($0)" } ?? "it is an alert"),
             Decision(
                 .service, rule: rule?.service == nil ? "" : name,
-                foundHow,
+                ServiceCatalogue.words(for: question.found, own: question.service),
                 entry.map { "\(service), tier \($0.tier)" } ?? "\(service), not in the catalogue"),
             Decision(.severity, rule: rule?.severity == nil ? "" : name, hintWords, said.name),
         ]
@@ -117,25 +164,21 @@ public struct Triage: Sendable {
                 .priority, rule: rule?.impact == nil && rule?.urgency == nil ? "" : name,
                 "impact \(impact), urgency \(urgency)", priority.name),
             Decision(
-                .fingerprint, rule: by == nil ? "" : grouper.map { rules[$0].rule.name } ?? "",
-                event.dedupKey.isEmpty
-                    ? (by ?? FingerprintMaker.defaultFields).map(\.name).joined(separator: ", ") : "service, dedup key",
-                event.drill ? "a drill's" : "a real one's"),
+                .fingerprint, rule: grouper?.by == nil ? "" : grouper?.name ?? "",
+                question.hasDedupKey
+                    ? "service, dedup key"
+                    : (grouper?.by ?? FingerprintMaker.defaultFields).map(\.name).joined(separator: ", "),
+                question.isDrill ? "a drill's" : "a real one's"),
         ]
-        return TriageDecision(
-            fingerprint: fingerprints.fingerprint(
-                of: event, fields: by ?? FingerprintMaker.defaultFields, group: group),
-            kind: kind, disposition: rule?.suppress == nil ? .alert : .suppressed,
-            service: service,
-            severity: severity, impact: impact, urgency: urgency, priority: priority, rule: rule?.name ?? "default",
-            why: why, runbook: rule?.runbook ?? "", category: classification.category, indicators: threats.map(\.match),
-            decisions: decisions,
-            correlationKey: Self.correlationKey(of: event, rule))
+        return Judgement(
+            disposition: rule?.suppress == nil ? .alert : .suppressed, service: service, severity: severity, impact: impact,
+            urgency: urgency, priority: priority, rule: rule?.name ?? "default", why: why, runbook: rule?.runbook ?? "",
+            category: classification.category, indicators: threats.map(\.match), decisions: decisions)
     }
 
     /// Of the rule's labels, all of which have to be there.
-    private static func correlationKey(of event: Tocsin_V1_Event, _ rule: TriageRule?) -> String {
-        guard let rule, !rule.correlate.isEmpty else { return "" }
+    private static func correlationKey(of event: Tocsin_V1_Event, _ rule: TriageRule) -> String {
+        guard !rule.correlate.isEmpty else { return "" }
         var parts = [event.drill ? "drill" : "", rule.group ?? rule.name]
         for label in rule.correlate {
             guard let value = event.labels[label], !value.isEmpty else { return "" }
@@ -147,14 +190,13 @@ public struct Triage: Sendable {
     /// The team that owns a service, empty if it is not in the catalogue.
     func owner(of service: String) -> String { catalogue[service]?.owner ?? "" }
 
-    mutating func updateID(_ update: Tocsin_V1_AlertUpdate) -> String {
-        fingerprints.updateID(
-            fingerprint: update.fingerprint, isResolve: update.kind == .resolve, eventIDs: update.events.map(\.id))
+    mutating func updateID(_ update: Tocsin_V1_AlertUpdate, _ eventIDs: [String]) -> String {
+        fingerprints.updateID(fingerprint: update.fingerprint, isResolve: update.kind == .resolve, eventIDs: eventIDs)
     }
 
     /// A kind that is not set or not known is a trigger: better one alert too many than one too few.
-    private static func kind(of event: Tocsin_V1_Event, _ rule: TriageRule?) -> Tocsin_V1_EventKind {
-        switch rule?.kind {
+    private static func kind(of event: Tocsin_V1_Event, _ override: TriageRule.Kind?) -> Tocsin_V1_EventKind {
+        switch override {
         case .trigger: .trigger
         case .resolve: .resolve
         case nil: event.kind == .resolve ? .resolve : .trigger

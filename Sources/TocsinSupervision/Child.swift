@@ -135,6 +135,9 @@ struct RunningProcess {
             uptime: monotonicNow() - started)
     }
 
+    /// To the process alone.
+    func signal(_ number: Int32) { kill(pid, number) }
+
     /// To the process and what it has started in its group.
     func signalGroup(_ number: Int32) { kill(-pid, number) }
 }

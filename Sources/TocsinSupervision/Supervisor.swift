@@ -42,6 +42,9 @@ public final class Supervisor: Sendable {
     /// Starts a process and keeps it running.
     public func start(_ spec: ProcessSpec) { mailbox.post(.start(spec)) }
 
+    /// Sends a signal to those processes of these names that run.
+    public func signal(_ number: Int32, to names: Set<String>) { mailbox.post(.signal(number, names)) }
+
     /// Stops every process, higher stages first: SIGTERM, and SIGKILL after `grace`. Returns when all are gone; nothing can
     /// be started afterwards.
     public func stop(grace: Duration = .seconds(10)) async {
@@ -64,6 +67,7 @@ public final class Supervisor: Sendable {
 final class Mailbox: Sendable {
     enum Request: Sendable {
         case start(ProcessSpec)
+        case signal(Int32, Set<String>)
         case stop(grace: Duration, done: @Sendable () -> Void)
         case kill(CancellationSignal)
     }

@@ -67,6 +67,8 @@ final class SupervisorLoop: @unchecked Sendable {
         case .start(let spec):
             guard stopping == nil else { return }
             children.append(Child(spec: spec, backoff: backoff, state: .waiting(until: .zero)))
+        case .signal(let number, let names):
+            for child in children where names.contains(child.spec.name) { child.running?.signal(number) }
         case .stop(let grace, let done):
             if stopping == nil { stopping = Stopping(grace: grace, done: []) }
             stopping?.done.append(done)

@@ -37,27 +37,34 @@ struct TriageBatch: Sendable {
         outcomes = Array(repeating: nil, count: deliveries.count)
         var inputs: [TriageInput] = []
         var places: [Int] = []
+        /// Of each input; as it came, so that it is not encoded again.
+        var events: [[UInt8]] = []
         inputs.reserveCapacity(deliveries.count)
         places.reserveCapacity(deliveries.count)
+        events.reserveCapacity(deliveries.count)
         for (index, delivery) in deliveries.enumerated() {
             do {
                 var event = try delivery.message.decode(Tocsin_V1_Event.self)
-                // The archive tells events apart by id, so one without must not be taken for another.
-                if event.id.isEmpty { event.id = delivery.message.id.idText }
+                var encoded = delivery.message.payload
+                if event.id.isEmpty {
+                    // The archive tells events apart by id, so one without must not be taken for another.
+                    event.id = delivery.message.id.idText
+                    encoded = try event.serializedBytes()
+                }
                 inputs.append(
                     TriageInput(
-                        event: event, subject: delivery.message.subject, size: delivery.message.payload.count,
-                        indicators: indicators(event)))
+                        event: event, subject: delivery.message.subject, size: encoded.count, indicators: indicators(event)))
                 places.append(index)
+                events.append(encoded)
             } catch {
                 outcomes[index] = .reject(
                     reason: "the payload on \(delivery.message.subject) is not a tocsin.v1.Event: \(error)")
             }
         }
-        for planned in triage.updates(for: inputs, now: now) {
+        for planned in triage.plan(for: inputs, now: now) {
             let deliveries = planned.inputs.map { places[$0] }
             do {
-                messages.append((try Self.message(for: planned.update), deliveries))
+                messages.append((try Self.message(for: planned.update, planned.events.map { events[$0] }), deliveries))
             } catch {
                 for index in deliveries { outcomes[index] = .reject(reason: "\(error)") }
             }
@@ -100,14 +107,18 @@ struct TriageBatch: Sendable {
         return outcomes.map { $0 ?? .retry(after: .seconds(1), reason: "no alert was made of it") }
     }
 
-    private static func message(for update: Tocsin_V1_AlertUpdate) throws -> Message {
+    /// `events`: encoded; the update has none.
+    private static func message(for update: Tocsin_V1_AlertUpdate, _ events: [[UInt8]]) throws -> Message {
         let severity = WireSeverity(rawValue: UInt8(clamping: update.severity.rawValue)) ?? .info
         let subject = "alert.\(severity).\(Subject.token(update.service))"
         func encode(_ update: Tocsin_V1_AlertUpdate) throws -> Message {
-            try Message(
+            var message = try Message(
                 update, id: Array(update.id.utf8), subject: subject,
                 // What troubles nobody does not stand in the way of what does.
                 severity: update.disposition == .suppressed ? .info : severity, key: update.fingerprint)
+            message.payload.reserveCapacity(events.reduce(message.payload.count) { $0 + $1.count + 6 })
+            for event in events { append(event, to: &message.payload) }
+            return message
         }
         var message = try encode(update)
         if message.payload.count + envelopeBytes > Limits.messageBytes {
@@ -122,6 +133,19 @@ struct TriageBatch: Sendable {
             )
         }
         return message
+    }
+
+    /// One more of the field `events` of an encoded `AlertUpdate`: fields may come in any order.
+    private static func append(_ event: [UInt8], to update: inout [UInt8]) {
+        // Field 12, and what is delimited by its length.
+        update.append(12 << 3 | 2)
+        var length = event.count
+        while length >= 0x80 {
+            update.append(UInt8(truncatingIfNeeded: length) | 0x80)
+            length >>= 7
+        }
+        update.append(UInt8(length))
+        update += event
     }
 
     private static func chunkCount(_ messages: ArraySlice<(message: Message, deliveries: [Int])>) -> Int {

@@ -11,7 +11,8 @@ import TocsinWire
     static let configuration = CommandConfiguration(
         commandName: "tocsin-bench", abstract: "Loads a running hub and measures; tools/bench drives it.",
         subcommands: [
-            Publish.self, Pace.self, Consume.self, Serve.self, Call.self, Alerts.self, Similar.self, Indicators.self,
+            Publish.self, Pace.self, Consume.self, Serve.self, Call.self, Alerts.self, Similar.self, Indicators.self, Report.self,
+            Decide.self,
         ])
 }
 

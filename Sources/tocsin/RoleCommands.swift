@@ -39,14 +39,16 @@ struct DetectorCommand: AsyncParsableCommand {
 
 struct TriageCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "triage", abstract: "Run a triage worker: events become alerts.")
+        commandName: "triage", abstract: "Run a triage worker: events become alerts.",
+        discussion: "SIGHUP: the policy is read again; one with problems is refused, and the log says why.")
 
     @OptionGroup var options: RoleOptions
 
     func run() async throws {
         let (configuration, name, logger) = try await RoleProcess.begin(options, defaultName: "triage-\(getpid())")
+        let policies = RoleProcess.policies(options, logger: logger)
         try await RoleProcess.run(configuration, role: "triage", name: name, logger: logger) {
-            try await TriageWorker.run(client: $0, configuration: configuration.triage, logger: logger)
+            try await TriageWorker.run(client: $0, configuration: configuration.triage, policies: policies, logger: logger)
         }
     }
 }
@@ -72,16 +74,20 @@ struct ResponderCommand: AsyncParsableCommand {
 struct ArchiverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "archiver", abstract: "Run an archiver: alerts become incidents.",
-        discussion: "One works at a time; others on the same database stand by.")
+        discussion: """
+            One works at a time; others on the same database stand by. SIGHUP: the policy is read again; one with problems is \
+            refused, and the log says why.
+            """)
 
     @OptionGroup var options: RoleOptions
 
     func run() async throws {
         let (configuration, name, logger) = try await RoleProcess.begin(options, defaultName: "archiver")
+        let policies = RoleProcess.policies(options, logger: logger)
         var archiver = configuration.archiver
         archiver.name = name
         try await RoleProcess.run(configuration, role: "archiver", name: name, logger: logger) { [archiver] client in
-            try await ArchiveWorker.run(client: client, configuration: archiver, logger: logger)
+            try await ArchiveWorker.run(client: client, configuration: archiver, policies: policies, logger: logger)
         }
     }
 }

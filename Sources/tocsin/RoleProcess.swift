@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import TocsinConfiguration
 import TocsinKit
+import TocsinPolicy
 import TocsinProgram
 import TocsinSupervision
 
@@ -20,6 +21,22 @@ enum RoleProcess {
         let configuration = try await options.configuration.load()
         let name = options.name ?? defaultName
         return (configuration, name, configuration.log.logger(process: name))
+    }
+
+    /// The policy, each time SIGHUP asks for it to be read again. One that cannot be used is told in the log and left out. Never ends.
+    static func policies(_ options: RoleOptions, logger: Logger) -> AsyncStream<Policy> {
+        let (requests, request) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        Signals.onReload { request.yield() }
+        return AsyncStream {
+            for await _ in requests {
+                do {
+                    return try await options.configuration.load().policy
+                } catch {
+                    logger.error("the configuration cannot be used, the policy stays as it is: \(error)")
+                }
+            }
+            return nil
+        }
     }
 
     /// Runs `work` with a client until it returns or the process is asked to stop, which cancels it.

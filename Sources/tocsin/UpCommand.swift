@@ -15,7 +15,8 @@ struct UpCommand: AsyncParsableCommand {
         commandName: "up", abstract: "Run the whole system on this machine.",
         discussion: """
             Starts the hub, the archiver, triage workers, responders and detectors as processes of their own, starts again \
-            what dies, and stops them all at the end. Works without a configuration file; data goes to ./tocsin-data.
+            what dies, and stops them all at the end. Works without a configuration file; data goes to ./tocsin-data. SIGHUP: the \
+            policy is read again.
             """)
 
     @OptionGroup var options: ConfigurationOptions
@@ -93,6 +94,11 @@ private final class LocalSystem: Sendable {
         let (stopRequests, stop) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         self.stopRequests = stopRequests
         let supervisor = supervisor
+        let judges = Set(workers.map(\.spec.name).filter { $0.hasPrefix("triage-") || $0 == "archiver" })
+        Signals.onReload {
+            Terminal.say("tocsin: the policy is read again")
+            supervisor.signal(SIGHUP, to: judges)
+        }
         Signals.onStop(
             patience: configuration.responders.stopGrace + .seconds(60), now: { supervisor.killAll() },
             stop: {

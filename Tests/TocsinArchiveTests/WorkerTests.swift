@@ -58,7 +58,8 @@ struct WorkerTests {
                     ClientOptions(endpoint: endpoint, name: name, role: "archiver"), logger: .silent)
                 let result: Result<Void, any Error>
                 do {
-                    try await ArchiveWorker.run(client: client, configuration: configuration, logger: .silent)
+                    try await ArchiveWorker.run(
+                        client: client, configuration: configuration, policies: AsyncStream.makeStream().stream, logger: .silent)
                     result = .success(())
                 } catch {
                     result = .failure(error)

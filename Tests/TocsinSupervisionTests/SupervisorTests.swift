@@ -46,6 +46,22 @@ struct SupervisorTests {
         #expect(backoff.wait(afterRunOf: .zero) == .seconds(2))
     }
 
+    @Test("a signal reaches the processes it is for, and no other")
+    func signals() async throws {
+        let recorder = Recorder()
+        let supervisor = try Supervisor(backoff: quick, onEvent: recorder.add)
+        let script = "trap 'exit 7' HUP; printf x >&$TOCSIN_READY_FD; while :; do sleep 0.01; done"
+        for name in ["p", "q"] {
+            supervisor.start(shell(name, script))
+            _ = try await recorder.first { if case .ready(name, _) = $0 { true } else { nil } }
+        }
+        supervisor.signal(SIGHUP, to: ["p", "nobody"])
+        let end = try await recorder.first { if case .ended("p", let end, _) = $0 { end } else { nil } }
+        #expect(end.exitCode == 7)
+        await supervisor.stop()
+        #expect(!recorder.all.contains { if case .ended("q", _, _) = $0 { true } else { false } })
+    }
+
     @Test("a program that says it is ready is reported ready, and gone after stop")
     func ready() async throws {
         let recorder = Recorder()
