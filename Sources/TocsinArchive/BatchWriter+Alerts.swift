@@ -71,7 +71,8 @@ extension BatchWriter {
         let needsNobody = facts.severity < policy.incidents.minimumSeverity && !(incident?.state.isOpen ?? false)
         let attention = needsNobody ? Attention() : try attention(for: view, alert, at: time)
         // Nobody knows yet that it comes and goes.
-        let isNews = attention.hold == .flapping && held == nil && incident.map { $0.state.isOpen || $0.state == .resolved } ?? false
+        let isNews =
+            attention.hold == .flapping && held == nil && incident.map { $0.state.isOpen || $0.state == .resolved } ?? false
         if let hold = attention.hold, !isNews {
             let record = HoldRecord(hold, due: attention.until, facts: facts)
             alert.hold(facts)

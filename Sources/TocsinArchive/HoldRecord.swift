@@ -51,7 +51,9 @@ struct HoldRecord: Sendable, Equatable {
     }
 
     static func put(off fingerprint: String, until time: UInt64, in db: Database) throws {
-        try db.cachedStatement(sql: "UPDATE holds SET due = ? WHERE fingerprint = ?").execute(arguments: [stored(time), fingerprint])
+        try db.cachedStatement(sql: "UPDATE holds SET due = ? WHERE fingerprint = ?").execute(arguments: [
+            stored(time), fingerprint,
+        ])
     }
 
     static func isAnyDue(by time: UInt64, in db: Database) throws -> Bool {

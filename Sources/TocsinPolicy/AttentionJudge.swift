@@ -173,7 +173,8 @@ public struct AttentionJudge: Sendable {
         for index in inhibitions.indices where inhibitions[index].isTarget(labels) {
             let rule = inhibitions[index].inhibition
             let query = InhibitorQuery(
-                rule: rule.name, key: key(alert, inhibitions[index].key(labels)), excludesTargets: inhibitions[index].isSource(labels),
+                rule: rule.name, key: key(alert, inhibitions[index].key(labels)),
+                excludesTargets: inhibitions[index].isSource(labels),
                 except: alert.fingerprint)
             guard let other = try inhibitor(query) else {
                 asked.append(rule.name)

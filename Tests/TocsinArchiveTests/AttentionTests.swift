@@ -251,7 +251,8 @@ struct AttentionTests {
         // That it gets worse makes it heard.
         try await archive.apply(Self.alert("i", "db", at: 3, .trigger, .critical))
         try await archive.apply(Self.alert("b", "web", at: 4))
-        #expect(try await archive.store.alerts(Tocsin_V1_ListAlertsRequest()).alerts.filter { $0.state == "suppressed" }.count == 1)
+        #expect(
+            try await archive.store.alerts(Tocsin_V1_ListAlertsRequest()).alerts.filter { $0.state == "suppressed" }.count == 1)
     }
 
     @Test("what was too little to be told is held back like anything else when it becomes enough")
