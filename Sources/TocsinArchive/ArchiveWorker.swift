@@ -106,6 +106,9 @@ private struct ActiveArchiver: Sendable {
             group.addTask { await CheckpointKeeper(store: store, logger: logger).run() }
             group.addTask { await PastIncidentsKeeper(store: store, logger: logger).run() }
             group.addTask {
+                await PredictionKeeper(store: store, logger: logger) { _ = try await client.publish($0) }.run()
+            }
+            group.addTask {
                 await RetentionKeeper(store: store, policy: configuration.retention, logger: logger).run()
             }
             group.addTask {

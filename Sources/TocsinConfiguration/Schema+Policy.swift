@@ -32,6 +32,7 @@ extension Schema {
                 maintenance($0, reports)
             } ?? []
         policy.flapping = section.section("flapping", flapping)
+        policy.prediction = section.section("prediction", prediction)
         policy.indicators = section.section("indicators", indicators)
         policy.classifier = section.optional("classifier", classifier) ?? nil
         for problem in policy.problems where reports.isNew(problem) { section.report(problem) }
@@ -148,6 +149,17 @@ extension Schema {
             hold: section.read(
                 "hold", .duration(atLeast: .seconds(1)), default: .seconds(900), "It is over when there were fewer for so long."))
         return isOn ? flapping : nil
+    }
+
+    private static func prediction(_ section: Section) -> Prediction? {
+        let prediction = Prediction(
+            threshold: section.read(
+                "threshold", .number(0...1), default: 0.5,
+                "How sure it must be that what preceded past incidents precedes one now, to warn; 0: nobody is warned."),
+            support: section.read("support", .integer(1...1000), default: 3, "So many incidents it preceded, at least."),
+            window: section.read(
+                "window", .duration(atLeast: .seconds(60)), default: .seconds(1800), "How long before them it began, at most."))
+        return prediction.threshold == 0 ? nil : prediction
     }
 
     private static func indicators(_ section: Section) -> IndicatorPolicy {

@@ -113,3 +113,19 @@ public struct Flapping: Sendable, Equatable {
         self.hold = hold
     }
 }
+
+/// When what preceded incidents of the past is a warning of the next.
+public struct Prediction: Sendable, Equatable {
+    /// How sure it must be that the incident follows, above 0 to 1: the lower bound, not the share itself.
+    public var threshold: Double
+    /// So many of the past incidents were preceded by it, at least; 1 to 1000.
+    public var support: Int
+    /// How long before the incident it began, at most; 1 minute to 1 day.
+    public var window: Duration
+
+    public init(threshold: Double = 0.5, support: Int = 3, window: Duration = .seconds(1800)) {
+        self.threshold = threshold
+        self.support = support
+        self.window = window
+    }
+}

@@ -21,6 +21,8 @@ public struct Policy: Sendable {
     public var maintenance: [Maintenance]
     /// Nil: it is not looked for.
     public var flapping: Flapping?
+    /// Nil: nobody is warned early.
+    public var prediction: Prediction?
     public var indicators: IndicatorPolicy
     /// Nil: nothing learnt is used.
     public var classifier: EventClassifier?
@@ -29,7 +31,8 @@ public struct Policy: Sendable {
         rules: [TriageRule] = [], services: [String: ServiceEntry] = [:], matrix: PriorityMatrix = .standard,
         defaultSeverity: Severity = .minor, correlation: Correlation = Correlation(), times: [String: RecurringWindow] = [:],
         routes: [Route] = [], inhibitions: [Inhibition] = [], maintenance: [Maintenance] = [], flapping: Flapping? = Flapping(),
-        indicators: IndicatorPolicy = IndicatorPolicy(), classifier: EventClassifier? = nil
+        prediction: Prediction? = Prediction(), indicators: IndicatorPolicy = IndicatorPolicy(),
+        classifier: EventClassifier? = nil
     ) {
         self.rules = rules
         self.services = services
@@ -41,6 +44,7 @@ public struct Policy: Sendable {
         self.inhibitions = inhibitions
         self.maintenance = maintenance
         self.flapping = flapping
+        self.prediction = prediction
         self.indicators = indicators
         self.classifier = classifier
     }

@@ -24,7 +24,7 @@ extension Policy {
         return []
     }
 
-    /// What is wrong with routes, inhibitions, maintenance and flapping.
+    /// What is wrong with routes, inhibitions, maintenance, flapping and prediction.
     var attentionProblems: [String] {
         var problems: [String] = []
         func check(_ kind: String, _ names: [String]) {
@@ -52,6 +52,17 @@ extension Policy {
             for (name, duration) in [("within", flapping.within), ("hold", flapping.hold)]
             where !(.seconds(1)...Duration.seconds(86_400)).contains(duration) {
                 problems.append("flapping \(name) \(duration.components.seconds) s is not in 1 s to 1 day")
+            }
+        }
+        if let prediction {
+            if !(prediction.threshold > 0 && prediction.threshold <= 1) {
+                problems.append("prediction threshold \(prediction.threshold) is not above 0 and at most 1")
+            }
+            if !(1...1000).contains(prediction.support) {
+                problems.append("prediction support \(prediction.support) is not in 1 to 1000")
+            }
+            if !(.seconds(60)...Duration.seconds(86_400)).contains(prediction.window) {
+                problems.append("prediction window \(prediction.window.components.seconds) s is not in 1 minute to 1 day")
             }
         }
         if !(.zero...Duration.seconds(7 * 86_400)).contains(correlation.window) {

@@ -30,6 +30,7 @@ struct PolicyTests {
         maintenance:
           - {name: move, match: {services: [shop]}, window: {from: 2026-10-24 22:00, to: 2026-10-25 06:00, zone: Europe/Berlin}, reason: new racks}
         flapping: {changes: 4, within: 5m, hold: 10m}
+        prediction: {threshold: 0.7, support: 5, window: 1h}
         indicators: {files: [/srv/feed.json], false_positives: [/srv/benign], severity: critical, reload: 5s, minimum_confidence: 40}
         """
 
@@ -96,6 +97,9 @@ struct PolicyTests {
             ])
         #expect(policy.flapping == Flapping(changes: 4, within: .seconds(300), hold: .seconds(600)))
         #expect(try configuration("").policy.flapping == Flapping())
+        #expect(policy.prediction == Prediction(threshold: 0.7, support: 5, window: .seconds(3600)))
+        #expect(try configuration("").policy.prediction == Prediction())
+        #expect(try configuration("policy: {prediction: {threshold: 0}}").policy.prediction == nil)
         #expect(try configuration("policy: {flapping: {enabled: false}}").policy.flapping == nil)
     }
 
