@@ -38,12 +38,12 @@ public enum Role: String, Sendable, CaseIterable {
     private static let looking =
         [
             "GetIncident", "ListIncidents", "WatchIncidents", "GetAccounting", "TraceEvent", "ExplainDecisions", "ListAlerts",
-            "ListSilences", "FindSimilarIncidents",
+            "ListSilences", "ListChanges", "FindSimilarIncidents",
         ].map { "tocsin.v1.IncidentService/\($0)" } + ["tocsin.v1.BrokerAdmin/GetStatus"]
 
     private var rules: [RuleKind: [String]] {
         switch self {
-        case .sensor: [.publish: ["event.>", "heartbeat.>"], .read: ["heartbeat.>"]]
+        case .sensor: [.publish: ["event.>", "heartbeat.>", "change.>"], .read: ["heartbeat.>"]]
         case .triage: [.publish: ["alert.>"], .consume: ["triage"], .read: ["event.>"]]
         case .responder:
             [.publish: ["response.>"], .consume: ["responder", "notifier"], .read: ["incident.>"], .call: Self.looking]
@@ -51,12 +51,12 @@ public enum Role: String, Sendable, CaseIterable {
             // It publishes the events that callers of its service report.
             [
                 .publish: ["incident.>", "event.>"], .consume: ["archive"],
-                .read: ["alert.>", "response.>", "silence.>", "incident.>"],
+                .read: ["alert.>", "response.>", "silence.>", "change.>", "incident.>"],
                 .serve: ["tocsin.v1.IncidentService", "tocsin.v1.ArchiveAdmin"],
             ]
         case .operator:
             [
-                .publish: ["event.>", "silence.>"],
+                .publish: ["event.>", "silence.>", "change.>"],
                 .read: ["incident.>", "!incident.need-to-know.>", "alert.>", "event.alertmanager.>"],
                 .call: [
                     "tocsin.v1.IncidentService/*", "tocsin.v1.BrokerAdmin/GetStatus", "tocsin.v1.BrokerAdmin/ListDeadLetters",

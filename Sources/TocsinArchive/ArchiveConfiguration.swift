@@ -9,7 +9,7 @@ public struct ArchiveConfiguration: Sendable {
     public var databasePath: String
     /// The file of the key that signs the audit trail. Made when the archive is.
     public var auditKeyPath: String
-    /// The pool that takes `alert.>`, `response.>` and `silence.>`: one pool, so that there is one order.
+    /// The pool that takes `alert.>`, `response.>`, `silence.>` and `change.>`: one pool, so that there is one order.
     public var pool: String
     /// How long after it was resolved an incident is taken up again when its alert fires; later it is a new incident. A
     /// dismissal holds as long.

@@ -107,6 +107,11 @@ struct ArchiveConsumer: Sendable {
                 return .success(
                     ArchiveItem(sequence: delivery.sequence, content: .silence(try message.decode(Tocsin_V1_Silence.self))))
             }
+            if message.subject.hasPrefix("change.") {
+                return .success(
+                    ArchiveItem(
+                        sequence: delivery.sequence, content: .change(try message.decode(Tocsin_V1_ChangeRecord.self))))
+            }
             if message.subject.hasPrefix("response.") {
                 var report = try message.decode(Tocsin_V1_ResponseReport.self)
                 if report.id.isEmpty { report.id = text(ofID: message.id) }
@@ -116,7 +121,8 @@ struct ArchiveConsumer: Sendable {
             return .failure(
                 Unreadable(reason: "the payload on \(message.subject) is not what belongs there: \(error)"))
         }
-        return .failure(Unreadable(reason: "the archive takes alert.>, response.> and silence.>, not \(message.subject)"))
+        return .failure(
+            Unreadable(reason: "the archive takes alert.>, response.>, silence.> and change.>, not \(message.subject)"))
     }
 
     /// Any id as text; those that are text stay as they are.

@@ -7,6 +7,7 @@ struct ArchiveItem: Sendable, Equatable {
         case alert(Tocsin_V1_AlertUpdate)
         case silence(Tocsin_V1_Silence)
         case report(Tocsin_V1_ResponseReport)
+        case change(Tocsin_V1_ChangeRecord)
     }
 
     /// Its place in the stream.

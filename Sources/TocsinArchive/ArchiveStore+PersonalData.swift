@@ -74,6 +74,9 @@ private struct PersonalTable {
             name: "silences", place: "silence", incident: "0", time: "updated_at",
             columns: ["matchers", "created_by", "comment"], order: "id"),
         PersonalTable(
+            name: "changes", place: "change", incident: "0", time: "changed_at", columns: ["author", "summary", "url"],
+            order: "id"),
+        PersonalTable(
             name: "holds", place: "held alert", incident: "0", time: "due", columns: ["facts"], order: "fingerprint"),
         PersonalTable(
             name: "correlations", place: "correlation", incident: "incident", time: "at", columns: ["summary"],

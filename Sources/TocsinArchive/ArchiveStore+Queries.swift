@@ -1,5 +1,6 @@
 import GRDB
 import TocsinDomain
+import TocsinPolicy
 import TocsinProto
 
 /// Bounds of answers.
@@ -24,7 +25,8 @@ extension ArchiveStore {
     /// One incident with its alerts and timeline. Throws `CommandRefusal.notFound`.
     /// What the viewer may not see does not exist.
     func get(_ number: UInt64, for viewer: String? = nil) async throws -> Tocsin_V1_GetIncidentResponse {
-        try await readSealed { sealer in
+        let topology = policy.topology
+        return try await readSealed { sealer in
             let db = sealer.db
             guard let incident = try IncidentRecord.find(number, in: db), try sealer.shows(incident, to: viewer) else {
                 throw CommandRefusal(.notFound, "there is no incident \(number)")
@@ -45,6 +47,7 @@ extension ArchiveStore {
                 response.alerts.append(proto)
             }
             response.timeline = try Self.timeline(of: number, sealer)
+            response.changes = try ChangeRecords.near(incident, topology, sealer)
             return response
         }
     }

@@ -43,6 +43,7 @@ struct AuditedTable: Sendable {
         AuditedTable(name: "holds", key: ["fingerprint"], after: "kind"),
         AuditedTable(name: "inhibitors", key: ["rule", "equal", "fingerprint"]),
         AuditedTable(name: "correlations", key: ["key", "incident", "fingerprint"], incident: "incident"),
+        AuditedTable(name: "changes", key: ["id"]),
     ]
 
     /// The key of a row as text, in SQL: the columns with `/` between them, blobs in hexadecimal digits. `row`: `NEW.`, `OLD.`, or

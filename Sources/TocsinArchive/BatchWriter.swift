@@ -27,6 +27,7 @@ struct BatchWriter {
     var judge: AttentionJudge
     /// Why who is told of an incident, as decided in this batch.
     var routings: [UInt64: [Decision]] = [:]
+    private var hasRecordedChanges = false
     private var result = AppliedBatch()
 
     init(_ sealer: Sealer, policy: ArchivePolicy, batch: Int64, now: UInt64) throws {
@@ -46,6 +47,7 @@ struct BatchWriter {
             case .alert(let update): try apply(update)
             case .silence(let silence): try apply(silence)
             case .report(let report): try apply(report)
+            case .change(let change): try apply(change)
             }
         if let problem { result.rejected[index] = problem }
     }
@@ -191,11 +193,19 @@ struct BatchWriter {
         return nil
     }
 
+    private mutating func apply(_ change: Tocsin_V1_ChangeRecord) throws -> String? {
+        if let problem = ChangeRecords.problem(of: change) { return problem }
+        try ChangeRecords.add(change, now: now, sealer)
+        hasRecordedChanges = true
+        return nil
+    }
+
     // MARK: - Writing
 
     /// Writes what was gathered.
     mutating func finish() throws -> AppliedBatch {
         try flush()
+        if hasRecordedChanges { try ChangeRecords.prune(now: now, in: db) }
         for (counter, count) in counts { try Tables.add(count, to: counter, in: db) }
         try Tables.advance(to: position, in: db)
         return result

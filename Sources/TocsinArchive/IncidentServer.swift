@@ -67,6 +67,12 @@ struct IncidentServer: Tocsin_V1_IncidentService.SimpleServiceProtocol {
         try await answering { try await store.findSimilar(request, for: viewer) }
     }
 
+    func listChanges(
+        request: Tocsin_V1_ListChangesRequest, context: ServerContext
+    ) async throws -> Tocsin_V1_ListChangesResponse {
+        try await answering { try await store.changes(request, now: now()) }
+    }
+
     func reportEvent(
         request: Tocsin_V1_ReportEventRequest, context: ServerContext
     ) async throws -> Tocsin_V1_ReportEventResponse {

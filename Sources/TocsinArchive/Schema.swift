@@ -34,6 +34,7 @@ enum Schema {
             try $0.execute(sql: personalData)
         }
         migrator.registerMigration("5: why, silences, holding back, correlation") { try $0.execute(sql: attention) }
+        migrator.registerMigration("6: what was changed") { try $0.execute(sql: changes) }
         return migrator
     }
 
@@ -114,6 +115,20 @@ enum Schema {
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX correlations_by_time ON correlations (key, at);
         CREATE INDEX correlations_by_incident ON correlations (incident);
+        """
+
+    private static let changes = """
+        CREATE TABLE changes (
+            id TEXT NOT NULL PRIMARY KEY,
+            service TEXT NOT NULL,
+            changed_at INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            author TEXT NOT NULL,
+            summary TEXT NOT NULL,
+            url TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX changes_by_time ON changes (changed_at DESC, id);
+        CREATE INDEX changes_by_service ON changes (service, changed_at);
         """
 
     // AuditTrail.md says what is in them. `events.batch`: first record of the transaction that added the event; 0: it is from

@@ -114,7 +114,7 @@ extension Schema {
             PoolSettings(name: name, filters: filters, visibility: visibility, maxAttempts: attemptsMax)
         }
         var pools = [
-            standard("triage", ["event.>"]), standard("archive", ["alert.>", "response.>", "silence.>"]),
+            standard("triage", ["event.>"]), standard("archive", ["alert.>", "response.>", "silence.>", "change.>"]),
             standard("responder", ["incident.>"], visibility: responders.visibility),
             standard("notifier", ["incident.>"], visibility: responders.visibility),
         ]

@@ -550,6 +550,39 @@ public nonisolated struct Tocsin_V1_Heartbeat: Sendable {
   public init() {}
 }
 
+/// What somebody changed of a service, on subject change.<service>: what breaks is often what was changed last. The first message
+/// of an id counts. Kept for 90 days after the change, the latest 100,000.
+public nonisolated struct Tocsin_V1_ChangeRecord: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// At most 128 bytes.
+  public var id: String = String()
+
+  /// One line for a person: "deploy build 512". A longer one than 512 bytes is cut.
+  public var summary: String = String()
+
+  /// What was changed.
+  public var service: String = String()
+
+  /// deploy, config, flag, migration ...; empty: not said.
+  public var kind: String = String()
+
+  /// Who changed it.
+  public var author: String = String()
+
+  /// When; 0, or later than when it reached the archive: then.
+  public var changedAt: UInt64 = 0
+
+  /// Where more is said about it.
+  public var url: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 /// Alerts whose labels match are not to trouble anybody for a while, on subject silence.set.<id>. The latest message of an id
 /// counts; one that ends the silence has `ends_at` in the past.
 public nonisolated struct Tocsin_V1_Silence: Sendable {
@@ -1249,6 +1282,10 @@ public nonisolated struct Tocsin_V1_GetIncidentResponse: Sendable {
   /// What happened, in order; of a long timeline the latest entries, at most 2,000 and 512 KiB of text. Sequences tell
   /// what is left out.
   public var timeline: [Tocsin_V1_TimelineEntry] = []
+
+  /// What was changed of its services, and of what they depend on, within two hours before it was detected; the nearest first, at
+  /// most 50.
+  public var changes: [Tocsin_V1_ChangeRecord] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2549,6 +2586,40 @@ public nonisolated struct Tocsin_V1_ListAlertsResponse: Sendable {
   public init() {}
 }
 
+/// Which changes.
+public nonisolated struct Tocsin_V1_ListChangesRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Of these services; none given: of all. At most 1,000.
+  public var services: [String] = []
+
+  /// Since then.
+  public var since: UInt64 = 0
+
+  /// At most so many; 0: 1,000, and no more than that.
+  public var limit: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What was changed.
+public nonisolated struct Tocsin_V1_ListChangesResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The latest first.
+  public var changes: [Tocsin_V1_ChangeRecord] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 /// All of them.
 public nonisolated struct Tocsin_V1_ListSilencesRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -2882,6 +2953,66 @@ nonisolated extension Tocsin_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.failed != rhs.failed {return false}
     if lhs.note != rhs.note {return false}
     if lhs.ended != rhs.ended {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ChangeRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ChangeRecord"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}summary\0\u{1}service\0\u{1}kind\0\u{1}author\0\u{3}changed_at\0\u{1}url\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.summary) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.kind) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.author) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.changedAt) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.url) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.summary.isEmpty {
+      try visitor.visitSingularStringField(value: self.summary, fieldNumber: 2)
+    }
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 3)
+    }
+    if !self.kind.isEmpty {
+      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 4)
+    }
+    if !self.author.isEmpty {
+      try visitor.visitSingularStringField(value: self.author, fieldNumber: 5)
+    }
+    if self.changedAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.changedAt, fieldNumber: 6)
+    }
+    if !self.url.isEmpty {
+      try visitor.visitSingularStringField(value: self.url, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ChangeRecord, rhs: Tocsin_V1_ChangeRecord) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.summary != rhs.summary {return false}
+    if lhs.service != rhs.service {return false}
+    if lhs.kind != rhs.kind {return false}
+    if lhs.author != rhs.author {return false}
+    if lhs.changedAt != rhs.changedAt {return false}
+    if lhs.url != rhs.url {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3980,7 +4111,7 @@ nonisolated extension Tocsin_V1_GetIncidentRequest: SwiftProtobuf.Message, Swift
 
 nonisolated extension Tocsin_V1_GetIncidentResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".GetIncidentResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}alerts\0\u{1}timeline\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}alerts\0\u{1}timeline\0\u{1}changes\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3991,6 +4122,7 @@ nonisolated extension Tocsin_V1_GetIncidentResponse: SwiftProtobuf.Message, Swif
       case 1: try { try decoder.decodeSingularMessageField(value: &self._incident) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.alerts) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.timeline) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.changes) }()
       default: break
       }
     }
@@ -4010,6 +4142,9 @@ nonisolated extension Tocsin_V1_GetIncidentResponse: SwiftProtobuf.Message, Swif
     if !self.timeline.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.timeline, fieldNumber: 3)
     }
+    if !self.changes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.changes, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4017,6 +4152,7 @@ nonisolated extension Tocsin_V1_GetIncidentResponse: SwiftProtobuf.Message, Swif
     if lhs._incident != rhs._incident {return false}
     if lhs.alerts != rhs.alerts {return false}
     if lhs.timeline != rhs.timeline {return false}
+    if lhs.changes != rhs.changes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5969,6 +6105,76 @@ nonisolated extension Tocsin_V1_ListAlertsResponse: SwiftProtobuf.Message, Swift
     if lhs.alerts != rhs.alerts {return false}
     if lhs.total != rhs.total {return false}
     if lhs.services != rhs.services {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ListChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListChangesRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}services\0\u{1}since\0\u{1}limit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.services) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.since) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.services.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.services, fieldNumber: 1)
+    }
+    if self.since != 0 {
+      try visitor.visitSingularUInt64Field(value: self.since, fieldNumber: 2)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ListChangesRequest, rhs: Tocsin_V1_ListChangesRequest) -> Bool {
+    if lhs.services != rhs.services {return false}
+    if lhs.since != rhs.since {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Tocsin_V1_ListChangesResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListChangesResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}changes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.changes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.changes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.changes, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Tocsin_V1_ListChangesResponse, rhs: Tocsin_V1_ListChangesResponse) -> Bool {
+    if lhs.changes != rhs.changes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

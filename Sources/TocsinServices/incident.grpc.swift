@@ -333,6 +333,19 @@ public enum Tocsin_V1_IncidentService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "ListChanges" metadata.
+        public enum ListChanges: Sendable {
+            /// Request type for "ListChanges".
+            public typealias Input = Tocsin_V1_ListChangesRequest
+            /// Response type for "ListChanges".
+            public typealias Output = Tocsin_V1_ListChangesResponse
+            /// Descriptor for "ListChanges".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "tocsin.v1.IncidentService"),
+                method: "ListChanges",
+                type: .unary
+            )
+        }
         /// Namespace for "FindSimilarIncidents" metadata.
         public enum FindSimilarIncidents: Sendable {
             /// Request type for "FindSimilarIncidents".
@@ -372,6 +385,7 @@ public enum Tocsin_V1_IncidentService: Sendable {
             ExplainDecisions.descriptor,
             ListAlerts.descriptor,
             ListSilences.descriptor,
+            ListChanges.descriptor,
             FindSimilarIncidents.descriptor
         ]
     }
@@ -844,6 +858,24 @@ extension Tocsin_V1_IncidentService {
             request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListSilencesRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListSilencesResponse>
+
+        /// Handle the "ListChanges" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was changed, the latest first.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Tocsin_V1_ListChangesRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Tocsin_V1_ListChangesResponse` messages.
+        func listChanges(
+            request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListChangesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListChangesResponse>
 
         /// Handle the "FindSimilarIncidents" method.
         ///
@@ -1319,6 +1351,24 @@ extension Tocsin_V1_IncidentService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListSilencesResponse>
 
+        /// Handle the "ListChanges" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was changed, the latest first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ListChangesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Tocsin_V1_ListChangesResponse` message.
+        func listChanges(
+            request: GRPCCore.ServerRequest<Tocsin_V1_ListChangesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListChangesResponse>
+
         /// Handle the "FindSimilarIncidents" method.
         ///
         /// > Source IDL Documentation:
@@ -1792,6 +1842,24 @@ extension Tocsin_V1_IncidentService {
             context: GRPCCore.ServerContext
         ) async throws -> Tocsin_V1_ListSilencesResponse
 
+        /// Handle the "ListChanges" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was changed, the latest first.
+        ///
+        /// - Parameters:
+        ///   - request: A `Tocsin_V1_ListChangesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Tocsin_V1_ListChangesResponse` to respond with.
+        func listChanges(
+            request: Tocsin_V1_ListChangesRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Tocsin_V1_ListChangesResponse
+
         /// Handle the "FindSimilarIncidents" method.
         ///
         /// > Source IDL Documentation:
@@ -2082,6 +2150,17 @@ extension Tocsin_V1_IncidentService.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Tocsin_V1_IncidentService.Method.ListChanges.descriptor,
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ListChangesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListChangesResponse>(),
+            handler: { request, context in
+                try await self.listChanges(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Tocsin_V1_IncidentService.Method.FindSimilarIncidents.descriptor,
             deserializer: FieldNamingDeserializer<Tocsin_V1_FindSimilarIncidentsRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_FindSimilarIncidentsResponse>(),
@@ -2356,6 +2435,17 @@ extension Tocsin_V1_IncidentService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListSilencesResponse> {
         let response = try await self.listSilences(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func listChanges(
+        request: GRPCCore.StreamingServerRequest<Tocsin_V1_ListChangesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Tocsin_V1_ListChangesResponse> {
+        let response = try await self.listChanges(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -2686,6 +2776,19 @@ extension Tocsin_V1_IncidentService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListSilencesResponse> {
         return GRPCCore.ServerResponse<Tocsin_V1_ListSilencesResponse>(
             message: try await self.listSilences(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listChanges(
+        request: GRPCCore.ServerRequest<Tocsin_V1_ListChangesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Tocsin_V1_ListChangesResponse> {
+        return GRPCCore.ServerResponse<Tocsin_V1_ListChangesResponse>(
+            message: try await self.listChanges(
                 request: request.message,
                 context: context
             ),
@@ -3280,6 +3383,29 @@ extension Tocsin_V1_IncidentService {
             deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListSilencesResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListSilencesResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListChanges" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was changed, the latest first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ListChangesRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ListChangesRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ListChangesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listChanges<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ListChangesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListChangesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListChangesResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListChangesResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "FindSimilarIncidents" method.
@@ -4151,6 +4277,40 @@ extension Tocsin_V1_IncidentService {
             )
         }
 
+        /// Call the "ListChanges" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was changed, the latest first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Tocsin_V1_ListChangesRequest` message.
+        ///   - serializer: A serializer for `Tocsin_V1_ListChangesRequest` messages.
+        ///   - deserializer: A deserializer for `Tocsin_V1_ListChangesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listChanges<Result>(
+            request: GRPCCore.ClientRequest<Tocsin_V1_ListChangesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Tocsin_V1_ListChangesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Tocsin_V1_ListChangesResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListChangesResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Tocsin_V1_IncidentService.Method.ListChanges.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "FindSimilarIncidents" method.
         ///
         /// > Source IDL Documentation:
@@ -4887,6 +5047,35 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListSilencesRequest>(),
             deserializer: FieldNamingDeserializer<Tocsin_V1_ListSilencesResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListChanges" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What was changed, the latest first.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Tocsin_V1_ListChangesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listChanges<Result>(
+        request: GRPCCore.ClientRequest<Tocsin_V1_ListChangesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListChangesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listChanges(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Tocsin_V1_ListChangesRequest>(),
+            deserializer: FieldNamingDeserializer<Tocsin_V1_ListChangesResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -5717,6 +5906,39 @@ extension Tocsin_V1_IncidentService.ClientProtocol {
             metadata: metadata
         )
         return try await self.listSilences(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListChanges" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What was changed, the latest first.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listChanges<Result>(
+        _ message: Tocsin_V1_ListChangesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Tocsin_V1_ListChangesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Tocsin_V1_ListChangesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listChanges(
             request: request,
             options: options,
             onResponse: handleResponse

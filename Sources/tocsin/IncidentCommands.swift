@@ -125,7 +125,8 @@ struct ShowCommand: AsyncParsableCommand {
         case .json:
             Terminal.print(json: [
                 "incident": response.incident.json, "alerts": .array(response.alerts.map(\.json)),
-                "timeline": .array(response.timeline.map(\.json)), "similar": .array(similar.map(\.json)),
+                "timeline": .array(response.timeline.map(\.json)), "changes": .array(response.changes.map(\.json)),
+                "similar": .array(similar.map(\.json)),
             ])
         case .text:
             Self.show(response)
@@ -187,6 +188,17 @@ struct ShowCommand: AsyncParsableCommand {
         // What was merged has none.
         if !response.alerts.isEmpty {
             Terminal.print(alerts)
+            Terminal.print("")
+        }
+        if !response.changes.isEmpty {
+            var changes = Table(columns: [.left("CHANGED"), .left("SERVICE"), .left("BY"), .flexible("WHAT")])
+            for change in response.changes {
+                let before = incident.detectedAt > change.changedAt ? incident.detectedAt - change.changedAt : 0
+                changes.add(
+                    "\(TimeText.span(milliseconds: before)) before", change.service, change.author,
+                    change.kind.isEmpty ? change.summary : "\(change.kind): \(change.summary)")
+            }
+            Terminal.print(changes)
             Terminal.print("")
         }
         // What happened is read to its end here; the terminal breaks the line.

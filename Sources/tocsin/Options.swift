@@ -34,7 +34,10 @@ struct ActorOptions: ParsableArguments {
     var person: String?
 
     /// `proven`: the name of the key, which the hub knows anyway.
-    func name(_ proven: String?) -> String {
+    func name(_ proven: String?) -> String { Self.name(person, proven: proven) }
+
+    /// The same for a person who is given another way.
+    static func name(_ person: String?, proven: String?) -> String {
         if let person { return person }
         if let proven { return proven }
         if let user = Terminal.environment("TOCSIN_USER"), !user.isEmpty { return user }

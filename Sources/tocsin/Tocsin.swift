@@ -26,7 +26,8 @@ struct Tocsin: AsyncParsableCommand {
                     AssignCommand.self,
                     NoteCommand.self, SeverityCommand.self, InvestigateCommand.self, MitigateCommand.self, ResolveCommand.self,
                     CloseCommand.self, DismissCommand.self, ReleaseCommand.self, ReopenCommand.self, MergeCommand.self,
-                    SplitCommand.self, MarkCommand.self, RestrictCommand.self, SimilarCommand.self, WatchCommand.self,
+                    SplitCommand.self, MarkCommand.self, RestrictCommand.self, SimilarCommand.self, ChangeCommand.self,
+                    WatchCommand.self,
                 ]),
             CommandGroup(
                 name: "The system:",

@@ -40,7 +40,7 @@ struct ConsumerTests {
             Issue.record("\(settlements)")
             return
         }
-        #expect(unreadable.contains("alert.x") && foreign.contains("alert.>, response.> and silence.>"))
+        #expect(unreadable.contains("alert.x") && foreign.contains("alert.>, response.>, silence.> and change.>"))
         #expect(announced.withLock { $0 } == 1)
         #expect(try await archive.verbs(1).last == "noted")
     }

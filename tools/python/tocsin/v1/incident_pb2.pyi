@@ -231,6 +231,24 @@ class ChangeIncidentSeverityResponse(_message.Message):
     incident: Incident
     def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., entry: _Optional[_Union[TimelineEntry, _Mapping]] = ...) -> None: ...
 
+class ChangeRecord(_message.Message):
+    __slots__ = ["author", "changed_at", "id", "kind", "service", "summary", "url"]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_AT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    author: str
+    changed_at: int
+    id: str
+    kind: str
+    service: str
+    summary: str
+    url: str
+    def __init__(self, id: _Optional[str] = ..., summary: _Optional[str] = ..., service: _Optional[str] = ..., kind: _Optional[str] = ..., author: _Optional[str] = ..., changed_at: _Optional[int] = ..., url: _Optional[str] = ...) -> None: ...
+
 class CloseIncidentRequest(_message.Message):
     __slots__ = ["actor", "number", "reason", "request_id", "waive_postmortem"]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
@@ -408,14 +426,16 @@ class GetIncidentRequest(_message.Message):
     def __init__(self, number: _Optional[int] = ...) -> None: ...
 
 class GetIncidentResponse(_message.Message):
-    __slots__ = ["alerts", "incident", "timeline"]
+    __slots__ = ["alerts", "changes", "incident", "timeline"]
     ALERTS_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
     INCIDENT_FIELD_NUMBER: _ClassVar[int]
     TIMELINE_FIELD_NUMBER: _ClassVar[int]
     alerts: _containers.RepeatedCompositeFieldContainer[Alert]
+    changes: _containers.RepeatedCompositeFieldContainer[ChangeRecord]
     incident: Incident
     timeline: _containers.RepeatedCompositeFieldContainer[TimelineEntry]
-    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., timeline: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ...) -> None: ...
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., timeline: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ..., changes: _Optional[_Iterable[_Union[ChangeRecord, _Mapping]]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ["ended", "failed", "grace_ms", "interval_ms", "name", "note", "observed_at", "service", "severity_hint"]
@@ -585,6 +605,22 @@ class ListAlertsResponse(_message.Message):
     services: int
     total: int
     def __init__(self, alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., total: _Optional[int] = ..., services: _Optional[int] = ...) -> None: ...
+
+class ListChangesRequest(_message.Message):
+    __slots__ = ["limit", "services", "since"]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    services: _containers.RepeatedScalarFieldContainer[str]
+    since: int
+    def __init__(self, services: _Optional[_Iterable[str]] = ..., since: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListChangesResponse(_message.Message):
+    __slots__ = ["changes"]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[ChangeRecord]
+    def __init__(self, changes: _Optional[_Iterable[_Union[ChangeRecord, _Mapping]]] = ...) -> None: ...
 
 class ListIncidentsRequest(_message.Message):
     __slots__ = ["assignee", "drills", "minimum_severity", "page_size", "page_token", "services", "since", "states", "title_contains", "unassigned", "until"]
