@@ -9,11 +9,11 @@ import TocsinProto
 @testable import TocsinArchive
 
 /// Goal: what `tocsin why` answers is what was decided, and that is what the policy says. Method: alerts of random events go
-/// through triage and archive with a random policy; each is explained, and worked out again here in the plainest way. 2,000, or
+/// through triage and archive with a random policy; each is explained, and worked out again here in the plainest way. 1,000, or
 /// as many as TOCSIN_WHY_ALERTS says.
 @Suite("Why, for each of many alerts")
 struct WhyTests {
-    static let count = ProcessInfo.processInfo.environment["TOCSIN_WHY_ALERTS"].flatMap(Int.init) ?? 2000
+    static let count = ProcessInfo.processInfo.environment["TOCSIN_WHY_ALERTS"].flatMap(Int.init) ?? 1000
 
     @Test("the answer agrees with an independent recomputation")
     func agrees() async throws {
