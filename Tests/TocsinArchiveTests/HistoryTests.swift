@@ -11,7 +11,7 @@ import TocsinProto
 /// tables are checked against each other.
 @Suite("Random histories", .timeLimit(.minutes(3)))
 struct HistoryTests {
-    @Test("commands, merges and splits among events keep what must always hold", arguments: 0..<6)
+    @Test("commands, merges and splits among events keep what must always hold", arguments: 0..<3)
     func invariants(round: Int) async throws {
         var random = SplitMix64.seeded()
         for _ in 0..<round { _ = random.next() }

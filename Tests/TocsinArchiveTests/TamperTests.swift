@@ -13,7 +13,7 @@ import TocsinProto
 struct TamperTests {
     @Test("every tampering is detected")
     func random() async throws {
-        let count = ProcessInfo.processInfo.environment["TOCSIN_TAMPERINGS"].flatMap(Int.init) ?? 120
+        let count = ProcessInfo.processInfo.environment["TOCSIN_TAMPERINGS"].flatMap(Int.init) ?? 60
         var random = SplitMix64.seeded()
         let original = try await TamperedArchive(&random)
         let sound = try original.examine(original.path)
